@@ -1,0 +1,144 @@
+"""greencoro: plain blocking-style functions as coroutines, in one process or on many machines.
+
+General layout, from the bottom up: `errors`, `config` and `log` are used everywhere; `hub` runs many coroutines in one
+process; `distributed` joins processes into one space of names; `compute` ships code to servers; `monitor` looks at
+them; `cli` is the ``greencoro`` command. Each package's docstring lists its modules in the order to read them.
+
+This file is the shop window: the public names, each found in its module at its first use. Importing greencoro starts
+nothing, opens nothing and patches nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import sysconfig
+from typing import TYPE_CHECKING, Any
+
+# Attaches the NullHandler, before any part of greencoro can log.
+from greencoro import log as _log  # noqa: F401
+from greencoro._version import __version__
+
+if TYPE_CHECKING:
+    from greencoro.compute.cluster import LocalCluster
+    from greencoro.compute.computation import Computation
+    from greencoro.compute.jobs import RemoteCoroScheduler
+    from greencoro.compute.scheduler import Scheduler
+    from greencoro.compute.status import CoroInfo, Status
+    from greencoro.config import Settings
+    from greencoro.distributed.location import Location
+    from greencoro.distributed.runtime import Runtime, runtime
+    from greencoro.errors import (
+        AuthenticationError,
+        BrokenResource,
+        BusyResource,
+        ClosedResource,
+        ComputationClosed,
+        ComputeError,
+        ConfigError,
+        CoroTerminated,
+        DeadlineExceeded,
+        EndOfChannel,
+        GreencoroError,
+        IncompatibleVersion,
+        LocalProtocolError,
+        MonitorException,
+        NetworkError,
+        NoMatchingServer,
+        PackagingError,
+        PartialFailure,
+        PeerLost,
+        PeerUnreachable,
+        ProtocolError,
+        RemoteError,
+        RemoteProtocolError,
+        ServerDied,
+        Terminated,
+        TransferError,
+        WouldBlock,
+    )
+    from greencoro.hub.coroutine import Coro, sleep
+
+__all__ = [
+    "AuthenticationError",
+    "BrokenResource",
+    "BusyResource",
+    "ClosedResource",
+    "Computation",
+    "ComputationClosed",
+    "ComputeError",
+    "ConfigError",
+    "Coro",
+    "CoroInfo",
+    "CoroTerminated",
+    "DeadlineExceeded",
+    "EndOfChannel",
+    "GreencoroError",
+    "IncompatibleVersion",
+    "LocalCluster",
+    "LocalProtocolError",
+    "Location",
+    "MonitorException",
+    "NetworkError",
+    "NoMatchingServer",
+    "PackagingError",
+    "PartialFailure",
+    "PeerLost",
+    "PeerUnreachable",
+    "ProtocolError",
+    "RemoteCoroScheduler",
+    "RemoteError",
+    "RemoteProtocolError",
+    "Runtime",
+    "Scheduler",
+    "ServerDied",
+    "Settings",
+    "Status",
+    "Terminated",
+    "TransferError",
+    "WouldBlock",
+    "__version__",
+    "runtime",
+    "sleep",
+]
+
+# Public name -> the module that defines it. Errors are most of the names, so a name that is not here is one of theirs.
+_HOME = {
+    "Computation": "greencoro.compute.computation",
+    "Coro": "greencoro.hub.coroutine",
+    "CoroInfo": "greencoro.compute.status",
+    "LocalCluster": "greencoro.compute.cluster",
+    "Location": "greencoro.distributed.location",
+    "RemoteCoroScheduler": "greencoro.compute.jobs",
+    "Runtime": "greencoro.distributed.runtime",
+    "Scheduler": "greencoro.compute.scheduler",
+    "Settings": "greencoro.config",
+    "Status": "greencoro.compute.status",
+    "runtime": "greencoro.distributed.runtime",
+    "sleep": "greencoro.hub.coroutine",
+}
+
+
+def _require_gil() -> None:
+    gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or not gil_enabled():
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise ImportError(
+            f"greencoro needs a Python with the global interpreter lock, but {sys.executable} is a free-threaded "
+            f"build; use the ordinary build of Python {version}"
+        )
+
+
+_require_gil()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME.get(name, "greencoro.errors")), name)
+    globals()[name] = value  # so that this is asked once a name
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,230 @@
+"""The end of the process: it waits for the coroutines that are not daemons, then stops what turns.
+
+Order, at interpreter exit: wait for the non-daemon coroutines, while thread pools still work; Python waits for its
+threads, which may go on creating coroutines; wait for those; call the upper layers' closers (they may still send);
+terminate what is left; stop the hub and join its thread.
+
+Ctrl-C, during that wait or anywhere in the main thread, ends the coroutines, which get a moment for their ``finally``
+blocks, calls the closers, and then ends the process by SIGINT itself: the shell sees 130 and no traceback. All this
+takes less than two seconds, and a second Ctrl-C ends it at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from gevent.hub import Hub
+
+from greencoro._preload import preload
+from greencoro.hub import native, userhub
+from greencoro.hub.completion import Completion
+
+__all__ = ["alive", "at_exit", "cancel_at_exit", "holding", "prepare", "released", "start", "wait_for_coroutines"]
+
+_log = logging.getLogger(__name__)
+
+#: What coroutines get after Ctrl-C, or as daemons at the end, to run their ``finally`` blocks.
+GRACE_SECONDS = 1.0
+#: This long after Ctrl-C the process ends, whatever still runs.
+_INTERRUPTED_SECONDS = 1.6
+#: After this long the wait at the end says, where a person looks on, what it waits for.
+_SAY_AFTER_SECONDS = 5.0
+
+#: Every local coroutine that is not over, by its id. Single dict operations only: the reactor reads it.
+alive: dict[int, Any] = {}
+
+#: The live coroutines that keep the process from ending.
+holding: set[Any] = set()
+
+_idle: Completion | None = None
+_closers: list[tuple[int, Callable[[], None]]] = []
+_prepared = False
+_prepare_lock = native.Lock()
+_interrupted = False
+_excepthook: Callable[..., Any] | None = None
+
+
+def start() -> None:
+    """Start the user hub in its own thread and see to the end of the process."""
+    prepare()
+    userhub.start()
+
+
+def prepare() -> None:
+    """See to the end of the process; once, before anything turns."""
+    global _prepared, _excepthook
+    with _prepare_lock:
+        if _prepared:
+            return
+        # Imports concurrent.futures, which has its pools shut down at exit: what is registered later comes first there.
+        preload()
+        with contextlib.suppress(RuntimeError):
+            # Where the main thread is through already, and a thread it left makes the first coroutine, this is refused,
+            # and the wait below is enough.
+            threading._register_atexit(_while_pools_work)  # type: ignore[attr-defined]
+        atexit.register(_after_threads)
+        os.register_at_fork(after_in_child=_forget_parent)
+        _excepthook = sys.excepthook
+        sys.excepthook = _on_uncaught
+        # A hub that meets Ctrl-C raises it in its thread's main greenlet. It need not print it as well.
+        Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
+        _prepared = True
+
+
+def at_exit(priority: int, closer: Callable[[], None]) -> None:
+    """Have ``closer()`` called once no coroutine is left to wait for; higher priorities come first.
+
+    It runs in the main thread, may wait, and may create coroutines.
+    """
+    _closers.append((priority, closer))
+
+
+def cancel_at_exit(closer: Callable[[], None]) -> None:
+    """Do not call ``closer`` at the end; where it is not registered, nothing."""
+    _closers[:] = [entry for entry in _closers if entry[1] != closer]
+
+
+def released(coro: Any) -> None:
+    """``coro`` no longer keeps the process from ending: it is over or became a daemon. Any thread."""
+    holding.discard(coro)
+    idle = _idle
+    if idle is not None and not holding:
+        idle.set()
+
+
+def wait_for_coroutines() -> None:
+    """Block this thread until no non-daemon coroutine is left, or no hub turns that could bring one to its end."""
+    global _idle
+    said = False
+    say_at = native.monotonic() + _SAY_AFTER_SECONDS
+    while holding and userhub.is_started():
+        _idle = Completion()
+        if not holding:
+            return
+        if said:
+            _idle.wait()
+        elif not _idle.wait(max(0.0, say_at - native.monotonic())):
+            said = True
+            _say_what_is_waited_for()
+
+
+def _say_what_is_waited_for() -> None:
+    waiting = sorted((repr(coro) for coro in tuple(holding)), key=len)
+    names = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
+    _log.info("the program's end waits for coroutines: %s", names)
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"greencoro: waiting for {names} to finish (Ctrl-C ends them)", file=sys.stderr, flush=True)
+
+
+def _while_pools_work() -> None:
+    """At interpreter exit, first: before thread pools are shut down and the interpreter waits for threads."""
+    if _interrupted or _uncaught_interrupt():
+        _end_by_sigint()
+    try:
+        wait_for_coroutines()
+    except KeyboardInterrupt:
+        _end_by_sigint()
+
+
+def _after_threads() -> None:
+    """At interpreter exit, last: no thread is left that could create a coroutine."""
+    try:
+        wait_for_coroutines()
+        _run_closers()
+        wait_for_coroutines()
+        deadline = native.monotonic() + GRACE_SECONDS
+        _terminate_all(deadline)
+        userhub.stop(max(0.0, deadline - native.monotonic()))
+    except KeyboardInterrupt:
+        # In the middle of the exit functions: those that came before this one must not be called twice.
+        _end_by_sigint(exit_functions=False)
+
+
+def _end_by_sigint(exit_functions: bool = True) -> None:
+    # From here on a second Ctrl-C ends the process at once, and so does an alarm where something takes too long. (Not a
+    # thread: Python 3.12.1 starts none at this point.)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, lambda number, frame: _die())
+    signal.setitimer(signal.ITIMER_REAL, _INTERRUPTED_SECONDS)
+    deadline = native.monotonic() + GRACE_SECONDS
+    _flush()
+    _terminate_all(deadline)
+    _run_closers()
+    userhub.stop(max(0.0, deadline - native.monotonic()))
+    if exit_functions:
+        # What the interpreter would call on its way out: temporary directories go, logs are written.
+        atexit.unregister(_after_threads)
+        atexit._run_exitfuncs()
+    _flush()
+    _die()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _run_closers() -> None:
+    while _closers:
+        entry = max(_closers, key=lambda entry: entry[0])
+        _closers.remove(entry)
+        try:
+            entry[1]()
+        except Exception:
+            _log.exception("closing %r failed", entry[1])
+
+
+def _terminate_all(deadline: float) -> None:
+    """Terminate every coroutine that is alive and give them until ``deadline`` to end."""
+    if not userhub.is_started():
+        return
+    for coro in list(alive.values()):
+        coro.terminate()
+    ended = native.Event()
+    while alive and native.monotonic() < deadline:
+        ended.wait(0.005)
+
+
+def _on_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In place of `sys.excepthook`: Ctrl-C in the main thread ends everything, without a traceback."""
+    global _interrupted
+    if issubclass(kind, KeyboardInterrupt) and not _interactive():
+        _interrupted = True
+        return
+    assert _excepthook is not None
+    _excepthook(kind, error, trace)
+
+
+def _uncaught_interrupt() -> bool:
+    """Did Ctrl-C end the main thread, though another `sys.excepthook` than ours was told of it?"""
+    kind = getattr(sys, "last_type", None)
+    return isinstance(kind, type) and issubclass(kind, KeyboardInterrupt) and not _interactive()
+
+
+def _interactive() -> bool:
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+
+
+def _forget_parent() -> None:
+    """In a process just forked: the coroutines and what would close are the parent's."""
+    global _idle
+    alive.clear()
+    holding.clear()
+    _closers.clear()
+    _idle = None
+    userhub.abandon()

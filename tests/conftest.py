@@ -1,0 +1,21 @@
+"""What holds for every test: it leaves nothing running and nothing open."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.hygiene import end_children, leftovers, snapshot
+from tests.support.polling import poll_until
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    before = snapshot()
+    yield
+    try:
+        # What a test stopped may take a moment to be gone.
+        poll_until(lambda: not leftovers(before), seconds=3)
+    except AssertionError:
+        left = leftovers(before)
+        end_children(before)
+        pytest.fail("the test left behind: " + "; ".join(left), pytrace=False)

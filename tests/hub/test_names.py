@@ -1,0 +1,134 @@
+from typing import Any
+
+import pytest
+
+from greencoro.hub import native
+from greencoro.hub.names import Names
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names()
+
+
+def test_what_is_registered_is_found_until_it_is_unregistered(names: Names) -> None:
+    target = object()
+    assert names.lookup("coro", "a") is None
+    assert names.register("coro", "a", target)
+    assert names.lookup("coro", "a") is target
+    assert names.unregister("coro", "a", target)
+    assert names.lookup("coro", "a") is None
+
+
+def test_a_name_that_is_taken_stays_with_who_has_it(names: Names) -> None:
+    first, second = object(), object()
+    assert names.register("coro", "a", first)
+    assert not names.register("coro", "a", second)
+    assert names.lookup("coro", "a") is first
+    assert not names.unregister("coro", "a", second)
+    assert names.lookup("coro", "a") is first
+
+
+def test_registering_the_same_again_is_no_error(names: Names) -> None:
+    target = object()
+    assert names.register("coro", "a", target) and names.register("coro", "a", target)
+
+
+def test_kinds_do_not_share_names(names: Names) -> None:
+    coro, channel = object(), object()
+    assert names.register("coro", "a", coro) and names.register("channel", "a", channel)
+    assert names.lookup("channel", "a") is channel
+
+
+def test_forgetting_frees_every_name_of_a_target_and_no_other(names: Names) -> None:
+    target, other = object(), object()
+    for name in "abc":
+        names.register("coro", name, target)
+    names.register("coro", "d", other)
+    names.unregister("coro", "b", target)
+    names.register("coro", "b", other)
+    names.forget(target)
+    assert [names.lookup("coro", name) for name in "abcd"] == [None, other, None, other]
+    names.forget(target)
+
+
+def test_targets_that_look_equal_are_told_apart(names: Names) -> None:
+    one, equal = [1], [1]
+    assert names.register("coro", "a", one)
+    assert not names.register("coro", "a", equal)
+    assert not names.unregister("coro", "a", equal)
+
+
+def test_a_listener_hears_of_a_name_that_appears_later(names: Names) -> None:
+    heard: list[Any] = []
+    names.listen("coro", "a", heard.append)
+    names.register("coro", "other", object())
+    assert heard == []
+    target = object()
+    names.register("coro", "a", target)
+    assert heard == [target]
+
+
+def test_a_listener_hears_at_once_of_a_name_that_is_there(names: Names) -> None:
+    heard: list[Any] = []
+    names.register("coro", "a", "target")
+    names.listen("coro", "a", heard.append)
+    assert heard == ["target"]
+
+
+def test_a_listener_taken_out_hears_nothing_and_leaves_nothing(names: Names) -> None:
+    heard: list[Any] = []
+    names.listen("coro", "a", heard.append)
+    names.unlisten("coro", "a", heard.append)
+    names.unlisten("coro", "a", heard.append)
+    names.register("coro", "a", "target")
+    assert heard == []
+    assert not names._listeners
+
+
+def test_nothing_is_kept_of_a_target_that_is_forgotten(names: Names) -> None:
+    for number in range(100):
+        target = object()
+        names.register("coro", f"name-{number}", target)
+        names.forget(target)
+    assert not names._bound and not names._of
+
+
+def test_of_many_threads_that_want_a_name_one_gets_it(names: Names) -> None:
+    for number in range(100):
+        got: list[int] = []
+
+        def want(me: int, name: str = f"n{number}", got: list[int] = got) -> None:
+            if names.register("coro", name, ("target", me)):
+                got.append(me)
+
+        threads = [native.Thread(lambda me=me: want(me), "wanting") for me in range(4)]
+        for thread in threads:
+            thread.start()
+        assert all(thread.join(10) for thread in threads)
+        assert len(got) == 1
+
+
+def test_no_listener_is_lost_when_others_leave_at_the_same_time(names: Names) -> None:
+    go = native.Event()
+
+    def come_and_go() -> None:
+        listener = [].append
+        while not go.is_set():
+            names.listen("coro", "a", listener)
+            names.unlisten("coro", "a", listener)
+
+    others = [native.Thread(come_and_go, "other") for _ in range(2)]
+    for thread in others:
+        thread.start()
+    try:
+        for _ in range(3000):
+            heard: list[Any] = []
+            names.listen("coro", "a", heard.append)
+            names.register("coro", "a", "target")
+            assert heard == ["target"] or heard == ["target", "target"]
+            names.unlisten("coro", "a", heard.append)
+            names.unregister("coro", "a", "target")
+    finally:
+        go.set()
+        assert all(thread.join(10) for thread in others)

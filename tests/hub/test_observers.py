@@ -1,0 +1,143 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from greencoro import Coro
+from greencoro.hub import native
+from greencoro.hub.lifecycle import State
+from greencoro.hub.observers import Observers, notice_of
+
+
+def test_observers_are_told_once_in_the_order_they_were_added() -> None:
+    observers, told = Observers(), []
+    for number in range(5):
+        assert observers.add(lambda coro, number=number: told.append((number, coro)))
+    observers.tell("the coroutine")
+    observers.tell("the coroutine")
+    assert told == [(number, "the coroutine") for number in range(5)]
+
+
+def test_after_the_end_none_is_added() -> None:
+    observers, told = Observers(), []
+    observers.tell(None)
+    assert observers.add(told.append) is False
+    observers.remove(told.append)
+    assert told == []
+
+
+def test_one_that_was_removed_is_not_told() -> None:
+    observers, told = Observers(), []
+    observers.add(told.append)
+    observers.remove(told.append)
+    observers.remove(told.append)
+    observers.tell("coro")
+    assert told == []
+
+
+def test_one_that_is_added_twice_is_told_once() -> None:
+    class Hearer:
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        def hear(self, coro: Any) -> None:
+            self.heard.append(coro)
+
+    observers, hearer = Observers(), Hearer()
+    assert observers.add(hearer.hear) and observers.add(hearer.hear)
+    observers.tell("coro")
+    assert hearer.heard == ["coro"]
+
+
+def test_one_that_raises_is_logged_and_the_others_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    observers, told = Observers(), []
+
+    def fail(coro: Any) -> None:
+        raise ValueError("of the observer")
+
+    observers.add(fail)
+    observers.add(told.append)
+    observers.tell("coro")
+    assert told == ["coro"]
+    assert "of the observer" in caplog.text
+
+
+def test_an_observer_may_add_and_remove_others_while_they_are_told() -> None:
+    observers, told = Observers(), []
+    late = told.append
+
+    def meddle(coro: Any) -> None:
+        observers.remove(late)
+        told.append(observers.add(late))
+
+    observers.add(meddle)
+    observers.add(late)
+    observers.tell("coro")
+    # The end has begun: what is left of the table can no more be changed from outside.
+    assert told == [False, "coro"]
+
+
+def test_whoever_adds_while_the_end_comes_is_told_exactly_if_add_said_so() -> None:
+    for _ in range(500):
+        observers, promised, told, running = Observers(), [], [], native.Event()
+
+        def add_many(
+            observers: Observers = observers,
+            promised: list[int] = promised,
+            told: list[int] = told,
+            running: Any = running,
+        ) -> None:
+            running.set()
+            for number in range(30):
+                if observers.add(lambda coro, number=number: told.append(number)):
+                    promised.append(number)
+
+        thread = native.Thread(add_many, "adder")
+        thread.start()
+        running.wait(10)
+        observers.tell(None)
+        assert thread.join(10)
+        assert sorted(told) == promised
+
+
+def test_many_observers_cost_no_more_each_than_few() -> None:
+    observers, told = Observers(), []
+    listed = [lambda coro, n=n: told.append(n) for n in range(20_000)]
+    began = native.monotonic()
+    for observer in listed:
+        observers.add(observer)
+    for observer in listed[::2]:
+        observers.remove(observer)
+    observers.tell(None)
+    assert told == list(range(1, 20_000, 2))
+    # A list that is searched would need some 10 s.
+    assert native.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "value"),
+    [(State.FINISHED, "finished", 5), (State.TERMINATED, "terminated", None), (State.FAILED, "exception", None)],
+)
+def test_the_notice_says_how_it_ended(state: State, kind: str, value: Any) -> None:
+    error = ValueError("why") if kind == "exception" else None
+    coro = SimpleNamespace(_state=state, _value=value, _error=error, _traceback_text="text" if error else "")
+    notice = notice_of(coro)
+    assert (notice.coro, notice.kind, notice.value, notice.error) == (coro, kind, value, error)
+    assert notice.traceback_text == coro._traceback_text
+
+
+def test_the_notice_unpacks_as_old_programs_do() -> None:
+    def fail() -> None:
+        raise KeyError("gone")
+
+    finished, failed, terminated = Coro(lambda: 5), Coro(fail), Coro(lambda coro: coro.receive())
+    terminated.terminate()
+    for coro in (finished, failed, terminated):
+        while coro.is_alive():
+            native.sleep(0.001)
+    coro, (kind, value) = notice_of(finished).args
+    assert (coro, kind, value) == (finished, StopIteration, 5)
+    coro, (kind, value) = notice_of(failed).args
+    assert (coro, kind, repr(value)) == (failed, KeyError, "KeyError('gone')")
+    coro, (kind, value) = notice_of(terminated).args
+    assert (coro, kind, value) == (terminated, StopIteration, None)

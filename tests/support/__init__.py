@@ -1,0 +1,8 @@
+"""What tests share. From the bottom up:
+
+- polling: wait for a condition, with a deadline
+- source: the package's source as syntax trees, for tests that read instead of run
+- hygiene: what a test left running or open
+- examples: run example programs, or import their parts
+- terminal: run a program where Ctrl-C can be typed
+"""
