@@ -1,0 +1,31 @@
+"""Many processes, one space of names. From the bottom up, each using only those above it:
+
+- location: where a runtime answers
+- refs: references to coroutines as they travel
+- messages: what runtimes say to each other, in a fixed layout
+- codec: users' objects as bytes
+- noise: the cryptographic handshake, as pure code
+- secret: the secret that lets runtimes in, and the file that keeps it
+- record: sealed batches and chunks, what a connection carries after its handshake
+- handshake: preambles, proof of the secret, who is who
+- outbox: which message goes out next on a connection
+- assembly: large messages, put together again from their chunks
+- membership: whether a peer is alive
+- flow: the credit that bounds what waits in a mailbox
+- connection: one connection, bytes in and events out
+- reactor: the native thread that has all sockets
+- stream: what a connection runs over, whatever carries it
+- transport: streams over TCP
+- memory: streams inside one process
+- wire: the shell of a connection
+- link: what there is with one incarnation of a peer: queue, credit, outstanding replies
+- dispatch: which part handles which kind of message
+- delivery: messages of peers into mailboxes here
+- watches: exit notices between processes
+- proxies: RemoteCoro, a reference with the methods of a local coroutine
+- calls: requests of the layers above
+- locate: finding what is registered under a name
+- peers: dialling peers, letting them in, giving them up
+- addresses: the addresses of this machine
+- runtime: Runtime, which wires all of this together
+"""

@@ -1,0 +1,186 @@
+"""Requests between runtimes, for the layers above: a named operation, a JSON header, and opaque parts.
+
+Which operations there are is up to who registers them; a runtime that registers none runs nothing for anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from greencoro import errors
+from greencoro.distributed import messages
+from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.link import Link, PeerInfo
+from greencoro.errors import BusyResource, DeadlineExceeded, GreencoroError, NetworkError, PeerLost, RemoteError
+from greencoro.hub import exit as process_exit
+from greencoro.hub import userhub
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+
+__all__ = ["Calls", "Reply", "Request"]
+
+_log = logging.getLogger(__name__)
+
+Buffer = bytes | bytearray | memoryview
+
+#: One key for all requests of a link: a small one that relies on a large one before it does not overtake that.
+_ORDERED = "requests"
+
+#: Greencoro's errors that are made of their message alone; only these are made again on the other side.
+_BY_NAME: dict[str, type[Exception]] = {
+    name: kind
+    for name in errors.__all__
+    if issubclass(kind := getattr(errors, name), GreencoroError) and not isinstance(kind.__init__, FunctionType)
+}
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    header: dict[str, Any]
+    parts: list[bytes]
+
+
+class Request:
+    """A request of a peer; answered once, by `reply` or `fail`, from any thread."""
+
+    __slots__ = ("_answered", "_number", "header", "link", "operation", "parts")
+
+    def __init__(self, link: Link, message: messages.Request) -> None:
+        self.link = link
+        self.operation = message.operation
+        self.header = message.header
+        self.parts = [bytes(part) for part in message.parts]
+        self._number = message.request
+        self._answered = False
+
+    @property
+    def peer(self) -> PeerInfo:
+        """Who asks."""
+        return self.link.info
+
+    def reply(self, header: dict[str, Any] | None = None, parts: Sequence[Buffer] = ()) -> None:
+        """Answer that it was done."""
+        self._answer(True, header or {}, parts)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer that it could not be done, and why."""
+        text = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
+        self._answer(False, {"error": type(error).__name__, "message": str(error), "traceback": text}, ())
+
+    def _answer(self, succeeded: bool, header: dict[str, Any], parts: Sequence[Buffer]) -> None:
+        if self._answered or not self._number:
+            return
+        # Made first: where that fails (a header that is no JSON) it is still to be answered, by `fail`.
+        encoded = messages.Reply(self._number, succeeded, header, parts).encode()
+        self.link.check_size(sum(map(len, encoded)))
+        self._answered = True
+        self.link.send_answer(encoded)
+
+
+Handler = Callable[[Request], None]
+
+
+class Calls:
+    """Both sides of the requests of one runtime.
+
+    Args:
+        spawn: Starts a coroutine at home in that runtime.
+
+        max_serving (int): Requests of one peer that may be under way here at once; more are refused.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, spawn: Callable[..., Coro], max_serving: int) -> None:
+        self._max_serving = max_serving
+        self._handlers: dict[str, tuple[Handler, bool]] = {}
+        self._spawn = spawn
+        dispatcher.register(messages.Request, self._on_request)
+        dispatcher.register(messages.Reply, lambda link, reply: link.answered(reply.request, reply))
+
+    def handle(self, operation: str, handler: Handler, on_reactor: bool = False) -> None:
+        """Let ``handler(request)`` do an operation: in a daemon coroutine of its own, or on the reactor."""
+        self._handlers[operation] = (handler, on_reactor)
+
+    def _on_request(self, link: Link, message: messages.Request) -> None:
+        request = Request(link, message)
+        found = self._handlers.get(message.operation)
+        if found is None:
+            request.fail(GreencoroError(f"there is no operation {message.operation!r} at this runtime"))
+            return
+        handler, on_reactor = found
+        if on_reactor:
+            _serve(handler, request)
+        else:
+            if len(link.serving) >= self._max_serving:
+                request.fail(BusyResource(f"{self._max_serving} requests of this peer are under way here already"))
+                return
+            link.serving.add(request)
+            if not userhub.is_started():
+                process_exit.start()
+            userhub.post(self._start, handler, request)
+
+    def _start(self, handler: Handler, request: Request) -> None:
+        self._spawn(_serve, handler, request).set_daemon()
+
+    def request(
+        self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer], timeout: float | None
+    ) -> Reply:
+        """Have the peer do an operation and wait for its answer.
+
+        Raises:
+            DeadlineExceeded: No answer within ``timeout`` seconds. It may be done all the same.
+
+            PeerLost: The peer was lost meanwhile; likewise.
+
+            GreencoroError: What the other side failed with.
+        """
+        answer = Completion()
+
+        def on_answer(reply: Any, error: NetworkError | None) -> None:
+            if error is not None:
+                answer.fail(PeerLost(str(error)))
+            else:
+                answer.set(reply)
+
+        number = link.expect(on_answer)
+        try:
+            link.send(_ORDERED, messages.Request(number, operation, header, parts).encode())
+            reply = answer.result(timeout)
+        except TimeoutError as error:
+            if isinstance(error, GreencoroError):
+                raise
+            raise DeadlineExceeded(f"{link.info} did not answer {operation!r} within {timeout} s") from None
+        finally:
+            link.pending.pop(number, None)
+        if not reply.succeeded:
+            raise _error_of(reply.header, link)
+        return Reply(reply.header, [bytes(part) for part in reply.parts])
+
+    def post(self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer]) -> int:
+        """Have the peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost."""
+        return 0 if link.send(_ORDERED, messages.Request(0, operation, header, parts).encode()) else -1
+
+
+def _serve(handler: Handler, request: Request) -> None:
+    try:
+        handler(request)
+    except Exception as error:
+        request.fail(error)
+    finally:
+        request.link.serving.discard(request)
+
+
+def _error_of(header: dict[str, Any], link: Link) -> Exception:
+    name, message = str(header.get("error", "")), str(header.get("message", ""))
+    trace = str(header.get("traceback", ""))
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        return RemoteError(f"{name}: {message}", trace, link.info.location)
+    error = kind(message)
+    if trace:
+        error.__cause__ = RemoteError(f"{name}: {message}", trace, link.info.location)
+    return error

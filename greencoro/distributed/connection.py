@@ -1,0 +1,197 @@
+"""One connection as bytes in, events out.
+
+First the handshake, then sealed records of messages in both directions, watched over by heartbeats. No socket, no
+clock: the shell (`wire`) feeds what arrived, sends what `data_to_send` gives, and calls `tick`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from greencoro.distributed import messages
+from greencoro.distributed.assembly import Assembly
+from greencoro.distributed.handshake import Handshake, Hello, Role
+from greencoro.distributed.membership import Health, Liveness
+from greencoro.distributed.messages import Message
+from greencoro.distributed.outbox import Outbox
+from greencoro.distributed.record import Batch, Opener, Sealer
+from greencoro.errors import LocalProtocolError, PeerLost
+
+__all__ = ["Connection", "Established", "Introduced", "Limits"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings a connection needs (`config.Settings` has what each means)."""
+
+    tick_seconds: float
+    peer_timeout_seconds: float
+    max_handshake_frame_bytes: int
+    max_message_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True)
+class Introduced:
+    """The other side said who it is; a responder may still refuse it, before anything else was answered.
+
+    It may be a replay: nothing but refusing may be based on it.
+    """
+
+    hello: Hello
+
+
+@dataclass(frozen=True)
+class Established:
+    """The other side is proved to know the secret and to be live; from now on messages flow."""
+
+    hello: Hello
+
+
+class Connection:
+    """One side of one connection.
+
+    Args:
+        role: Whether this side dialled.
+
+        psk: The handshake key of this runtime's secret.
+
+        hello: What this runtime tells about itself.
+
+        ephemeral_private: 32 random bytes, never used before.
+
+        fingerprint: The secret's, for messages.
+
+        limits: What is accepted from the other side, and its clocks.
+
+        now: Seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        psk: bytes,
+        hello: Hello,
+        ephemeral_private: bytes,
+        fingerprint: str,
+        limits: Limits,
+        now: float,
+    ) -> None:
+        self.role = role
+        self._limits = limits
+        self._handshake = Handshake(
+            role, psk, hello, ephemeral_private, fingerprint, max_frame_bytes=limits.max_handshake_frame_bytes
+        )
+        self._sealer: Sealer | None = None
+        self._opener: Opener | None = None
+        self._assembly = Assembly(limits.max_message_bytes)
+        self._liveness = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
+        self._outbox = Outbox(limits.chunk_bytes)
+        self.established = False
+
+    @property
+    def peer_hello(self) -> Hello:
+        return self._handshake.peer_hello
+
+    def receive_data(self, data: Buffer, now: float) -> list[Introduced | Established | Message]:
+        """Take in what arrived, in any cut.
+
+        Raises:
+            NetworkError: The connection is of no further use; which kind says why.
+        """
+        self._liveness.heard(now)
+        events: list[Introduced | Established | Message] = []
+        if self._opener is None:
+            self._handshake.receive_data(bytes(data))
+            if not self._handshake.done:
+                return events
+            data = self._start_records(events)
+        assert self._opener is not None
+        for record in self._opener.receive_data(data):
+            if not self.established:
+                # A responder's proof that the initiator is live and no replay.
+                self._handshake.confirm_peer()
+                self._establish(events)
+            if isinstance(record, Batch):
+                events.extend(map(messages.decode, record.messages))
+            else:
+                whole = self._assembly.add(record.header, record.data)
+                if whole is not None:
+                    events.append(messages.decode(whole))
+        return events
+
+    def receive_eof(self) -> None:
+        """The other side closed the stream. Always raises.
+
+        Raises:
+            NetworkError: `PeerLost`, or before that what the handshake makes of it.
+        """
+        if self._opener is None:
+            self._handshake.receive_eof()
+        if self._opener is not None and self._opener.buffered_bytes:
+            raise PeerLost("the connection ended in the middle of a record")
+        raise PeerLost("the peer closed the connection")
+
+    def _start_records(self, events: list[Introduced | Established | Message]) -> bytes:
+        self._sealer = Sealer(self._handshake.send_key)
+        self._opener = Opener(self._handshake.receive_key)
+        events.append(Introduced(self._handshake.peer_hello))
+        if self._handshake.peer_confirmed:
+            self._establish(events)
+            # The responder waits for a first record as the proof that we are live.
+            self.push(None, messages.Ping().encode(), 1)
+        return self._handshake.trailing
+
+    def _establish(self, events: list[Introduced | Established | Message]) -> None:
+        self.established = True
+        events.append(Established(self._handshake.peer_hello))
+
+    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer, size: int) -> None:
+        """Queue an encoded message of ``size`` bytes; messages of one key stay in order.
+
+        Raises:
+            LocalProtocolError: The connection is not established.
+        """
+        if not self.established:
+            raise LocalProtocolError("nothing can be sent before the handshake is over")
+        self._outbox.push(key, message, size)
+
+    @property
+    def has_room(self) -> bool:
+        """Should more be pushed before the next `data_to_send`?"""
+        return self.established and self._outbox.has_room
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was pushed in large messages that are not through, and behind them."""
+        return self._outbox.waiting_bytes
+
+    def data_to_send(self) -> list[Buffer]:
+        """The next record, or what the handshake has to say; empty where there is nothing to send."""
+        handshake = self._handshake.data_to_send()
+        if handshake:
+            return [handshake]
+        if self._sealer is None:
+            return []
+        batch = self._outbox.next_batch()
+        if batch is not None:
+            return self._sealer.batch(batch)
+        chunk = self._outbox.next_chunk()
+        if chunk is not None:
+            return self._sealer.chunk(*chunk)
+        return []
+
+    def tick(self, now: float) -> None:
+        """Look at the clock; to be called about every half tick.
+
+        Raises:
+            PeerLost: Silence for the whole time-out.
+        """
+        health = self._liveness.check(now)
+        if health is Health.LOST:
+            raise PeerLost(f"nothing was heard for {self._limits.peer_timeout_seconds:g} s")
+        if self.established and self._liveness.should_ping(now):
+            self.push(None, messages.Ping().encode(), 1)

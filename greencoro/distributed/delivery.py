@@ -1,0 +1,130 @@
+"""Messages of peers into mailboxes here, with the credit that bounds them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from greencoro.distributed import codec
+from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.flow import Inflow
+from greencoro.distributed.link import Link
+from greencoro.distributed.messages import Credit, Deliver, Gone, Ping, Pong, Result, Send, Terminate
+from greencoro.hub.coroutine import Coro, find
+from greencoro.hub.mailbox import Encoded
+from greencoro.log import escape
+
+__all__ = ["Delivery"]
+
+_log = logging.getLogger(__name__)
+
+_SEND_HEADER_BYTES = 9
+_DELIVER_HEADER_BYTES = 13
+
+
+class RemoteMessage(Encoded):
+    """A message in a mailbox, as it came; its receiver decodes it, in its own coroutine."""
+
+    __slots__ = ("_inflow", "_link", "_payload", "_size", "_target")
+
+    def __init__(self, link: Link, inflow: Inflow, target: int, payload: Any, size: int) -> None:
+        self._link = link
+        self._inflow = inflow
+        self._target = target
+        self._payload = payload
+        self._size = size
+
+    def decode(self) -> tuple[bool, Any]:
+        grant = self._inflow.taken(self._size)
+        if grant is not None:
+            self._link.send_urgent(Credit(self._target, *grant).encode())
+        try:
+            return True, codec.loads(self._payload)
+        except (Exception, SystemExit) as error:
+            self._link.undecodable += 1
+            _log.warning(
+                "a message from %s cannot be decoded and is dropped: %s: %s",
+                self._link.info,
+                type(error).__name__,
+                escape(error),
+            )
+            return False, None
+
+
+class Delivery:
+    """The receiving side of `send`, `deliver` and `terminate`; its handlers run on the reactor.
+
+    Args:
+        find: The live coroutine with an id, if it is at home in this runtime.
+
+        max_messages, max_bytes: What a peer may have under way to one mailbox.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, find: Callable[[int], Coro | None], max_messages: int, max_bytes: int
+    ) -> None:
+        self._find = find
+        self._window = (max_messages, max_bytes)
+        dispatcher.register(Send, self._on_send)
+        dispatcher.register(Deliver, self._on_deliver)
+        dispatcher.register(Terminate, self._on_terminate)
+        dispatcher.register(Credit, self._on_credit)
+        dispatcher.register(Gone, self._on_gone)
+        dispatcher.register(Result, lambda link, result: link.answered(result.request, result.result))
+        dispatcher.register(Ping, lambda link, _: link.send_urgent(Pong().encode()))
+        dispatcher.register(Pong, lambda link, _: None)
+
+    def _put(self, link: Link, target: int, payload: Any, size: int) -> bool:
+        inflow = link.inflows.get(target)
+        if inflow is None:
+            inflow = self._new_inflow(link, target)
+        coro = find(target)
+        if coro is None or inflow is None:
+            link.send_urgent(Gone(target).encode())
+            return False
+        inflow.arrived(size)
+        coro._mailbox.put(RemoteMessage(link, inflow, target, payload, size))
+        # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
+        return find(target) is coro
+
+    def _new_inflow(self, link: Link, target: int) -> Inflow | None:
+        coro = self._find(target)
+        if coro is None:
+            return None
+        inflow = Inflow(*self._window)
+
+        def over(_: Coro) -> None:
+            # Whoever waits for credit for this mailbox waits for nothing.
+            link.inflows.pop(target, None)
+            link.on_lost.pop(("inflow", target), None)
+            link.send_urgent(Gone(target).encode())
+
+        # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
+        link.inflows[target] = inflow
+        link.when_lost(("inflow", target), lambda error: coro._observers.remove(over))
+        if not coro._observers.add(over):
+            link.inflows.pop(target, None)
+            link.on_lost.pop(("inflow", target), None)
+            return None
+        return inflow
+
+    def _on_send(self, link: Link, message: Send) -> None:
+        self._put(link, message.target, message.payload, len(message.payload) + _SEND_HEADER_BYTES)
+
+    def _on_deliver(self, link: Link, message: Deliver) -> None:
+        taken = self._put(link, message.target, message.payload, len(message.payload) + _DELIVER_HEADER_BYTES)
+        link.send_urgent(Result(message.request, 1 if taken else 0).encode())
+
+    def _on_terminate(self, link: Link, message: Terminate) -> None:
+        coro = self._find(message.target)
+        if coro is not None:
+            coro.terminate()
+
+    def _on_credit(self, link: Link, credit: Credit) -> None:
+        flow = link.outflows.get(credit.target)
+        if flow is not None:
+            flow.grant(credit.messages, credit.size)
+
+    def _on_gone(self, link: Link, gone: Gone) -> None:
+        link.target_gone(gone.target)

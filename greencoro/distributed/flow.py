@@ -1,0 +1,115 @@
+"""Credit: how much one runtime may have under way to one mailbox of another.
+
+The receiver grants, the sender uses up. `Outflow` is the sender's side, `Inflow` the receiver's. Each number has one
+writer: the senders (under their link's lock) count what they sent, the reactor what was granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from greencoro.errors import RemoteProtocolError
+
+__all__ = ["Inflow", "Outflow"]
+
+
+class Outflow:
+    """What may still be sent to one mailbox.
+
+    While less than a quarter of the window is under way, a message of any size may go: grants come a quarter at a time
+    (`Inflow.taken`), so a large message that waited for more than that could wait for ever.
+    """
+
+    __slots__ = ("granted_bytes", "granted_messages", "sent_bytes", "sent_messages", "waiters", "window")
+
+    def __init__(self, messages: int, size: int) -> None:
+        self.window = size
+        self.granted_messages = messages
+        self.granted_bytes = size
+        self.sent_messages = 0
+        self.sent_bytes = 0
+        #: Called, and taken out, by the reactor when more was granted or the target is gone.
+        self.waiters: list[Callable[[], object]] = []
+
+    def take(self, size: int) -> bool:
+        """Use credit for one message of ``size`` bytes; False (and nothing is used) where it does not suffice."""
+        if self.sent_messages >= self.granted_messages:
+            return False
+        under_way = self.sent_bytes - self.granted_bytes + self.window
+        if under_way + size > self.window and under_way * 4 >= self.window:
+            return False
+        self.sent_messages += 1
+        self.sent_bytes += size
+        return True
+
+    def grant(self, messages: int, size: int) -> None:
+        """More credit came: from the receiver, or of a message that was withdrawn before it went."""
+        self.granted_messages += messages
+        self.granted_bytes += size
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everyone who waits for credit look again."""
+        # Those that wait now: who finds too little is back in the list before this is through.
+        for _ in range(len(self.waiters)):
+            try:
+                waiter = self.waiters.pop(0)
+            except IndexError:
+                return
+            waiter()
+
+
+class Inflow:
+    """What one peer has under way to one mailbox of ours."""
+
+    __slots__ = (
+        "_limit_bytes",
+        "_limit_messages",
+        "arrived_bytes",
+        "arrived_messages",
+        "taken_bytes",
+        "taken_messages",
+        "told_bytes",
+        "told_messages",
+    )
+
+    def __init__(self, messages: int, size: int) -> None:
+        self._limit_messages = messages
+        self._limit_bytes = size
+        self.arrived_messages = 0
+        self.arrived_bytes = 0
+        self.taken_messages = 0
+        self.taken_bytes = 0
+        self.told_messages = 0
+        self.told_bytes = 0
+
+    def arrived(self, size: int) -> None:
+        """A message came; called by the reactor.
+
+        Raises:
+            RemoteProtocolError: The peer had no credit for it.
+        """
+        open_bytes = self.arrived_bytes - self.told_bytes
+        if self.arrived_messages - self.told_messages >= self._limit_messages or (
+            open_bytes + size > self._limit_bytes and open_bytes * 4 >= self._limit_bytes
+        ):
+            raise RemoteProtocolError("the peer sent more than it had credit for")
+        self.arrived_messages += 1
+        self.arrived_bytes += size
+
+    def taken(self, size: int) -> tuple[int, int] | None:
+        """The receiver took a message; called by the user hub.
+
+        Returns:
+            tuple[int, int] | None: Messages and bytes to grant the peer now; None while it has plenty: a grant goes out
+            for each quarter of the window, so that it costs little and the sender never runs dry waiting for it.
+        """
+        self.taken_messages += 1
+        self.taken_bytes += size
+        messages = self.taken_messages - self.told_messages
+        octets = self.taken_bytes - self.told_bytes
+        if messages * 4 < self._limit_messages and octets * 4 < self._limit_bytes:
+            return None
+        self.told_messages += messages
+        self.told_bytes += octets
+        return messages, octets

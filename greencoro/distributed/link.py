@@ -1,0 +1,359 @@
+"""What this runtime has with one incarnation of a peer: a queue of messages, credit, outstanding replies.
+
+A link outlives dialling: messages may be queued before the connection is there. Senders are any threads, the reactor
+takes from the queue. The senders' lock is held for a few lines that run no code but ours, so nothing that user code
+does can hold the reactor up.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from greencoro.distributed.connection import Connection
+from greencoro.distributed.flow import Inflow, Outflow
+from greencoro.distributed.location import Location
+from greencoro.distributed.wire import Wire
+from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
+from greencoro.hub import native
+
+__all__ = ["Entry", "Link", "LinkState", "PeerInfo"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+class PeerInfo(NamedTuple):
+    """Who a peer is."""
+
+    location: Location
+    name: str
+    incarnation: bytes
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.location})" if self.name != str(self.location) else str(self.location)
+
+
+class LinkState(enum.Enum):
+    """Where a link stands."""
+
+    #: A connection is being made.
+    DIALING = enum.auto()
+    #: The peer is online.
+    UP = enum.auto()
+    #: Given up, for good.
+    LOST = enum.auto()
+
+
+_TABLE = {
+    LinkState.DIALING: {LinkState.UP, LinkState.LOST},
+    LinkState.UP: {LinkState.LOST},
+    LinkState.LOST: set[LinkState](),
+}
+
+#: Answers that may wait for a peer to read. One that asks on and on without reading is cut off.
+_MAX_ANSWERS = 100_000
+#: Mailboxes of a peer that are over and remembered as such.
+_MAX_GONE = 10_000
+
+
+class Entry:
+    """A queued message that can be withdrawn."""
+
+    __slots__ = ("buffers", "flow", "key", "size", "withdrawn")
+
+    def __init__(self, key: Hashable, buffers: Sequence[Buffer], size: int, flow: Outflow) -> None:
+        self.key = key
+        self.buffers = buffers
+        self.size = size
+        self.flow = flow
+        self.withdrawn = False
+
+
+class Link:
+    """See the module."""
+
+    def __init__(
+        self, info: PeerInfo, post: Callable[..., None], max_messages: int, max_bytes: int, max_message_bytes: int
+    ) -> None:
+        self.info = info
+        self.state = LinkState.DIALING
+        self.wire: Wire | None = None
+        self.error: NetworkError | None = None
+        #: Credit for mailboxes of the peer, by their coroutine's id; made under the lock.
+        self.outflows: dict[int, Outflow] = {}
+        #: What the peer has under way to mailboxes of ours; the reactor's.
+        self.inflows: dict[int, Inflow] = {}
+        #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
+        self.gone: dict[int, None] = {}
+        #: Messages of the peer that could not be decoded and were dropped.
+        self.undecodable = 0
+        #: Names the peer waits for, by the number of its request; the reactor's.
+        self.locates: dict[int, Callable[[], None]] = {}
+        #: Requests of the peer that coroutines work on.
+        self.serving: set[Any] = set()
+        #: Outstanding replies: number -> what to call with the answer, or with None and the error.
+        self.pending: dict[int, Callable[[Any, NetworkError | None], object]] = {}
+        #: What is to be cleaned up when the link is lost.
+        self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
+        self.window = (max_messages, max_bytes)
+        self.max_message_bytes = max_message_bytes
+        self._post = post
+        # An RLock, because a destructor that runs in the middle may send something as well.
+        self._lock = native.RLock()
+        self._queue: deque[Any] = deque()
+        self._urgent: deque[Sequence[Buffer]] = deque()
+        self._queued_bytes = 0
+        self._passed_bytes = 0
+        self._told = False
+        self._numbers = itertools.count(1)
+        self._room_waiters: list[Callable[[], object]] = []
+
+    # Any thread.
+
+    def next_number(self) -> int:
+        """A number for a request on this link, never 0."""
+        return next(self._numbers) & 0xFFFFFFFF or self.next_number()
+
+    @property
+    def is_needed(self) -> bool:
+        """Is something queued for a peer that is being dialled?"""
+        return self.state is LinkState.DIALING and bool(self._queue)
+
+    @property
+    def is_lost(self) -> bool:
+        return self.state is LinkState.LOST
+
+    def send(self, key: Hashable, buffers: Sequence[Buffer]) -> bool:
+        """Queue a message; in order with others of this link that have the same key. False where the link is lost."""
+        size = sum(map(len, buffers))
+        self.check_size(size)
+        with self._lock:
+            if self.state is LinkState.LOST:
+                return False
+            self._queued_bytes += size
+            self._queue.append((key, buffers, size))
+        self._tell()
+        return True
+
+    def send_urgent(self, buffers: Sequence[Buffer]) -> None:
+        """Queue a small message of the protocol's own before everything else."""
+        self._urgent.append(buffers)
+        if self._too_many_answers() or self.state is LinkState.LOST:
+            self._post(self._check_answers)
+        self._tell()
+
+    def send_answer(self, buffers: Sequence[Buffer]) -> None:
+        """Queue an answer to a request of the peer's, of any size."""
+        self.send(None, buffers)
+        if self._too_many_answers():
+            self._post(self._check_answers)
+
+    def _too_many_answers(self) -> bool:
+        return len(self._urgent) > _MAX_ANSWERS or len(self._queue) > _MAX_ANSWERS + self.window[0]
+
+    def send_credited(
+        self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
+    ) -> Entry | bool:
+        """Queue a message for a mailbox of the peer, if there is credit and room for it.
+
+        Args:
+            waiter: Where there is neither, this is called when it is worth another try. `forget_waiter` afterwards.
+
+        Returns:
+            True, or where ``withdrawable`` the `Entry`; False where it was not queued.
+        """
+        size = sum(map(len, buffers))
+        self.check_size(size)
+        with self._lock:
+            if self.state is LinkState.LOST:
+                return False
+            flow = self.outflows.get(target)
+            if flow is None:
+                flow = self.outflows.setdefault(target, Outflow(*self.window))
+            if not self._has_room(waiter) or not _take_credit(flow, size, waiter):
+                return False
+            self._queued_bytes += size
+            entry: Any = Entry(target, buffers, size, flow) if withdrawable else (target, buffers, size)
+            self._queue.append(entry)
+        self._tell()
+        return entry if withdrawable else True
+
+    def forget_waiter(self, target: int, waiter: Callable[[], object]) -> None:
+        """Do not call ``waiter`` any more."""
+        flow = self.outflows.get(target)
+        for waiters in (self._room_waiters, flow.waiters if flow is not None else []):
+            _discard(waiters, waiter)
+
+    def withdraw(self, entry: Entry) -> None:
+        """Take a message back that has not gone yet; what has is not affected."""
+        with self._lock:
+            entry.withdrawn = True
+
+    def _has_room(self, waiter: Callable[[], object] | None = None) -> bool:
+        """Is there room in the queue? Where not, ``waiter`` is called when there is."""
+        if self._room_left():
+            return True
+        if waiter is not None:
+            # Then another look: room made before this finds no waiter to call.
+            self._room_waiters.append(waiter)
+            if self._room_left():
+                _discard(self._room_waiters, waiter)
+                return True
+        return False
+
+    def _room_left(self) -> bool:
+        messages, size = self.window
+        wire = self.wire
+        # Large messages have left the queue long before they are sent.
+        waiting = wire.connection.waiting_bytes if wire is not None else 0
+        return len(self._queue) < messages and self._queued_bytes - self._passed_bytes + waiting < size
+
+    def check_size(self, size: int) -> None:
+        """Refuse what the peer would refuse.
+
+        Raises:
+            LocalProtocolError: The message is larger than `max_message_bytes`.
+        """
+        if size > self.max_message_bytes:
+            raise LocalProtocolError(
+                f"a message of {size} bytes is too large: max_message_bytes is {self.max_message_bytes}"
+            )
+
+    def expect(self, on_answer: Callable[[Any, NetworkError | None], object]) -> int:
+        """Number a request; the reactor calls ``on_answer(answer, None)`` or ``on_answer(None, error)``, once."""
+        number = self.next_number()
+        self.pending[number] = on_answer
+        if self.state is LinkState.LOST and self.pending.pop(number, None) is not None:
+            on_answer(None, self.error or PeerLost(f"{self.info} is lost"))
+        return number
+
+    def answered(self, number: int, answer: Any) -> None:
+        """The answer to ``number`` came; one that nobody waits for any more is dropped."""
+        on_answer = self.pending.pop(number, None)
+        if on_answer is not None:
+            on_answer(answer, None)
+
+    def when_lost(self, key: Hashable, clean_up: Callable[[NetworkError], None]) -> None:
+        """Have ``clean_up(error)`` called when the link is lost; at once where it is."""
+        self.on_lost[key] = clean_up
+        if self.state is LinkState.LOST and self.on_lost.pop(key, None) is not None:
+            clean_up(self.error or PeerLost(f"{self.info} is lost"))
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._post(self.flush)
+
+    # The reactor's thread.
+
+    def flush(self) -> None:
+        """Send what is queued, as far as the stream takes it."""
+        self._told = False
+        if self.wire is not None and self.state is LinkState.UP:
+            self.wire.flush()
+
+    def source(self, connection: Connection) -> None:
+        """Move queued messages into the connection, about as many as the next record holds."""
+        urgent = self._urgent
+        while urgent:
+            buffers = urgent.popleft()
+            connection.push(None, buffers, sum(map(len, buffers)))
+        queue = self._queue
+        while queue and connection.has_room:
+            entry = queue.popleft()
+            if entry.__class__ is Entry:
+                self._passed_bytes += entry.size
+                if entry.withdrawn:
+                    entry.flow.grant(1, entry.size)
+                else:
+                    connection.push(entry.key, entry.buffers, entry.size)
+            else:
+                key, buffers, size = entry
+                self._passed_bytes += size
+                connection.push(key, buffers, size)
+        if self._room_waiters and self._room_left():
+            self._wake_room_waiters()
+
+    def _wake_room_waiters(self) -> None:
+        # Those that wait now: who finds no room again is back in the list before this is through.
+        for _ in range(len(self._room_waiters)):
+            try:
+                waiter = self._room_waiters.pop(0)
+            except IndexError:
+                return
+            waiter()
+
+    def _check_answers(self) -> None:
+        if self.state is LinkState.LOST:
+            self._urgent.clear()
+        elif self._too_many_answers() and self.wire is not None:
+            self.wire.fail(RemoteProtocolError("the peer asks, and does not read the answers"))
+
+    def up(self, wire: Wire, info: PeerInfo) -> None:
+        """A connection is there."""
+        self._move(LinkState.UP)
+        self.info = info
+        self.wire = wire
+        wire.source = self.source
+        wire.flush()
+
+    def lose(self, error: NetworkError) -> int:
+        """Give the link up: everyone who waits for something of it is told. Returns how many messages were dropped."""
+        self.error = error
+        with self._lock:
+            # What was queued before this is counted, what comes after is refused.
+            self._move(LinkState.LOST)
+            dropped = len(self._queue)
+            self._queue.clear()
+        self._urgent.clear()
+        self.wire = None
+        for number in list(self.pending):
+            on_answer = self.pending.pop(number, None)
+            if on_answer is not None:
+                on_answer(None, error)
+        for flow in list(self.outflows.values()):
+            flow.wake()
+        self._wake_room_waiters()
+        for key in list(self.on_lost):
+            # Other threads take theirs out meanwhile.
+            clean_up = self.on_lost.pop(key, None)
+            if clean_up is not None:
+                clean_up(error)
+        return dropped
+
+    def target_gone(self, target: int) -> None:
+        """A mailbox of the peer is over."""
+        if len(self.gone) >= _MAX_GONE:
+            self.gone.pop(next(iter(self.gone)))
+        self.gone[target] = None
+        flow = self.outflows.pop(target, None)
+        if flow is not None:
+            flow.wake()
+
+    def _move(self, state: LinkState) -> None:
+        if state not in _TABLE[self.state]:
+            raise LocalProtocolError(f"a link in state {self.state.name} cannot become {state.name}")
+        self.state = state
+
+
+def _take_credit(flow: Outflow, size: int, waiter: Callable[[], object] | None) -> bool:
+    """Use credit; where there is not enough, ``waiter`` is called when more came."""
+    if flow.take(size):
+        return True
+    if waiter is not None:
+        flow.waiters.append(waiter)
+        if flow.take(size):
+            _discard(flow.waiters, waiter)
+            return True
+    return False
+
+
+def _discard(waiters: list[Callable[[], object]], waiter: Callable[[], object]) -> None:
+    try:
+        waiters.remove(waiter)
+    except ValueError:
+        # The reactor took it out to call it.
+        return

@@ -1,0 +1,155 @@
+"""Finding what is registered under a name: here, at one peer, or at any."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.link import Link
+from greencoro.distributed.location import Location
+from greencoro.distributed.messages import Forget, Locate, Located
+from greencoro.distributed.refs import Reference
+from greencoro.errors import RemoteProtocolError
+from greencoro.hub.completion import Completion
+from greencoro.hub.names import Names
+
+__all__ = ["Locator"]
+
+#: A peer has at most this many names outstanding here.
+MAX_OUTSTANDING = 10_000
+#: Longest name looked for elsewhere.
+MAX_NAME_CHARACTERS = 1000
+
+
+class _Query:
+    """One `locate` that waits."""
+
+    def __init__(self, kind: str, name: str, location: Location | None) -> None:
+        self.kind = kind
+        self.name = name
+        self.location = location
+        self.found = Completion()
+        self.asked: list[Link] = []
+
+
+class Locator:
+    """Both sides of `locate` of one runtime.
+
+    Args:
+        runtime: Gives the peers, reaches locations, makes references.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, runtime: Any, names: Names) -> None:
+        self._runtime = runtime
+        self._names = names
+        self._numbers = itertools.count(1)
+        self._queries: dict[int, _Query] = {}
+        dispatcher.register(Locate, self._on_locate)
+        dispatcher.register(Located, self._on_located)
+        dispatcher.register(Forget, self._on_forget)
+
+    # The side that looks for a name.
+
+    def locate(self, kind: str, name: str, location: Location | None, timeout: float | None) -> Any:
+        """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first."""
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise ValueError(f"a name has at most {MAX_NAME_CHARACTERS} characters; this one begins with {name[:32]!r}")
+        here = location is None or location == self._runtime.location
+        if here:
+            found = self._names.lookup(kind, name)
+            if found is not None:
+                return found
+        query = _Query(kind, name, location)
+        number = next(self._numbers)
+
+        def on_bound(target: Any) -> None:
+            query.found.set(target)
+
+        if here:
+            self._names.listen(kind, name, on_bound)
+        self._queries[number] = query
+        try:
+            if location is None or not here:
+                self._runtime.reactor.post(self._ask_all, number)
+            query.found.wait(timeout)
+        finally:
+            self._queries.pop(number, None)
+            if here:
+                self._names.unlisten(kind, name, on_bound)
+            self._runtime.reactor.post(self._forget, number, query)
+        return query.found.value
+
+    def _ask_all(self, number: int) -> None:
+        query = self._queries.get(number)
+        if query is None:
+            return
+        for link in self._runtime.peer_table.online():
+            self._ask(number, query, link)
+        if query.location is not None and not query.asked:
+            self._runtime.peer_table.dial(query.location, lambda link, error: self._dialled(number, link))
+
+    def _dialled(self, number: int, link: Link | None) -> None:
+        # Where it is there now, its coming has asked it already (`peer_came`).
+        if link is None and number in self._queries:
+            reactor = self._runtime.reactor
+            reactor.call_later(self._runtime.settings.tick_seconds, self._ask_all, number)
+
+    def close(self) -> None:
+        """Nothing will be found any more: whoever waits is let go."""
+        for query in list(self._queries.values()):
+            query.found.set(None)
+
+    def peer_came(self, link: Link) -> None:
+        """Ask a new peer for all that is looked for; reactor's thread."""
+        for number, query in tuple(self._queries.items()):
+            self._ask(number, query, link)
+
+    def _ask(self, number: int, query: _Query, link: Link) -> None:
+        if (query.location is None or link.info.location == query.location) and link not in query.asked:
+            query.asked.append(link)
+            link.send(None, Locate(number, True, query.kind, query.name).encode())
+
+    def _forget(self, number: int, query: _Query) -> None:
+        for link in query.asked:
+            link.send(None, Forget(number).encode())
+
+    def _on_located(self, link: Link, located: Located) -> None:
+        query = self._queries.get(located.request)
+        if query is None or not located.target or link not in query.asked:
+            return
+        reference = Reference(link.info.location, link.info.incarnation, located.target, located.name)
+        query.found.set(self._runtime.resolve(reference))
+
+    # The side that has names.
+
+    def _on_locate(self, link: Link, request: Locate) -> None:
+        if len(request.name) > MAX_NAME_CHARACTERS:
+            raise RemoteProtocolError("the peer looks for a name that is too long")
+        bound = self._names.lookup(request.kind, request.name)
+        if bound is not None:
+            link.send_urgent(Located(request.request, bound.id, bound.name).encode())
+            return
+        if not request.wait:
+            link.send_urgent(Located(request.request, 0, request.name).encode())
+            return
+        if request.request in link.locates or len(link.locates) >= MAX_OUTSTANDING:
+            raise RemoteProtocolError("the peer looks for one name twice, or for too many")
+
+        def on_bound(target: Any) -> None:
+            link.send_urgent(Located(request.request, target.id, target.name).encode())
+
+        if not link.locates:
+            link.when_lost("locates", lambda error: self._forget_all(link))
+        link.locates[request.request] = lambda: self._names.unlisten(request.kind, request.name, on_bound)
+        self._names.listen(request.kind, request.name, on_bound)
+
+    def _on_forget(self, link: Link, request: Forget) -> None:
+        unlisten = link.locates.pop(request.request, None)
+        if unlisten is not None:
+            unlisten()
+
+    def _forget_all(self, link: Link) -> None:
+        while link.locates:
+            _, unlisten = link.locates.popitem()
+            unlisten()

@@ -1,0 +1,451 @@
+"""What one runtime says to another, each kind in a fixed binary layout.
+
+A message is one byte of kind, then that kind's fields in network order. Nothing here is ever pickled or evaluated; the
+tail of those that carry a user's object is opaque bytes (`codec`), which only the receiving coroutine opens.
+
+==============  ==================================================================================
+kind            fields
+==============  ==================================================================================
+SEND            u64 target, payload
+DELIVER         u64 target, u32 request, payload
+RESULT          u32 request, i8 result
+MONITOR         u64 target, u32 request, u64 watch
+NOTICE          u64 watch, u8 outcome, str error type, str error text, str traceback, payload
+TERMINATE       u64 target
+GONE            u64 target: it is over, so is every credit for it
+CREDIT          u64 target, u32 messages, u64 bytes
+LOCATE          u32 request, u8 wait, str kind, str name
+LOCATED         u32 request, u64 target (0: nothing of that name now), str name
+FORGET          u32 request: the LOCATE of that number is no longer of interest
+PING, PONG
+BYE             str reason
+REQUEST         u32 request (0: no reply wanted), str operation, str JSON, parts
+REPLY           u32 request, u8 succeeded, str JSON, parts
+==============  ==================================================================================
+
+``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from greencoro.errors import RemoteProtocolError
+
+__all__ = [
+    "Bye",
+    "Credit",
+    "Deliver",
+    "Forget",
+    "Gone",
+    "Kind",
+    "Locate",
+    "Located",
+    "Message",
+    "Monitor",
+    "Notice",
+    "Ping",
+    "Pong",
+    "Reply",
+    "Request",
+    "Result",
+    "Send",
+    "Terminate",
+    "decode",
+    "send_header",
+]
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Kind(enum.IntEnum):
+    """The first byte of a message."""
+
+    SEND = 1
+    DELIVER = 2
+    RESULT = 3
+    MONITOR = 4
+    NOTICE = 5
+    TERMINATE = 6
+    GONE = 7
+    CREDIT = 8
+    LOCATE = 9
+    LOCATED = 10
+    FORGET = 11
+    PING = 12
+    PONG = 13
+    BYE = 14
+    REQUEST = 15
+    REPLY = 16
+
+
+_SEND = struct.Struct("!BQ")
+_DELIVER = struct.Struct("!BQI")
+_RESULT = struct.Struct("!BIb")
+_MONITOR = struct.Struct("!BQIQ")
+_NOTICE = struct.Struct("!BQB")
+_TARGET = struct.Struct("!BQ")
+_CREDIT = struct.Struct("!BQIQ")
+_LOCATE = struct.Struct("!BIB")
+_LOCATED = struct.Struct("!BIQ")
+_NUMBER = struct.Struct("!BI")
+_REPLY = struct.Struct("!BIB")
+_U32 = struct.Struct("!I")
+_U64 = struct.Struct("!Q")
+
+_SEND_KIND = int(Kind.SEND)
+
+# NaN and the infinities are no JSON, though Python's encoder writes them and its decoder takes them unless told.
+_encode_json = json.JSONEncoder(allow_nan=False).encode
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def send_header(target: int) -> bytes:
+    """What stands before the payload of a SEND; on the hot path, hence no class."""
+    return _SEND.pack(_SEND_KIND, target)
+
+
+class Send(NamedTuple):
+    """Put the payload into the mailbox of ``target``."""
+
+    target: int
+    payload: Buffer
+
+
+class Deliver(NamedTuple):
+    """As `Send`, and say in a `Result` whether it is there (1) or not (0)."""
+
+    target: int
+    request: int
+    payload: Buffer
+
+    def header(self) -> bytes:
+        return _DELIVER.pack(Kind.DELIVER, self.target, self.request)
+
+
+class Result(NamedTuple):
+    """The answer to a `Deliver` or `Monitor`."""
+
+    request: int
+    result: int
+
+    def encode(self) -> list[Buffer]:
+        return [_RESULT.pack(Kind.RESULT, self.request, self.result)]
+
+
+class Monitor(NamedTuple):
+    """Send a `Notice` for ``watch`` when ``target`` is over; answered by a `Result` of 0 (it will come) or -1."""
+
+    target: int
+    request: int
+    watch: int
+
+    def encode(self) -> list[Buffer]:
+        return [_MONITOR.pack(Kind.MONITOR, self.target, self.request, self.watch)]
+
+
+class Notice(NamedTuple):
+    """The end of a coroutine: ``outcome`` 0 finished, 1 exception, 2 terminated.
+
+    The payload is the pickled result or exception, empty where that could not be pickled; the texts then stand for it.
+    """
+
+    watch: int
+    outcome: int
+    error_type: str
+    error_text: str
+    traceback_text: str
+    payload: Buffer
+
+    def header(self) -> bytes:
+        return (
+            _NOTICE.pack(Kind.NOTICE, self.watch, self.outcome)
+            + _text(self.error_type)
+            + _text(self.error_text)
+            + _text(self.traceback_text)
+        )
+
+
+class Terminate(NamedTuple):
+    """End ``target``."""
+
+    target: int
+
+    def encode(self) -> list[Buffer]:
+        return [_TARGET.pack(Kind.TERMINATE, self.target)]
+
+
+class Gone(NamedTuple):
+    """``target`` is over or was never there: nothing sent to it will be read."""
+
+    target: int
+
+    def encode(self) -> list[Buffer]:
+        return [_TARGET.pack(Kind.GONE, self.target)]
+
+
+class Credit(NamedTuple):
+    """The receiver of this may have that many more messages and bytes under way to ``target``."""
+
+    target: int
+    messages: int
+    size: int
+
+    def encode(self) -> list[Buffer]:
+        return [_CREDIT.pack(Kind.CREDIT, self.target, self.messages, self.size)]
+
+
+class Locate(NamedTuple):
+    """What is registered under ``name``? With ``wait`` a name bound later is told then."""
+
+    request: int
+    wait: bool
+    kind: str
+    name: str
+
+    def encode(self) -> list[Buffer]:
+        return [_LOCATE.pack(Kind.LOCATE, self.request, self.wait) + _text(self.kind) + _text(self.name)]
+
+
+class Located(NamedTuple):
+    """The answer to a `Locate`: ``target`` 0 where there is nothing of that name."""
+
+    request: int
+    target: int
+    name: str
+
+    def encode(self) -> list[Buffer]:
+        return [_LOCATED.pack(Kind.LOCATED, self.request, self.target) + _text(self.name)]
+
+
+class Forget(NamedTuple):
+    """Take back the `Locate` of that number."""
+
+    request: int
+
+    def encode(self) -> list[Buffer]:
+        return [_NUMBER.pack(Kind.FORGET, self.request)]
+
+
+class Ping(NamedTuple):
+    """Are you there?"""
+
+    def encode(self) -> list[Buffer]:
+        return [bytes((Kind.PING,))]
+
+
+class Pong(NamedTuple):
+    """I am."""
+
+    def encode(self) -> list[Buffer]:
+        return [bytes((Kind.PONG,))]
+
+
+class Bye(NamedTuple):
+    """This side leaves; nothing follows."""
+
+    reason: str
+
+    def encode(self) -> list[Buffer]:
+        return [bytes((Kind.BYE,)) + _text(self.reason)]
+
+
+class Request(NamedTuple):
+    """Do ``operation``; answered by a `Reply` unless ``request`` is 0."""
+
+    request: int
+    operation: str
+    header: dict[str, Any]
+    parts: Sequence[Buffer]
+
+    def encode(self) -> list[Buffer]:
+        head = _NUMBER.pack(Kind.REQUEST, self.request) + _text(self.operation) + _text(_encode_json(self.header))
+        return _with_parts(head, self.parts)
+
+
+class Reply(NamedTuple):
+    """What came of a `Request`; where it did not succeed the header tells the error."""
+
+    request: int
+    succeeded: bool
+    header: dict[str, Any]
+    parts: Sequence[Buffer]
+
+    def encode(self) -> list[Buffer]:
+        head = _REPLY.pack(Kind.REPLY, self.request, self.succeeded) + _text(_encode_json(self.header))
+        return _with_parts(head, self.parts)
+
+
+Message = (
+    Send
+    | Deliver
+    | Result
+    | Monitor
+    | Notice
+    | Terminate
+    | Gone
+    | Credit
+    | Locate
+    | Located
+    | Forget
+    | Ping
+    | Pong
+    | Bye
+    | Request
+    | Reply
+)
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogatepass")
+    return _U32.pack(len(encoded)) + encoded
+
+
+def _with_parts(head: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
+    flat = [part if isinstance(part, bytes) else memoryview(part).cast("B") for part in parts]
+    return [head + _U32.pack(len(flat)) + b"".join(_U64.pack(len(part)) for part in flat), *flat]
+
+
+def _read_text(data: Buffer, offset: int) -> tuple[str, int]:
+    (length,) = _U32.unpack_from(data, offset)
+    offset += 4
+    end = offset + length
+    if end > len(data):
+        raise RemoteProtocolError("a text in a message is longer than the message")
+    return str(data[offset:end], "utf-8", "surrogatepass"), end
+
+
+def _expect_end(data: Buffer, offset: int) -> None:
+    if offset != len(data):
+        raise RemoteProtocolError(f"{len(data) - offset} bytes too many at the end of a message")
+
+
+def _read_parts(data: Buffer, offset: int) -> list[Buffer]:
+    (count,) = _U32.unpack_from(data, offset)
+    offset += 4
+    if count * 8 > len(data) - offset:
+        raise RemoteProtocolError("a message announces more parts than it has bytes")
+    lengths = struct.unpack_from(f"!{count}Q", data, offset)
+    offset += 8 * count
+    if sum(lengths) != len(data) - offset:
+        raise RemoteProtocolError("the parts of a message do not add up to its length")
+    parts: list[Buffer] = []
+    for length in lengths:
+        parts.append(data[offset : offset + length])
+        offset += length
+    return parts
+
+
+def _read_json(data: Buffer, offset: int) -> tuple[dict[str, Any], int]:
+    text, offset = _read_text(data, offset)
+    header = _decode_json(text)
+    if not isinstance(header, dict):
+        raise RemoteProtocolError("the header of a request is not a JSON object")
+    return header, offset
+
+
+def _decode_notice(data: Buffer) -> Notice:
+    _, watch, outcome = _NOTICE.unpack_from(data)
+    if outcome > 2:
+        raise RemoteProtocolError(f"a notice tells of an unknown outcome {outcome}")
+    error_type, offset = _read_text(data, _NOTICE.size)
+    error_text, offset = _read_text(data, offset)
+    traceback_text, offset = _read_text(data, offset)
+    return Notice(watch, outcome, error_type, error_text, traceback_text, data[offset:])
+
+
+def _decode_locate(data: Buffer) -> Locate:
+    _, request, wait = _LOCATE.unpack_from(data)
+    kind, offset = _read_text(data, _LOCATE.size)
+    name, offset = _read_text(data, offset)
+    _expect_end(data, offset)
+    return Locate(request, bool(wait), kind, name)
+
+
+def _decode_located(data: Buffer) -> Located:
+    _, request, target = _LOCATED.unpack_from(data)
+    name, offset = _read_text(data, _LOCATED.size)
+    _expect_end(data, offset)
+    return Located(request, target, name)
+
+
+def _decode_bye(data: Buffer) -> Bye:
+    reason, offset = _read_text(data, 1)
+    _expect_end(data, offset)
+    return Bye(reason)
+
+
+def _decode_ping(data: Buffer) -> Ping:
+    _expect_end(data, 1)
+    return Ping()
+
+
+def _decode_pong(data: Buffer) -> Pong:
+    _expect_end(data, 1)
+    return Pong()
+
+
+def _decode_request(data: Buffer) -> Request:
+    _, number = _NUMBER.unpack_from(data)
+    operation, offset = _read_text(data, _NUMBER.size)
+    header, offset = _read_json(data, offset)
+    return Request(number, operation, header, _read_parts(data, offset))
+
+
+def _decode_reply(data: Buffer) -> Reply:
+    _, number, succeeded = _REPLY.unpack_from(data)
+    header, offset = _read_json(data, _REPLY.size)
+    return Reply(number, bool(succeeded), header, _read_parts(data, offset))
+
+
+def _decode_deliver(data: Buffer) -> Deliver:
+    _, target, request = _DELIVER.unpack_from(data)
+    return Deliver(target, request, data[_DELIVER.size :])
+
+
+_DECODERS: dict[int, Any] = {
+    Kind.DELIVER: _decode_deliver,
+    Kind.RESULT: lambda data: Result(*_RESULT.unpack(data)[1:]),
+    Kind.MONITOR: lambda data: Monitor(*_MONITOR.unpack(data)[1:]),
+    Kind.NOTICE: _decode_notice,
+    Kind.TERMINATE: lambda data: Terminate(*_TARGET.unpack(data)[1:]),
+    Kind.GONE: lambda data: Gone(*_TARGET.unpack(data)[1:]),
+    Kind.CREDIT: lambda data: Credit(*_CREDIT.unpack(data)[1:]),
+    Kind.LOCATE: _decode_locate,
+    Kind.LOCATED: _decode_located,
+    Kind.FORGET: lambda data: Forget(*_NUMBER.unpack(data)[1:]),
+    Kind.PING: _decode_ping,
+    Kind.PONG: _decode_pong,
+    Kind.BYE: _decode_bye,
+    Kind.REQUEST: _decode_request,
+    Kind.REPLY: _decode_reply,
+}
+
+
+def decode(data: Buffer) -> Message:
+    """The message in ``data``.
+
+    Raises:
+        RemoteProtocolError: It is none.
+    """
+    try:
+        if data[0] == _SEND_KIND:
+            return Send(_SEND.unpack_from(data)[1], data[9:])
+        message: Message = _DECODERS[data[0]](data)
+    except RemoteProtocolError:
+        raise
+    except KeyError:
+        raise RemoteProtocolError(f"unknown kind of message: {data[0]}") from None
+    except (struct.error, ValueError, IndexError, RecursionError) as error:
+        raise RemoteProtocolError(f"malformed message: {error}") from None
+    return message

@@ -1,0 +1,195 @@
+"""Which message goes out next on one connection.
+
+Small messages go in batches, in the order they were queued. One of more than `chunk_bytes` goes as a *stream* of chunks
+that take turns with batches and with other streams, so that no bulk transfer holds up a ping. Order is kept for each
+key (a key stands for a receiver): what has the key of a stream that is not through waits behind it. A `BARRIER`
+overtakes nothing that was queued before it, whatever its key; what is queued after it need not wait for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections import deque
+from collections.abc import Hashable, Sequence
+from typing import Final, NamedTuple
+
+__all__ = ["BARRIER", "CHUNK_HEADER", "FIRST", "LAST", "MAX_STREAMS", "Outbox"]
+
+Buffer = bytes | bytearray | memoryview
+
+#: Key of a message that must not overtake anything.
+BARRIER: Final = "barrier"
+
+#: At most this many streams are under way on a connection at once, in each direction.
+MAX_STREAMS = 64
+
+#: u32 stream, u8 flags, u64 size of the whole (meant in the first chunk only).
+CHUNK_HEADER = struct.Struct("!IBQ")
+FIRST = 1
+LAST = 2
+
+# A batch's bookkeeping pays off long before this; more would only delay what comes behind.
+_BATCH_MESSAGES = 2000
+
+
+class _Queued(NamedTuple):
+    """A message that waits for streams."""
+
+    #: Its place among all that were queued.
+    order: int
+    key: Hashable
+    message: Sequence[Buffer] | Buffer
+    size: int
+
+
+class _Stream:
+    """One large message on its way."""
+
+    __slots__ = ("_begun", "_buffers", "_left", "_size", "after_small", "key", "number", "order")
+
+    def __init__(self, number: int, queued: _Queued, after_small: int) -> None:
+        self.number = number
+        self.order = queued.order
+        self.key = queued.key
+        #: So many small messages go first, because they were queued before it.
+        self.after_small = after_small
+        message = queued.message
+        buffers = [message] if isinstance(message, bytes | bytearray | memoryview) else message
+        self._buffers = deque(memoryview(buffer).cast("B") for buffer in buffers if len(buffer))
+        self._size = queued.size
+        self._left = queued.size
+        self._begun = False
+
+    def next_chunk(self, chunk_bytes: int) -> tuple[bytes, memoryview, bool]:
+        """Header, data, and whether it was the last."""
+        first = self._buffers[0]
+        data = first[:chunk_bytes]
+        if len(data) == len(first):
+            self._buffers.popleft()
+        else:
+            self._buffers[0] = first[chunk_bytes:]
+        self._left -= len(data)
+        last = not self._left
+        flags = (0 if self._begun else FIRST) | (LAST if last else 0)
+        self._begun = True
+        return CHUNK_HEADER.pack(self.number, flags, self._size), data, last
+
+
+class Outbox:
+    """The messages of one connection that are not sealed yet."""
+
+    def __init__(self, chunk_bytes: int) -> None:
+        self._chunk_bytes = chunk_bytes
+        self._numbers = itertools.count(1)
+        self._orders = itertools.count()
+        self._small: deque[tuple[Sequence[Buffer] | Buffer, int]] = deque()
+        self._small_bytes = 0
+        # Small messages taken out so far; with those still in, the place of the next one.
+        self._small_taken = 0
+        # Streams that may go; those that still wait for small messages stand behind in `_coming`, oldest first.
+        self._streams: deque[_Stream] = deque()
+        self._coming: deque[_Stream] = deque()
+        # key of a stream -> what waits behind it.
+        self._held: dict[Hashable, deque[_Queued]] = {}
+        self._barriers: deque[_Queued] = deque()
+        self._waiting_bytes = 0
+        self._chunk_turn = False
+
+    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer, size: int) -> None:
+        """Queue a message of ``size`` bytes, in one buffer or several."""
+        if size > self._chunk_bytes or self._streams or self._coming:
+            self._push_with_streams(_Queued(next(self._orders), key, message, size))
+        else:
+            self._small.append((message, size))
+            self._small_bytes += size
+
+    def _push_with_streams(self, queued: _Queued) -> None:
+        self._waiting_bytes += queued.size
+        if queued.key == BARRIER and (self._streams or self._coming):
+            self._barriers.append(queued)
+        elif queued.key in self._held:
+            self._held[queued.key].append(queued)
+        else:
+            self._let_go(queued)
+
+    def _let_go(self, queued: _Queued) -> None:
+        """Nothing that it has to wait for is left but small messages."""
+        if queued.size <= self._chunk_bytes:
+            self._waiting_bytes -= queued.size
+            self._small.append((queued.message, queued.size))
+            self._small_bytes += queued.size
+            return
+        stream = _Stream(next(self._numbers) & 0xFFFFFFFF, queued, self._small_taken + len(self._small))
+        (self._coming if self._small else self._streams).append(stream)
+        if queued.key is not None and queued.key != BARRIER:
+            self._held[queued.key] = deque()
+
+    @property
+    def has_room(self) -> bool:
+        """Should more be pushed now? Beyond a batch, or with so many streams, it only waits, and nearer to the wire."""
+        return (
+            self._small_bytes < self._chunk_bytes
+            and len(self._small) < _BATCH_MESSAGES
+            and len(self._streams) + len(self._coming) < MAX_STREAMS
+        )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is queued in large messages that are not through, and behind them."""
+        return self._waiting_bytes
+
+    def __bool__(self) -> bool:
+        return bool(self._small or self._streams or self._coming)
+
+    def next_batch(self) -> list[Sequence[Buffer] | Buffer] | None:
+        """The messages of the next record; None where a chunk is due, or nothing is queued."""
+        small = self._small
+        if not small or (self._chunk_turn and self._streams):
+            return None
+        self._chunk_turn = True
+        batch: list[Sequence[Buffer] | Buffer] = []
+        room = self._chunk_bytes
+        while small and len(batch) < _BATCH_MESSAGES:
+            message, size = small[0]
+            room -= size
+            if room < 0 and batch:
+                break
+            small.popleft()
+            self._small_bytes -= size
+            batch.append(message)
+        self._small_taken += len(batch)
+        while self._coming and self._coming[0].after_small <= self._small_taken:
+            self._streams.append(self._coming.popleft())
+        return batch
+
+    def next_chunk(self) -> tuple[bytes, memoryview] | None:
+        """Header and data of the next chunk; None where no stream is under way."""
+        if not self._streams:
+            return None
+        self._chunk_turn = False
+        stream = self._streams.popleft()
+        header, data, last = stream.next_chunk(self._chunk_bytes)
+        self._waiting_bytes -= len(data)
+        if last:
+            self._release(stream)
+        else:
+            self._streams.append(stream)
+        return header, data
+
+    def _release(self, done: _Stream) -> None:
+        """Let go what waited for a stream that is through."""
+        waiting = self._held.pop(done.key, None)
+        while waiting:
+            queued = waiting.popleft()
+            self._let_go(queued)
+            if queued.key in self._held:
+                # Large as well: what is left waits behind it.
+                self._held[queued.key] = waiting
+                break
+        while self._barriers and not self._is_ahead_of(self._barriers[0]):
+            self._let_go(self._barriers.popleft())
+
+    def _is_ahead_of(self, barrier: _Queued) -> bool:
+        # What waits behind a stream is ahead of the barrier only if that stream is.
+        return any(stream.order < barrier.order for stream in itertools.chain(self._streams, self._coming))

@@ -1,0 +1,169 @@
+"""The reactor: the native thread with a hub of its own on which all sockets are.
+
+It never runs a user's function, never unpickles a user's payload, imports nothing while it turns, takes no lock that
+user code can hold, and does not log itself (`log.ReactorLog`). So it answers while coroutines compute. Nothing on it
+blocks: all of it is callbacks of the loop, and there is no other greenlet than the hub's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from greencoro._preload import preload
+from greencoro.hub import native
+from greencoro.log import ReactorLog
+
+__all__ = ["Reactor", "Timer", "acquire", "release"]
+
+#: How often causes of log lines that went quiet are told of.
+_SUPPRESSED_SECONDS = 5.0
+
+
+class Timer:
+    """Something the reactor calls later; `cancel` any number of times, on the reactor's thread."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, timer: Any) -> None:
+        self._timer = timer
+
+    def cancel(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.close()
+
+
+class Reactor:
+    """A thread, its loop, and the doorway for other threads."""
+
+    def __init__(self, lines_per_second: int = 10) -> None:
+        self._hub: Any = None
+        self.loop: Any = None
+        self._async: Any = None
+        self._stopping: Any = None
+        self._posted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._told = False
+        self.log = ReactorLog(native, lines_per_second)
+        self._thread = native.Thread(self._turn, "greencoro-reactor")
+        self._running = native.Event()
+        self._ident = 0
+
+    def start(self) -> None:
+        """Start the thread; it turns when this returns."""
+        preload()
+        self.log.start()
+        self._thread.start()
+        self._running.wait()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop the loop and join the thread; False where that took longer than ``timeout`` seconds."""
+        self.post(self._stopping.set)
+        joined = self._thread.join(timeout)
+        self.log.close(timeout)
+        return joined
+
+    @property
+    def is_current(self) -> bool:
+        """Is this the reactor's thread?"""
+        return native.get_ident() == self._ident
+
+    def _turn(self) -> None:
+        from gevent.event import Event
+
+        self._hub = gevent.get_hub()
+        self.loop = self._hub.loop
+        self._stopping = Event()
+        self._async = self.loop.async_()
+        self._async.start(self._drain)
+        self._ident = native.get_ident()
+        if self._posted:
+            self._async.send()
+        self.call_later(_SUPPRESSED_SECONDS, self._tell_suppressed)
+        self._running.set()
+        try:
+            self._stopping.wait()
+        finally:
+            self._ident = 0
+            doorbell, self._async = self._async, None
+            doorbell.stop()
+            doorbell.close()
+            self._hub.destroy(destroy_loop=True)
+
+    def _tell_suppressed(self) -> None:
+        self.log.tell_suppressed()
+        self.call_later(_SUPPRESSED_SECONDS, self._tell_suppressed)
+
+    def post(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)`` on the reactor soon. Any thread may call this; it never waits."""
+        self._posted.append((function, args))
+        if not self._told:
+            self._told = True
+            doorbell = self._async
+            if doorbell is not None:
+                # Whoever comes while the loop is destroyed finds the doorbell gone: nobody is there to hear of it.
+                with contextlib.suppress(ValueError):
+                    doorbell.send()
+
+    def _drain(self) -> None:
+        # The flag first: what is posted from now on tells anew. At most what is there: loops of posts get no hold.
+        self._told = False
+        for _ in range(len(self._posted)):
+            function, args = self._posted.popleft()
+            self.guard(function, *args)
+        if self._posted and not self._told:
+            self._told = True
+            if self._async is not None:
+                self._async.send()
+
+    def guard(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)``; what it raises is a bug of ours, is logged, and ends nothing else."""
+        try:
+            function(*args)
+        except Exception as error:
+            self.log.log(logging.getLogger(__name__), logging.ERROR, "a callback of the reactor failed", error=error)
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """Call ``function(*args)`` after ``seconds``; on the reactor's thread only."""
+        timer = self.loop.timer(max(seconds, 0.0))
+        timer.start(self.guard, function, *args)
+        return Timer(timer)
+
+    def watch(self, descriptor: int, writable: bool, function: Callable[[], None]) -> Any:
+        """Call ``function()`` when ``descriptor`` is readable (or writable) until the watcher is stopped and closed."""
+        watcher = self.loop.io(descriptor, 2 if writable else 1)
+        watcher.start(self.guard, function)
+        return watcher
+
+
+_default: Reactor | None = None
+_users = 0
+_lock = native.Lock()
+
+
+def acquire(lines_per_second: int = 10) -> Reactor:
+    """The process's reactor, started where it was not; each user `release`s it."""
+    global _default, _users
+    with _lock:
+        if _default is None:
+            _default = Reactor(lines_per_second)
+            _default.start()
+        _users += 1
+        return _default
+
+
+def release(timeout: float | None = None) -> None:
+    """One user less; the last one's leaving stops the reactor."""
+    global _default, _users
+    with _lock:
+        _users -= 1
+        if _users or _default is None:
+            return
+        stopped, _default = _default, None
+    with contextlib.suppress(RuntimeError):
+        stopped.stop(timeout)

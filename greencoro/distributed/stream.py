@@ -1,0 +1,88 @@
+"""What a connection runs over, whatever carries it: the interface that every transport keeps.
+
+A stream delivers bytes in order, without loss, until it ends. All of it lives on the reactor's thread; no call blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from greencoro.distributed.location import Location
+
+__all__ = ["Listener", "Receiver", "Stream", "Transport"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Receiver(Protocol):
+    """Whoever a stream reports to."""
+
+    def on_data(self, data: memoryview) -> None:
+        """Bytes came; ``data`` is valid during the call only."""
+
+    def on_writable(self) -> None:
+        """What a blocked stream had kept is written; more may follow."""
+
+    def on_end(self, error: OSError | None) -> None:
+        """Nothing will come any more: the other side closed (None) or the stream broke. Called once at most."""
+
+
+class Stream(Protocol):
+    """One two-way stream of bytes."""
+
+    #: Who is at the other end, as text for messages; an address limit counts by it.
+    peer_address: str
+
+    def open(self, receiver: Receiver) -> None:
+        """Begin to report to ``receiver``."""
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Send ``buffers``; what the network does not take now is kept and `blocked` is true until it is gone."""
+
+    @property
+    def blocked(self) -> bool:
+        """Is something kept that was written?"""
+
+    def close(self, on_sent: Callable[[], None]) -> None:
+        """Send what is kept, then end. Reports nothing any more.
+
+        Args:
+            on_sent: Called once, when the other side has taken it all and ended as well, or can be waited for no more.
+        """
+
+    def abort(self) -> None:
+        """End now; what is kept is dropped. Reports nothing any more."""
+
+
+class Listener(Protocol):
+    """Where streams come in."""
+
+    #: Where it listens.
+    location: Location
+
+    def start(self, on_stream: Callable[[Stream], None]) -> None:
+        """Begin to accept; on the reactor's thread."""
+
+    def close(self) -> None:
+        """Stop; on the reactor's thread."""
+
+
+class Transport(Protocol):
+    """A way to make streams."""
+
+    def listen(self, location: Location) -> Listener:
+        """Take a place to listen at (port 0: any free one); any thread.
+
+        Raises:
+            OSError: It cannot be had; the message says why.
+        """
+
+    def dial(
+        self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
+    ) -> Callable[[], None]:
+        """Connect; ``on_done(stream, None)`` or ``on_done(None, error)`` follows, on the reactor's thread.
+
+        Returns:
+            A function that gives the attempt up; then ``on_done`` is not called.
+        """

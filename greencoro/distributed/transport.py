@@ -1,0 +1,385 @@
+"""Streams over TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gevent import monkey
+
+from greencoro.distributed.location import Location
+from greencoro.distributed.reactor import Reactor, Timer
+from greencoro.distributed.stream import Buffer, Receiver, Stream
+from greencoro.hub import native
+
+__all__ = ["Tcp"]
+
+# The originals: a patched socket would wait through the hub of whoever calls, and the reactor never waits.
+_socket: Any = monkey.get_original("socket", "socket")
+_getaddrinfo: Any = monkey.get_original("socket", "getaddrinfo")
+
+_log = logging.getLogger(__name__)
+
+#: One buffer for all connections: what is read is dealt with before the next read.
+_READ_BYTES = 256 * 1024
+#: Reads of one connection in a row, before the others get their turn.
+_READS_PER_TURN = 4
+#: The kernel takes at most this many buffers in one call (IOV_MAX).
+_MAX_BUFFERS = 1024
+#: Fewer bytes than this are joined before they are sent.
+_JOIN_BYTES = 32 * 1024
+_BACKLOG = 256
+#: How long accepting rests when the process has no descriptor left.
+_ACCEPT_REST_SECONDS = 0.2
+
+#: How long a closed connection waits for the other side to close as well, once all is sent.
+_LINGER_SECONDS = 2.0
+
+_WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+
+
+def _family(address: str) -> int | None:
+    try:
+        return socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
+    except ValueError:
+        return None
+
+
+class TcpStream:
+    """A connected socket."""
+
+    def __init__(self, reactor: Reactor, sock: Any, peer_address: str) -> None:
+        self.peer_address = peer_address
+        self._reactor = reactor
+        self._sock = sock
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._receiver: Receiver | None = None
+        self._kept: deque[memoryview] = deque()
+        self._read_watcher: Any = None
+        self._write_watcher: Any = None
+        self._on_sent: Callable[[], None] | None = None
+        self._linger: Timer | None = None
+
+    def open(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._read_watcher = self._reactor.watch(self._sock.fileno(), False, self._read)
+
+    @property
+    def blocked(self) -> bool:
+        return bool(self._kept)
+
+    def _read(self) -> None:
+        for _ in range(_READS_PER_TURN):
+            if self._read_watcher is None or self._receiver is None:
+                return
+            try:
+                count = self._sock.recv_into(_read_buffer)
+            except OSError as error:
+                if error.errno not in _WOULD_BLOCK:
+                    self._end(error)
+                return
+            if not count:
+                self._end(None)
+                return
+            self._receiver.on_data(_read_view[:count])
+            if count < _READ_BYTES:
+                return
+
+    def _drop_read(self) -> None:
+        """After `close`: what still comes is of no interest, only its end is."""
+        try:
+            count = self._sock.recv_into(_read_buffer)
+        except OSError as error:
+            if error.errno in _WOULD_BLOCK:
+                return
+            count = 0
+        if not count:
+            self.abort()
+
+    def _end(self, error: OSError | None) -> None:
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.on_end(error)
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        if self._sock is None:
+            return
+        was_blocked = bool(self._kept)
+        if len(buffers) > 1 and sum(map(len, buffers)) < _JOIN_BYTES:
+            buffers = [b"".join(buffers)]
+        self._kept.extend(memoryview(buffer) for buffer in buffers if len(buffer))
+        if not was_blocked:
+            self._send_kept()
+
+    def _send_kept(self) -> None:
+        kept = self._kept
+        while kept:
+            try:
+                if len(kept) == 1:
+                    sent = self._sock.send(kept[0])
+                else:
+                    sent = self._sock.sendmsg([kept[i] for i in range(min(len(kept), _MAX_BUFFERS))])
+            except OSError as error:
+                if error.errno in _WOULD_BLOCK:
+                    break
+                self._end(error)
+                return
+            while sent:
+                first = kept[0]
+                if sent >= len(first):
+                    sent -= len(first)
+                    kept.popleft()
+                else:
+                    kept[0] = first[sent:]
+                    sent = 0
+        if kept and self._write_watcher is None:
+            self._write_watcher = self._reactor.watch(self._sock.fileno(), True, self._writable)
+
+    def _writable(self) -> None:
+        self._send_kept()
+        if self._kept or self._sock is None:
+            return
+        self._write_watcher.stop()
+        self._write_watcher.close()
+        self._write_watcher = None
+        if self._on_sent is not None:
+            self._end_sending()
+        elif self._receiver is not None:
+            self._receiver.on_writable()
+
+    def close(self, on_sent: Callable[[], None]) -> None:
+        if self._sock is None:
+            on_sent()
+            return
+        self._receiver = None
+        self._on_sent = on_sent
+        if self._read_watcher is not None:
+            self._read_watcher.stop()
+            self._read_watcher.close()
+        # Read on: to close a socket with something unread in it makes the kernel drop what it has not sent yet.
+        self._read_watcher = self._reactor.watch(self._sock.fileno(), False, self._drop_read)
+        if not self._kept:
+            self._end_sending()
+
+    def _end_sending(self) -> None:
+        self._linger = self._reactor.call_later(_LINGER_SECONDS, self.abort)
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            # The other side is gone already.
+            self.abort()
+
+    def abort(self) -> None:
+        self._receiver = None
+        self._kept.clear()
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        for watcher in (self._read_watcher, self._write_watcher):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._read_watcher = self._write_watcher = None
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+        on_sent, self._on_sent = self._on_sent, None
+        if on_sent is not None:
+            on_sent()
+
+
+_read_buffer = bytearray(_READ_BYTES)
+_read_view = memoryview(_read_buffer)
+
+
+class TcpListener:
+    """A listening socket."""
+
+    def __init__(self, reactor: Reactor, sock: Any, location: Location) -> None:
+        self.location = location
+        self._reactor = reactor
+        self._sock = sock
+        self._watcher: Any = None
+        self._on_stream: Callable[[Stream], None] | None = None
+
+    def start(self, on_stream: Callable[[Stream], None]) -> None:
+        self._on_stream = on_stream
+        self._watcher = self._reactor.watch(self._sock.fileno(), False, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            # `accept()` itself would make a socket of whatever class the name in the socket module stands for now.
+            descriptor, address = self._sock._accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._reactor.log.log(_log, logging.WARNING, "cannot accept: %s", os.strerror(error.errno))
+                self._watcher.stop()
+                self._reactor.call_later(_ACCEPT_REST_SECONDS, self._rested)
+            return
+        sock = _socket(self._sock.family, socket.SOCK_STREAM, 0, fileno=descriptor)
+        assert self._on_stream is not None
+        self._on_stream(TcpStream(self._reactor, sock, address[0]))
+
+    def _rested(self) -> None:
+        if self._watcher is not None:
+            self._watcher.start(self._reactor.guard, self._accept)
+
+    def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        self._sock.close()
+
+
+class Tcp:
+    """The transport between machines, and between processes of one."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+
+    def listen(self, location: Location) -> TcpListener:
+        family = _family(location.addr)
+        address = location.addr
+        if family is None:
+            family, _, _, _, found = _getaddrinfo(location.addr, None, 0, socket.SOCK_STREAM)[0]
+            address = found[0]
+        sock = _socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            # Ports of a process that ended can be used again at once; two that live still cannot share one.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                sock.bind((address, location.port))
+                sock.listen(_BACKLOG)
+            except OSError as error:
+                raise OSError(error.errno, f"cannot listen at {location}: {os.strerror(error.errno or 0)}") from None
+        except BaseException:
+            sock.close()
+            raise
+        return TcpListener(self._reactor, sock, Location(address, sock.getsockname()[1]))
+
+    def dial(
+        self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
+    ) -> Callable[[], None]:
+        attempt = _Attempt(self._reactor, location, timeout, on_done)
+        # Not at once: ``on_done`` comes after this has returned, whatever connecting makes of it.
+        self._reactor.post(attempt.start)
+        return attempt.give_up
+
+
+class _Attempt:
+    """One dialling: the addresses of the host one after the other, under one time limit."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        location: Location,
+        timeout: float,
+        on_done: Callable[[Stream | None, OSError | None], None],
+    ) -> None:
+        self._reactor = reactor
+        self._location = location
+        self._on_done: Callable[[Stream | None, OSError | None], None] | None = on_done
+        self._addresses: deque[tuple[int, str]] = deque()
+        self._sock: Any = None
+        self._watcher: Any = None
+        self._timer = reactor.call_later(timeout, self._timed_out)
+        self._timeout = timeout
+
+    def start(self) -> None:
+        if self._on_done is None:
+            return
+        family = _family(self._location.addr)
+        if family is not None:
+            self._addresses.append((family, self._location.addr))
+            self._next()
+        else:
+            # The resolver blocks, and may for seconds.
+            native.Thread(self._resolve, "greencoro-resolve").start()
+
+    def _resolve(self) -> None:
+        try:
+            found = _getaddrinfo(self._location.addr, self._location.port, 0, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            failed = OSError(errno.EHOSTUNREACH, f"{self._location.addr}: {error}")
+            self._reactor.post(self._finish, None, failed)
+            return
+        addresses = [(family, address[0]) for family, _, _, _, address in found]
+        self._reactor.post(self._resolved, addresses)
+
+    def _resolved(self, addresses: list[tuple[int, str]]) -> None:
+        self._addresses.extend(addresses)
+        self._next()
+
+    def _next(self) -> None:
+        if self._on_done is None:
+            return
+        family, address = self._addresses.popleft()
+        self._sock = _socket(family, socket.SOCK_STREAM)
+        self._sock.setblocking(False)
+        code = self._sock.connect_ex((address, self._location.port))
+        if code in (0, errno.EISCONN):
+            self._connected(address)
+        elif code == errno.EINPROGRESS:
+            self._watcher = self._reactor.watch(self._sock.fileno(), True, lambda: self._writable(address))
+        else:
+            self._failed(code)
+
+    def _writable(self, address: str) -> None:
+        self._drop_watcher()
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._failed(code)
+        else:
+            self._connected(address)
+
+    def _connected(self, address: str) -> None:
+        sock, self._sock = self._sock, None
+        self._finish(TcpStream(self._reactor, sock, address), None)
+
+    def _failed(self, code: int) -> None:
+        self._sock.close()
+        self._sock = None
+        if self._addresses:
+            self._next()
+        else:
+            self._finish(None, OSError(code, os.strerror(code)))
+
+    def _timed_out(self) -> None:
+        self._finish(None, OSError(errno.ETIMEDOUT, f"no answer within {self._timeout:g} s"))
+
+    def _finish(self, stream: Stream | None, error: OSError | None) -> None:
+        on_done, self._on_done = self._on_done, None
+        self._timer.cancel()
+        self._drop_watcher()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        if on_done is not None:
+            on_done(stream, error)
+        elif stream is not None:
+            stream.abort()
+
+    def _drop_watcher(self) -> None:
+        if self._watcher is not None:
+            with contextlib.suppress(OSError):
+                self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+
+    def give_up(self) -> None:
+        """Stop; ``on_done`` is not called."""
+        self._on_done = None
+        self._finish(None, None)

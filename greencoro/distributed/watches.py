@@ -1,0 +1,237 @@
+"""Exit notices between processes.
+
+A *watch* is a number that the watching side chose; the other side sends one notice for it when the coroutine is over.
+Whoever takes a watch out of the table, the notice or the loss of the link, is the one that reports it: exactly once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from greencoro.distributed import codec, outbox
+from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.link import Link
+from greencoro.distributed.location import Location
+from greencoro.distributed.messages import Monitor, Notice, Result
+from greencoro.errors import LocalProtocolError, MonitorException, NetworkError, RemoteError, RemoteProtocolError
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.lifecycle import State
+from greencoro.log import escape
+
+__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "encode_notice", "text_of"]
+
+_log = logging.getLogger(__name__)
+
+#: A peer may watch at most this many coroutines here at once.
+MAX_WATCHED = 1_000_000
+
+_FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
+#: Longest text that stands for an object that could not travel.
+_TEXT_CHARACTERS = 2000
+#: Longest traceback that travels; of a longer one the two ends.
+_TRACEBACK_CHARACTERS = 100_000
+
+#: Called on the reactor with the notice, or with None and why there will be none.
+OnNotice = Callable[["Notice | None", "NetworkError | None"], None]
+
+
+class UnsentResult(str):
+    """The text in place of a result that could not be serialized; `reason` says why."""
+
+    reason: str
+
+
+class Watch:
+    """A notice that is to come.
+
+    Attributes:
+        id (int): Its number on the link.
+
+        outcome (Completion): Set to a `MonitorException` when the coroutine is over or its process is lost.
+    """
+
+    def __init__(self, watch_id: int, outcome: Completion) -> None:
+        self.id = watch_id
+        self.outcome = outcome
+
+
+class Watches:
+    """Both sides of the exit notices of one runtime.
+
+    Args:
+        find: The live coroutine with an id, if it is at home in this runtime.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, find: Callable[[int], Coro | None]) -> None:
+        self._find = find
+        self._numbers = itertools.count(1)
+        self._open: dict[tuple[Link, int], OnNotice] = {}
+        #: (link, watched id, monitor) of each coroutine that is told of a remote one's end.
+        self.monitors: set[tuple[Link, int, Coro]] = set()
+        dispatcher.register(Monitor, self._on_monitor)
+        dispatcher.register(Notice, self._on_notice)
+
+    # The watching side; any thread.
+
+    def open(self, link: Link, on_notice: OnNotice) -> int:
+        """A new watch on ``link``; its number is told to the other side in a `Monitor` or a request."""
+        watch_id = next(self._numbers)
+        self._open[link, watch_id] = on_notice
+
+        def lost(error: NetworkError) -> None:
+            if self._open.pop((link, watch_id), None) is not None:
+                on_notice(None, error)
+
+        link.when_lost(("watch", watch_id), lost)
+        return watch_id
+
+    def close(self, link: Link, watch_id: int) -> bool:
+        """Give a watch up; False where its notice (or the loss) was reported already."""
+        link.on_lost.pop(("watch", watch_id), None)
+        return self._open.pop((link, watch_id), None) is not None
+
+    def watch(self, link: Link, target: int, on_notice: OnNotice, timeout: float) -> bool:
+        """Watch the coroutine ``target`` of the peer.
+
+        Returns:
+            bool: True: ``on_notice`` is called exactly once; False: it is not, the coroutine is over, unknown, or its
+            process did not answer within ``timeout`` seconds.
+        """
+        watch_id = self.open(link, on_notice)
+        answer = Completion()
+        number = link.expect(lambda result, error: answer.set(result))
+        if link.send(target, Monitor(target, number, watch_id).encode()):
+            answer.wait(timeout)
+            link.pending.pop(number, None)
+        if answer.value == 0:
+            return True
+        # Where the loss of the link came first, it has been reported and counts.
+        return not self.close(link, watch_id)
+
+    def _on_notice(self, link: Link, notice: Notice) -> None:
+        on_notice = self._open.pop((link, notice.watch), None)
+        if on_notice is not None:
+            link.on_lost.pop(("watch", notice.watch), None)
+            on_notice(notice, None)
+
+    # The watched side.
+
+    def _on_monitor(self, link: Link, request: Monitor) -> None:
+        if ("watched", request.watch) in link.on_lost or len(link.on_lost) >= MAX_WATCHED:
+            raise RemoteProtocolError("the peer uses the number of a watch twice, or has too many")
+        coro = self._find(request.target)
+        watched = coro is not None and self._observe(link, request.watch, coro)
+        link.send_urgent(Result(request.request, 0 if watched else -1).encode())
+
+    def serve(self, link: Link, watch_id: int, coro: Coro) -> None:
+        """Send the notice for ``watch_id`` when ``coro`` is over; at once where it is. User hub's thread."""
+        if not self._observe(link, watch_id, coro):
+            _send_notice(link, watch_id, coro)
+
+    def _observe(self, link: Link, watch_id: int, coro: Coro) -> bool:
+        def over(ended: Coro) -> None:
+            link.on_lost.pop(("watched", watch_id), None)
+            _send_notice(link, watch_id, ended)
+
+        # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
+        link.when_lost(("watched", watch_id), lambda error: coro._observers.remove(over))
+        if coro._observers.add(over):
+            return True
+        link.on_lost.pop(("watched", watch_id), None)
+        return False
+
+
+def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
+    """Runs on the user hub: pickling the result runs its own code."""
+    notice, payload = encode_notice(watch_id, coro)
+    # Behind everything the coroutine sent: its monitor gets its messages first.
+    try:
+        link.send(outbox.BARRIER, [notice.header(), *payload])
+    except LocalProtocolError as error:
+        # The result is too large to travel; words about it are not.
+        if notice.outcome == _FINISHED:
+            notice = _in_words(notice, error, "")
+        link.send(outbox.BARRIER, [notice.header()])
+
+
+def encode_notice(watch_id: int, coro: Coro) -> tuple[Notice, list[codec.Buffer]]:
+    """The notice of the end of ``coro`` and its payload; where that cannot be pickled, text takes its place."""
+    if coro._state is State.TERMINATED:
+        return Notice(watch_id, _TERMINATED, "", "", "", b""), []
+    if coro._state is State.FAILED:
+        error = coro._error
+        assert error is not None
+        trace = _both_ends(coro._traceback_text)
+        notice = Notice(watch_id, _EXCEPTION, type(error).__name__, text_of(error), trace, b"")
+        try:
+            return notice, codec.dumps(error)
+        except (Exception, SystemExit):
+            # Its class and text travel, and the traceback.
+            return notice, []
+    notice = Notice(watch_id, _FINISHED, "", "", "", b"")
+    try:
+        return notice, codec.dumps(coro._value)
+    except (Exception, SystemExit) as error:
+        return _in_words(notice, error, text_of(coro._value)), []
+
+
+def _in_words(notice: Notice, why: BaseException, value_text: str) -> Notice:
+    return notice._replace(error_type=type(why).__name__, error_text=text_of(why), traceback_text=value_text)
+
+
+def _both_ends(text: str) -> str:
+    left_out = len(text) - _TRACEBACK_CHARACTERS
+    if left_out <= 0:
+        return text
+    half = _TRACEBACK_CHARACTERS // 2
+    return f"{text[:half]}\n... ({left_out} characters left out)\n{text[-half:]}"
+
+
+def text_of(thing: Any) -> str:
+    """A bounded text for a value (its `repr`) or an exception (its `str`), whatever those do."""
+    try:
+        text = str(thing) if isinstance(thing, BaseException) else repr(thing)
+    except Exception as error:
+        text = f"<{type(thing).__name__} whose text raised {type(error).__name__}>"
+    return text[:_TEXT_CHARACTERS]
+
+
+def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:
+    """The notice as its receiver sees it; to be called where the receiver's code runs, for it unpickles."""
+    if notice.outcome == _TERMINATED:
+        return MonitorException(coro, "terminated")
+    if notice.outcome == _EXCEPTION:
+        return MonitorException(coro, "exception", None, _decode_error(notice, location), notice.traceback_text)
+    if not len(notice.payload):
+        return MonitorException(coro, "finished", _unsent(notice, notice.error_type, notice.error_text))
+    try:
+        value = codec.loads(notice.payload)
+    except (Exception, SystemExit) as error:
+        _log.warning("the result of %r cannot be decoded: %s: %s", coro, type(error).__name__, escape(error))
+        return MonitorException(coro, "finished", _unsent(notice, type(error).__name__, text_of(error)))
+    return MonitorException(coro, "finished", value)
+
+
+def _unsent(notice: Notice, error_type: str, error_text: str) -> UnsentResult:
+    value = UnsentResult(notice.traceback_text or f"<a result that could not be transferred: {error_text}>")
+    value.reason = f"{error_type}: {error_text}"
+    return value
+
+
+def _decode_error(notice: Notice, location: Location) -> BaseException:
+    remote = RemoteError(f"{notice.error_type}: {notice.error_text}", notice.traceback_text, location)
+    if not len(notice.payload):
+        return remote
+    try:
+        error = codec.loads(notice.payload)
+    except (Exception, SystemExit):
+        # A class that this process lacks, or one that cannot be made from its arguments: the text stands for it.
+        return remote
+    if not isinstance(error, BaseException):
+        return remote
+    error.__cause__ = remote
+    return error

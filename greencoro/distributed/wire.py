@@ -1,0 +1,217 @@
+"""The shell of a connection: a stream and the clock on one side, the pure `Connection` on the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from greencoro.distributed.connection import Connection, Established, Introduced
+from greencoro.distributed.handshake import Hello
+from greencoro.distributed.messages import Bye, Message
+from greencoro.distributed.outbox import BARRIER
+from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.stream import Stream
+from greencoro.errors import NetworkError, PeerLost
+from greencoro.hub import native
+
+__all__ = ["Owner", "Wire"]
+
+_log = logging.getLogger(__name__)
+
+#: Records sealed in a row before other connections get their turn.
+_RECORDS_PER_TURN = 16
+
+
+class Owner(Protocol):
+    """Whoever a wire belongs to: first the table of peers, which decides, then the peer's link."""
+
+    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
+        """The other side said who it is; False refuses it."""
+
+    def on_established(self, wire: Wire, hello: Hello) -> None:
+        """The other side is authenticated; ``wire.source`` is to be set."""
+
+    def on_message(self, wire: Wire, message: Message) -> None:
+        """A message of the authenticated peer."""
+
+    def on_closed(self, wire: Wire, error: NetworkError) -> None:
+        """The connection is over; called once, unless `Wire.close` or `Wire.abort` came first."""
+
+
+class Wire:
+    """One connection in the reactor; everything here runs on its thread.
+
+    Whatever goes wrong here, a bug of ours included, ends this connection and no other: going on after half a record
+    would be a gap that nobody is told of.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        stream: Stream,
+        connection: Connection,
+        owner: Owner,
+        tick_seconds: float,
+        deadline: float,
+    ) -> None:
+        self.stream = stream
+        self.connection = connection
+        self.owner = owner
+        #: Called before each record: moves queued messages into the connection.
+        self.source: Callable[[Connection], None] | None = None
+        self._reactor = reactor
+        self._tick_seconds = tick_seconds
+        self._closed = False
+        self._flushing = False
+        self._will_flush = False
+        self._timer = reactor.call_later(deadline, self._too_slow)
+        self._deadline = deadline
+
+    def open(self) -> None:
+        """Begin: the side that dialled speaks first."""
+        self.stream.open(self)
+        self.flush()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def on_data(self, data: memoryview) -> None:
+        try:
+            events = self.connection.receive_data(data, native.monotonic())
+        except NetworkError as error:
+            # What the connection has to say about it (another protocol number: our own) still goes out.
+            self.flush()
+            self.fail(error)
+            return
+        except Exception as error:
+            self._fail_by_bug(error)
+            return
+        try:
+            self._handle(events)
+        except NetworkError as error:
+            self.fail(error)
+        except Exception as error:
+            self._fail_by_bug(error)
+        self.flush()
+
+    def _handle(self, events: list[Any]) -> None:
+        for event in events:
+            if self._closed:
+                return
+            if isinstance(event, Introduced):
+                if not self.owner.on_introduced(self, event.hello):
+                    self.abort()
+            elif isinstance(event, Established):
+                self._timer.cancel()
+                self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
+                self.owner.on_established(self, event.hello)
+            else:
+                # Asked for each time: the first message may be what makes the link the owner.
+                self.owner.on_message(self, event)
+
+    def on_writable(self) -> None:
+        self.flush()
+
+    def on_end(self, error: OSError | None) -> None:
+        if error is not None:
+            self.fail(PeerLost(f"the connection broke: {error.strerror or error}"))
+            return
+        try:
+            self.connection.receive_eof()
+        except NetworkError as reason:
+            self.fail(reason)
+
+    def flush(self) -> None:
+        """Send as much as the stream takes."""
+        if self._flushing or self._closed:
+            return
+        self._flushing = True
+        try:
+            if self._send_records(_RECORDS_PER_TURN) and not self._will_flush:
+                self._will_flush = True
+                self._reactor.post(self._flush_on)
+        except NetworkError as error:
+            self.fail(error)
+        except Exception as error:
+            self._fail_by_bug(error)
+        finally:
+            self._flushing = False
+
+    def _flush_on(self) -> None:
+        self._will_flush = False
+        self.flush()
+
+    def _send_records(self, limit: int) -> bool:
+        """True where there may be more after ``limit`` records."""
+        for _ in range(limit):
+            if self._closed or self.stream.blocked:
+                return False
+            if self.source is not None:
+                self.source(self.connection)
+            record = self.connection.data_to_send()
+            if not record:
+                return False
+            self.stream.write(record)
+        return True
+
+    def _tick(self) -> None:
+        try:
+            self.connection.tick(native.monotonic())
+        except NetworkError as error:
+            self.fail(error)
+            return
+        self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
+        self.flush()
+
+    def _too_slow(self) -> None:
+        self.fail(PeerLost(f"the handshake took longer than {self._deadline:g} s"))
+
+    def _fail_by_bug(self, error: Exception) -> None:
+        self._reactor.log.log(_log, logging.ERROR, "a connection failed by a bug in greencoro", error=error)
+        self.fail(PeerLost(f"a bug in greencoro: {type(error).__name__}: {error}"))
+
+    def fail(self, error: NetworkError) -> None:
+        """End now and tell the owner why."""
+        if self._closed:
+            return
+        self.abort()
+        self.owner.on_closed(self, error)
+
+    def close(self, reason: str, on_sent: Callable[[], None]) -> None:
+        """Say goodbye and end, once what is queued is sent; the owner is not told.
+
+        Args:
+            on_sent: Called when the other side has taken it all, or will not any more.
+        """
+        if self._closed:
+            on_sent()
+            return
+        self._closed = True
+        self._timer.cancel()
+        if self.connection.established:
+            try:
+                self._write_all()
+                self.source = None
+                message = Bye(reason).encode()
+                self.connection.push(BARRIER, message, sum(map(len, message)))
+                self._write_all()
+            except NetworkError as error:
+                self._reactor.log.log(_log, logging.WARNING, "not all could be sent at the end: %s", str(error))
+        self.stream.close(on_sent)
+
+    def _write_all(self) -> None:
+        while True:
+            if self.source is not None:
+                self.source(self.connection)
+            record = self.connection.data_to_send()
+            if not record:
+                return
+            self.stream.write(record)
+
+    def abort(self) -> None:
+        """End now; the owner is not told."""
+        self._closed = True
+        self._timer.cancel()
+        self.stream.abort()

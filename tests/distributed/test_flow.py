@@ -1,0 +1,111 @@
+"""Credit: sender and receiver agree on it, and it never runs dry."""
+
+from collections import deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from greencoro.distributed.flow import Inflow, Outflow
+from greencoro.errors import RemoteProtocolError
+
+MESSAGES, BYTES = 6, 100
+
+
+class OneMailbox(RuleBasedStateMachine):
+    """A sender, a receiver, and the messages and grants on the way between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.inflow = Outflow(MESSAGES, BYTES), Inflow(MESSAGES, BYTES)
+        self.under_way = deque()
+        self.mailbox = deque()
+        self.grants = deque()
+        self.waiting = None
+
+    @rule(size=st.integers(0, BYTES))
+    def send(self, size):
+        if self.waiting is None and not self.try_send(size):
+            self.waiting = size
+
+    def try_send(self, size):
+        if not self.out.take(size):
+            return False
+        self.under_way.append(size)
+        return True
+
+    @rule(size=st.integers(0, BYTES))
+    def send_and_withdraw(self, size):
+        if self.waiting is None and self.out.take(size):
+            self.out.grant(1, size)
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def arrive(self):
+        size = self.under_way.popleft()
+        self.inflow.arrived(size)  # raises where the two disagree
+        self.mailbox.append(size)
+
+    @precondition(lambda self: self.mailbox)
+    @rule()
+    def take(self):
+        grant = self.inflow.taken(self.mailbox.popleft())
+        if grant is not None:
+            self.grants.append(grant)
+
+    @precondition(lambda self: self.grants)
+    @rule()
+    def granted(self):
+        self.out.grant(*self.grants.popleft())
+        if self.waiting is not None and self.try_send(self.waiting):
+            self.waiting = None
+
+    @invariant()
+    def memory_is_bounded(self):
+        assert len(self.mailbox) + len(self.under_way) <= MESSAGES
+        # One message of any size on top of a quarter of the window.
+        assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
+
+    @invariant()
+    def who_waits_waits_for_something(self):
+        # Were everything delivered, read and granted, the message that waits would go.
+        if self.waiting is not None:
+            assert self.under_way or self.mailbox or self.grants
+
+
+TestOneMailbox = OneMailbox.TestCase
+TestOneMailbox.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+
+def test_more_than_the_credit_is_refused():
+    inflow = Inflow(2, 100)
+    inflow.arrived(1)
+    inflow.arrived(1)
+    with pytest.raises(RemoteProtocolError, match="credit"):
+        inflow.arrived(1)
+    inflow = Inflow(10, 100)
+    inflow.arrived(60)
+    with pytest.raises(RemoteProtocolError, match="credit"):
+        inflow.arrived(60)
+
+
+def test_a_message_larger_than_the_window_goes_when_little_is_under_way():
+    out = Outflow(10, 100)
+    assert out.take(10)
+    assert out.take(1000)
+    assert not out.take(1)
+
+
+def test_everybody_who_waits_is_woken_once_by_a_grant():
+    out, woken = Outflow(1, 100), []
+    out.take(1)
+
+    def waits_again():
+        woken.append("again")
+        out.waiters.append(waits_again)
+
+    out.waiters += [lambda: woken.append("one"), waits_again]
+    out.grant(1, 1)
+    assert woken == ["one", "again"]
+    assert out.waiters == [waits_again]

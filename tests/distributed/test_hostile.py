@@ -1,0 +1,297 @@
+"""What comes to the port of a runtime from those who do not know its secret: the promises S1, S2, S4, S9, S10, S18."""
+
+import contextlib
+import logging
+import os
+import pickle
+import socket
+import struct
+import threading
+import time
+
+import psutil
+import pytest
+
+from greencoro.distributed.handshake import MAGIC, PROTOCOL
+from greencoro.hub.coroutine import sleep
+from tests.distributed.conftest import reference
+from tests.support.polling import poll_until
+
+PREAMBLE = struct.pack(">9sH5s", MAGIC, PROTOCOL, bytes(5))
+
+
+@contextlib.contextmanager
+def connected(runtime):
+    with socket.create_connection((runtime.location.addr, runtime.location.port), 5) as sock:
+        sock.settimeout(10)
+        yield sock
+
+
+def answer(sock):
+    """All that comes until the other side ends."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            data += piece
+    return data
+
+
+class Marker:
+    """Unpickling it leaves a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 100, b"g" * 5000],
+    ids=["HTTP", "TLS", "zeros", "nearly"],
+)
+def test_a_stranger_is_told_nothing(tcp_world, data):
+    runtime = tcp_world.runtime()
+    with connected(runtime) as sock:
+        sock.sendall(data)
+        assert answer(sock) == b""
+    assert tcp_world.runtime().peer(runtime.location) == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"\xff\xff", b"\x00\x00", b"\x00\x30" + bytes(48), b"\x01\x00" + b"x" * 256],
+    ids=["too long", "empty", "zeros", "garbage"],
+)
+def test_who_does_not_prove_the_secret_is_told_the_protocol_number_and_nothing_else(tcp_world, frame):
+    runtime = tcp_world.runtime()
+    with connected(runtime) as sock:
+        sock.sendall(PREAMBLE + frame)
+        assert answer(sock) == PREAMBLE
+    poll_until(lambda: not runtime.peer_table._unproven)
+
+
+def test_another_protocol_number_is_named_to_both(tcp_world, caplog):
+    runtime = tcp_world.runtime()
+    with connected(runtime) as sock:
+        sock.sendall(struct.pack(">9sH5s", MAGIC, 77, bytes(5)))
+        assert answer(sock) == PREAMBLE
+    poll_until(lambda: "protocol 77" in caplog.text)
+
+
+def test_S9_the_handshake_has_one_deadline_however_the_bytes_drip(tcp_world):
+    runtime = tcp_world.runtime(handshake_seconds=0.5)
+    began = time.monotonic()
+    with connected(runtime) as silent, connected(runtime) as slow:
+        with contextlib.suppress(OSError):
+            for byte in PREAMBLE + b"\x0f\xff" + bytes(4095):
+                slow.sendall(bytes((byte,)))
+                time.sleep(0.02)
+                if time.monotonic() - began > 5:
+                    break
+        assert time.monotonic() - began < 1.5
+        answer(silent)
+    assert 0.4 < time.monotonic() - began < 2.0
+    poll_until(lambda: not runtime.peer_table._unproven)
+
+
+def test_S9_2000_silent_connections_do_not_keep_an_honest_peer_out(tcp_world):
+    process = psutil.Process()
+    runtime = tcp_world.runtime()
+    honest = tcp_world.runtime()
+    assert honest.peer(runtime.location) == 0
+    honest.finish()
+    before = process.num_fds()
+    stop = threading.Event()
+    made, took = [], []
+
+    def flood():
+        while not stop.is_set():
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex((runtime.location.addr, runtime.location.port))
+            made.append(sock)
+            if len(made) > 300:
+                # Ours are descriptors of this process as well.
+                made[len(made) - 300].close()
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        while len(made) < 2000 or len(took) < 5:
+            peer = tcp_world.runtime()
+            began = time.monotonic()
+            assert peer.peer(runtime.location, 2) == 0
+            took.append(time.monotonic() - began)
+            peer.finish()
+    finally:
+        stop.set()
+        flooding.join()
+        for sock in made:
+            sock.close()
+    print(f"{len(made)} silent connections, {len(took)} honest ones, slowest {max(took):.3f} s")
+    assert max(took) < 2.0
+    assert len(runtime.peer_table._unproven) <= 16
+    poll_until(lambda: not runtime.peer_table._unproven, what="all are dropped")
+    poll_until(lambda: process.num_fds() <= before, what="descriptors are back")
+
+
+def test_S9_of_too_many_the_oldest_unproven_is_dropped(tcp_world):
+    runtime = tcp_world.runtime(max_unauthenticated_per_address=3)
+    socks = []
+    try:
+        for _ in range(5):
+            socks.append(socket.create_connection((runtime.location.addr, runtime.location.port)))
+            poll_until(lambda: len(runtime.peer_table._unproven) == min(len(socks), 3))
+        for sock in socks[:2]:
+            sock.settimeout(5)
+            assert answer(sock) == b""
+        for sock in socks[2:]:
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+class Recorder:
+    """Stands between two runtimes and records what the one who dialled said."""
+
+    def __init__(self, target):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.recorded = b""
+        self.answered = b""
+        self._target = (target.location.addr, target.location.port)
+        self._socks = [self.listener]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):
+            one, _ = self.listener.accept()
+            other = socket.create_connection(self._target)
+            self._socks += [one, other]
+            back = threading.Thread(target=self._pump, args=(other, one, False), daemon=True)
+            back.start()
+            self._pump(one, other, True)
+            back.join()
+
+    def _pump(self, source, sink, forth):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if forth:
+                    self.recorded += data
+                else:
+                    self.answered += data
+                sink.sendall(data)
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        for sock in self._socks:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        self._thread.join(5)
+
+
+def receive_one(coro=None):
+    return coro.receive()
+
+
+def test_S4_a_recorded_connection_has_no_effect_when_it_is_replayed(tcp_world):
+    one, other, third = (tcp_world.runtime() for _ in range(3))
+    recorder = Recorder(other)
+    try:
+        one.connect(f"127.0.0.1:{recorder.port}")
+        coro = other.spawn(receive_one)
+        assert reference(one, coro).deliver("secret words", 5) == 1
+        assert coro.value(5) == "secret words"
+        recorded, answered = recorder.recorded, recorder.answered
+        one.finish()
+    finally:
+        recorder.close()
+    poll_until(lambda: not other.peers())
+    events = []
+    for target in (other, third):
+        target.watch_peers(events.append)
+        with connected(target) as sock:
+            sock.sendall(recorded)
+            # It is answered, which is of no use to whoever replays, and then refused.
+            assert len(answer(sock)) < 2000
+        # Its own bytes back to it: an initiator's stream, a responder's stream.
+        with connected(target) as sock:
+            sock.sendall(answered)
+            assert len(answer(sock)) <= len(PREAMBLE)
+    assert not other.peers() and not third.peers()
+    assert not events
+    for secret in (b"secret words", one.secret.psk(), one.secret.key, one.name.encode()):
+        assert secret not in recorded + answered
+
+
+def test_S1_nothing_is_unpickled_before_its_sender_is_authenticated(tcp_world, tmp_path):
+    runtime = tcp_world.runtime()
+    path = str(tmp_path / "marker")
+    bomb = pickle.dumps(Marker(path))
+    for data in (
+        bomb,
+        struct.pack("!I", len(bomb)) + bomb,
+        PREAMBLE + bomb,
+        PREAMBLE + struct.pack("!H", len(bomb)) + bomb,
+        PREAMBLE + struct.pack("!IB3s", len(bomb) + 20, 0, b"") + struct.pack("!II", 1, len(bomb)) + bomb,
+    ):
+        with connected(runtime) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            answer(sock)
+    stranger = tcp_world.runtime(secret_key=b"q" * 32)
+    coro = runtime.spawn(sleep, 60)
+    assert reference(stranger, coro).deliver(Marker(path), 2) == 0
+    assert not os.path.exists(path)
+    coro.terminate()
+    # The same from a peer that knows the secret does arrive: the trap works.
+    friend = tcp_world.runtime()
+    coro = runtime.spawn(receive_one)
+    reference(friend, coro).send(Marker(path))
+    coro.value(5)
+    assert os.path.exists(path)
+
+
+def test_S18_the_log_is_not_filled_by_strangers(tcp_world, caplog):
+    runtime = tcp_world.runtime()
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        for _ in range(60):
+            with connected(runtime) as sock:
+                sock.sendall(b"\x1b[31m\n\nroot logged in\n")
+                answer(sock)
+        # The count of those left out comes when the cause has gone quiet.
+        poll_until(lambda: any("more suppressed" in r.getMessage() for r in caplog.records), 12)
+    lines = [record.getMessage() for record in caplog.records]
+    refused = [line for line in lines if line.startswith("refused a connection from 127.0.0.1: ")]
+    assert 1 <= len(refused) <= 30
+    assert not any("\n" in line or "\x1b" in line or "root logged in" in line for line in lines)
+
+
+def test_a_bug_in_a_handler_ends_one_connection_and_nothing_else(tcp_world, caplog):
+    one, other, third = (tcp_world.runtime() for _ in range(3))
+    for runtime in (one, third):
+        assert runtime.peer(other.location) == 0
+
+    def fails(link, message):
+        raise KeyError("a bug")
+
+    from greencoro.distributed.messages import Terminate
+
+    other.peer_table._on_message.register(Terminate, fails)
+    (link,) = one.peer_table.online()
+    link.send(None, Terminate(1).encode())
+    poll_until(lambda: not one.peers() and one.location not in other.peers())
+    assert third.location in other.peers()
+    poll_until(lambda: "a bug in greencoro" in caplog.text and "KeyError" in caplog.text)
+    coro = other.spawn(receive_one)
+    assert reference(third, coro).deliver("x", 5) == 1
+    assert one.peer(other.location) == 0

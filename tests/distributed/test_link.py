@@ -1,0 +1,204 @@
+"""What there is with one peer: the queue and the waiting, with threads that race."""
+
+import threading
+
+import pytest
+
+from greencoro.distributed.link import Link, LinkState, PeerInfo
+from greencoro.distributed.location import Location
+from greencoro.errors import LocalProtocolError, PeerLost
+from tests.support.polling import poll_until
+
+INFO = PeerInfo(Location("127.0.0.1", 1), "peer", b"i" * 16)
+
+
+class FakeConnection:
+    has_room = True
+    waiting_bytes = 0
+
+    def __init__(self):
+        self.pushed = []
+
+    def push(self, key, message, size):
+        self.pushed.append((key, message, size))
+
+
+class FakeWire:
+    def __init__(self, link):
+        self.connection = FakeConnection()
+        self.link = link
+        self.source = None
+
+    def flush(self):
+        if self.source is not None:
+            self.source(self.connection)
+
+
+def make(messages=10, size=1000, post=lambda *args: None):
+    return Link(INFO, post, messages, size, 500)
+
+
+def up(link):
+    wire = FakeWire(link)
+    link.up(wire, INFO)
+    return wire.connection.pushed
+
+
+def test_what_is_queued_while_it_is_dialled_goes_when_it_is_up():
+    link = make()
+    assert link.send("a", [b"1"])
+    assert link.send_credited(7, [b"2"], None) is True
+    assert link.is_needed
+    assert [message for _, message, _ in up(link)] == [[b"1"], [b"2"]]
+    assert not link.is_needed
+
+
+def test_the_protocols_own_messages_go_first():
+    link = make()
+    link.send("a", [b"1"])
+    link.send_urgent([b"urgent"])
+    assert [message for _, message, _ in up(link)] == [[b"urgent"], [b"1"]]
+
+
+def test_what_is_too_large_is_refused_and_nothing_is_queued():
+    link = make()
+    for sending in (
+        lambda: link.send("a", [bytes(501)]),
+        lambda: link.send_credited(1, [bytes(400), bytes(101)], None),
+    ):
+        with pytest.raises(LocalProtocolError):
+            sending()
+    assert up(link) == []
+
+
+def test_a_withdrawn_message_does_not_go_and_its_credit_is_back():
+    link = make(messages=2)
+    entries = [link.send_credited(7, [b"x"], None, True) for _ in range(2)]
+    assert link.send_credited(7, [b"y"], None) is False
+    link.withdraw(entries[0])
+    assert [message for _, message, _ in up(link)] == [[b"x"]]
+    assert link.send_credited(7, [b"y"], None) is True
+
+
+@pytest.mark.parametrize("reason", ["room", "credit"])
+def test_who_waits_is_called_when_it_is_worth_another_try_and_not_before(reason):
+    link = make(messages=2)
+    called = []
+    # Room is the whole link's, credit one mailbox's.
+    targets = (1, 2, 3) if reason == "room" else (1, 1, 1)
+    if reason == "credit":
+        up(link)
+    for target in targets[:2]:
+        assert link.send_credited(target, [b"x"], None) is True
+        if reason == "credit":
+            link.flush()
+    assert link.send_credited(targets[2], [b"x"], lambda: called.append(1)) is False
+    assert not called
+    if reason == "room":
+        up(link)
+    else:
+        link.flush()
+        assert not called
+        link.outflows[1].grant(1, 1)
+    assert called == [1]
+    assert link.send_credited(targets[2], [b"x"], None) is True
+
+
+def test_who_stopped_waiting_is_not_called():
+    link = make(messages=1)
+    called = []
+    for target in (1, 2):
+        link.send_credited(target, [b"x"], lambda: called.append(1))
+    waiter = called.append
+    link.send_credited(1, [b"x"], waiter)
+    link.forget_waiter(1, waiter)
+    link.lose(PeerLost("gone"))
+    assert 1 in called and len(called) == 1
+
+
+def test_a_loss_answers_everybody_once_and_refuses_what_comes_after():
+    link = make()
+    heard = []
+    number = link.expect(lambda answer, error: heard.append((answer, str(error))))
+    link.when_lost("a", lambda error: heard.append(("cleaned", str(error))))
+    link.when_lost("b", lambda error: link.on_lost.pop("a", None))
+    link.send("a", [b"1"])
+    assert link.lose(PeerLost("gone")) == 1
+    assert heard in ([(None, "gone"), ("cleaned", "gone")], [(None, "gone")])
+    link.answered(number, 1)
+    assert link.state is LinkState.LOST
+    assert not link.send("a", [b"1"])
+    assert link.send_credited(1, [b"1"], None) is False
+    link.expect(lambda answer, error: heard.append("late"))
+    link.when_lost("c", lambda error: heard.append("late as well"))
+    assert heard[-2:] == ["late", "late as well"]
+    assert not link.pending and not link.on_lost
+
+
+def test_a_lost_link_cannot_come_up():
+    link = make()
+    link.lose(PeerLost("gone"))
+    with pytest.raises(LocalProtocolError, match="LOST cannot become UP"):
+        up(link)
+
+
+def test_of_answer_and_loss_that_race_exactly_one_is_told():
+    for _ in range(200):
+        link = make()
+        heard = []
+        numbers = [link.expect(lambda answer, error, heard=heard: heard.append(answer)) for _ in range(10)]
+        start = threading.Barrier(2)
+
+        def answer(link=link, numbers=numbers, start=start):
+            start.wait()
+            for number in numbers:
+                link.answered(number, 1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        start.wait()
+        link.lose(PeerLost("gone"))
+        thread.join()
+        assert len(heard) == 10
+
+
+def test_senders_that_race_a_draining_reactor_all_get_through_in_order():
+    """Four threads that wait for room and for credit, one that drains and grants: nobody sleeps for ever."""
+    ring = threading.Event()
+    link = make(messages=5, size=100, post=lambda *args: ring.set())
+    pushed = up(link)
+    count, done = 2000, []
+
+    def send(target):
+        for number in range(count):
+            while True:
+                woken = threading.Event()
+                if link.send_credited(target, [b"%d" % number], woken.set):
+                    break
+                assert woken.wait(20), f"lost wake-up at {number}"
+                link.forget_waiter(target, woken.set)
+        done.append(target)
+
+    threads = [threading.Thread(target=send, args=(target,)) for target in (1, 1000, 2, 3)]
+    for thread in threads:
+        thread.start()
+
+    def drain():
+        ring.wait(0.01)
+        ring.clear()
+        link.flush()
+        while len(pushed) > drain.granted:
+            target, _, size = pushed[drain.granted]
+            drain.granted += 1
+            link.outflows[target].grant(1, size)
+        return len(done) == 4 or None
+
+    drain.granted = 0
+    poll_until(drain, seconds=30, interval=0)
+    for thread in threads:
+        thread.join()
+    for target in (1, 1000, 2, 3):
+        sent = [int(message[0]) for key, message, _ in pushed if key == target]
+        assert sent == list(range(count))
+    assert not link._room_waiters
+    assert not any(flow.waiters for flow in link.outflows.values())

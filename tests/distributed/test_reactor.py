@@ -1,0 +1,105 @@
+"""The thread that has all sockets."""
+
+import threading
+import time
+
+from greencoro.distributed import reactor as reactors
+from greencoro.distributed.reactor import Reactor
+from tests.support.polling import poll_until
+
+
+def test_what_is_posted_is_called_in_order_on_its_thread():
+    reactor = Reactor()
+    called = []
+    reactor.post(called.append, "before the start")
+    reactor.start()
+    for number in range(100):
+        reactor.post(called.append, number)
+    reactor.post(lambda: called.append(reactor.is_current))
+    poll_until(lambda: len(called) == 102)
+    assert called == ["before the start", *range(100), True]
+    assert not reactor.is_current
+    assert reactor.stop(5)
+
+
+def test_a_callback_that_raises_is_logged_and_disturbs_nobody(caplog):
+    reactor = Reactor()
+    reactor.start()
+    called = []
+    reactor.post(lambda: 1 / 0)
+    reactor.post(reactor.call_later, 0.0, lambda: [][1])
+    reactor.post(reactor.call_later, 0.01, called.append, 1)
+    poll_until(lambda: called)
+    assert reactor.stop(5)
+    assert "ZeroDivisionError" in caplog.text and "IndexError" in caplog.text
+
+
+def test_a_timer_that_was_cancelled_does_not_fire():
+    reactor = Reactor()
+    reactor.start()
+    called = []
+
+    def work():
+        timer = reactor.call_later(0.01, called.append, "cancelled")
+        timer.cancel()
+        timer.cancel()
+        reactor.call_later(0.02, called.append, "fired")
+
+    reactor.post(work)
+    poll_until(lambda: called)
+    assert called == ["fired"]
+    assert reactor.stop(5)
+
+
+def test_what_posts_itself_again_and_again_leaves_room_for_others():
+    reactor = Reactor()
+    reactor.start()
+    stop, called = [], []
+
+    def again():
+        if not stop:
+            reactor.post(again)
+
+    reactor.post(again)
+    reactor.post(reactor.call_later, 0.05, called.append, 1)
+    poll_until(lambda: called)
+    stop.append(1)
+    assert reactor.stop(5)
+
+
+def test_threads_that_post_while_it_stops_do_no_harm():
+    for _ in range(5):
+        reactor = Reactor()
+        reactor.start()
+        stop = threading.Event()
+        errors = []
+
+        def post(reactor=reactor, stop=stop, errors=errors):
+            try:
+                while not stop.is_set():
+                    reactor.post(int)
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=post) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert reactor.stop(5)
+        time.sleep(0)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+
+
+def test_the_processs_reactor_is_shared_and_stops_with_its_last_user():
+    one, other = reactors.acquire(), reactors.acquire()
+    assert one is other
+    reactors.release()
+    called = []
+    one.post(called.append, 1)
+    poll_until(lambda: called)
+    reactors.release()
+    again = reactors.acquire()
+    assert again is not one
+    reactors.release()

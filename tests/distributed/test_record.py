@@ -1,0 +1,380 @@
+import struct
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greencoro.distributed import record
+from greencoro.distributed.record import (
+    HEADER_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_CHUNK_HEADER_BYTES,
+    MAX_RECORD_BYTES,
+    TAG_BYTES,
+    Batch,
+    Chunk,
+    Opener,
+    Sealer,
+)
+from greencoro.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(1, 33))
+
+KEYS = pytest.mark.parametrize("key", [KEY, None], ids=["sealed", "unsealed"])
+
+
+def joined(buffers):
+    return b"".join(buffers)
+
+
+def wire(key, *plans):
+    """The stream of one sealer: a list of messages makes a batch, a tuple a chunk."""
+    sealer = Sealer(key)
+    return [joined(sealer.chunk(*plan) if isinstance(plan, tuple) else sealer.batch(plan)) for plan in plans]
+
+
+def unsealed(kind, plaintext, reserved=bytes(3)):
+    return struct.pack(">IB", len(plaintext), kind) + reserved + plaintext
+
+
+@KEYS
+def test_a_batch_arrives_as_sent(key):
+    messages = [b"one", b"", b"three" * 1000]
+    (data,) = wire(key, messages)
+    assert Opener(key).receive_data(data) == [Batch(messages)]
+
+
+@KEYS
+def test_an_empty_batch_arrives(key):
+    assert Opener(key).receive_data(*wire(key, [])) == [Batch([])]
+
+
+@KEYS
+def test_segments_of_a_message_arrive_as_one(key):
+    (data,) = wire(key, [[b"he", memoryview(b"ad"), bytearray(b"er")], b"plain", [], memoryview(b"view")])
+    assert Opener(key).receive_data(data) == [Batch([b"header", b"plain", b"", b"view"])]
+
+
+@KEYS
+def test_small_messages_are_bytes_of_their_own_and_large_ones_views(key):
+    sizes = [10, 64 << 10, (64 << 10) + 1]
+    ((batch),) = Opener(key).receive_data(*wire(key, [bytes(size) for size in sizes]))
+    assert [type(message) for message in batch.messages] == [bytes, bytes, memoryview]
+    assert [len(message) for message in batch.messages] == sizes
+
+
+@KEYS
+@pytest.mark.parametrize("size", [0, 1, 65536, MAX_CHUNK_BYTES])
+def test_a_chunk_arrives_as_sent(key, size):
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    (stream,) = wire(key, (b"transfer 7, byte 0", memoryview(data)))
+    assert Opener(key).receive_data(stream) == [Chunk(b"transfer 7, byte 0", memoryview(data))]
+
+
+def test_a_chunk_may_have_the_longest_header_and_none():
+    for header in (b"", bytes(MAX_CHUNK_HEADER_BYTES)):
+        (chunk,) = Opener(KEY).receive_data(*wire(KEY, (header, b"data")))
+        assert chunk == Chunk(header, memoryview(b"data"))
+
+
+def test_the_layout_is_the_documented_one():
+    (batch,) = wire(None, [b"ab", b"c"])
+    assert batch == bytes.fromhex("0000000f 00 000000  00000002 00000002 00000001") + b"abc"
+    (chunk,) = wire(None, (b"h", b"data"))
+    assert chunk == bytes.fromhex("00000007 01 000000  0001") + b"hdata"
+    (sealed,) = wire(KEY, [b"ab", b"c"])
+    assert sealed[:HEADER_BYTES] == bytes.fromhex("0000001f 00 000000")
+    assert len(sealed) == len(batch) + TAG_BYTES
+
+
+def test_a_sealed_record_shows_nothing_of_its_messages():
+    stream = joined(wire(KEY, [b"attack at dawn"], (b"attack at dawn", b"attack at dawn")))
+    assert b"attack" not in stream and b"dawn" not in stream
+
+
+def test_equal_batches_look_different():
+    first, second = wire(KEY, [b"same"], [b"same"])
+    assert first != second
+
+
+PLANS = st.lists(
+    st.one_of(
+        st.lists(st.binary(max_size=200), max_size=6),
+        st.tuples(st.binary(max_size=30), st.binary(max_size=6000)),
+    ),
+    max_size=8,
+)
+
+
+@KEYS
+@given(plans=PLANS, cuts=st.lists(st.integers(0, 60_000)))
+def test_records_arrive_however_the_stream_is_cut(key, plans, cuts):
+    stream = joined(wire(key, *plans))
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    opener = Opener(key)
+    records = [r for a, b in pairwise(edges) for r in opener.receive_data(stream[a:b])]
+    assert records == [Chunk(p[0], memoryview(p[1])) if isinstance(p, tuple) else Batch(p) for p in plans]
+    assert opener.buffered_bytes == 0
+    assert opener.opened == len(plans)
+
+
+@KEYS
+def test_records_arrive_one_byte_at_a_time(key):
+    opener = Opener(key)
+    stream = joined(wire(key, [b"one", b"two"], (b"h", b"data"), []))
+    records = [record for byte in stream for record in opener.receive_data(bytes((byte,)))]
+    assert records == [Batch([b"one", b"two"]), Chunk(b"h", memoryview(b"data")), Batch([])]
+
+
+@KEYS
+@pytest.mark.parametrize("container", [bytes, bytearray, memoryview])
+def test_the_buffer_given_may_be_used_again(key, container):
+    stream = joined(wire(key, [b"one" * 3000], (b"h", b"two" * 3000), [b"three"]))
+    opener = Opener(key)
+    records = []
+    for start in range(0, len(stream), 5000):
+        reused = bytearray(stream[start : start + 5000])
+        records += opener.receive_data(container(reused))
+        reused[:] = bytes(len(reused))
+    assert records == [Batch([b"one" * 3000]), Chunk(b"h", memoryview(b"two" * 3000)), Batch([b"three"])]
+
+
+@pytest.mark.parametrize("plan", [[b"one", b"two"], (b"head", b"data")], ids=["batch", "chunk"])
+def test_no_byte_of_a_record_can_be_changed(plan):
+    first, second = wire(KEY, plan, [b"after"])
+    for index in range(len(first)):
+        for mask in (0x01, 0x80):
+            altered = bytearray(first)
+            altered[index] ^= mask
+            opener = Opener(KEY)
+            delivered = []
+            with pytest.raises((AuthenticationError, RemoteProtocolError)):
+                # A longer length only waits for more; what comes then makes it whole, and its tag wrong.
+                for data in (altered, second, bytes(1 << 16)):
+                    delivered += opener.receive_data(data)
+            assert delivered == []
+
+
+def test_order_is_bound():
+    first, second = wire(KEY, [b"one"], [b"two"])
+    with pytest.raises(AuthenticationError):
+        Opener(KEY).receive_data(second + first)
+
+
+def test_a_replayed_record_is_refused():
+    (first,) = wire(KEY, [b"one"])
+    opener = Opener(KEY)
+    assert opener.receive_data(first) == [Batch([b"one"])]
+    with pytest.raises(AuthenticationError):
+        opener.receive_data(first)
+
+
+def test_a_left_out_chunk_is_noticed():
+    first, _, third = wire(KEY, (b"0", b"a"), (b"1", b"b"), (b"2", b"c"))
+    opener = Opener(KEY)
+    opener.receive_data(first)
+    with pytest.raises(AuthenticationError):
+        opener.receive_data(third)
+
+
+def test_a_truncated_record_is_never_delivered():
+    (stream,) = wire(KEY, [b"one"])
+    for size in range(len(stream)):
+        opener = Opener(KEY)
+        assert opener.receive_data(stream[:size]) == []
+        assert opener.buffered_bytes == size
+
+
+def test_a_record_of_the_other_direction_or_another_connection_is_refused():
+    (reflected,) = wire(OTHER_KEY, [b"one"])
+    with pytest.raises(AuthenticationError):
+        Opener(KEY).receive_data(reflected)
+
+
+def test_a_chunk_cannot_be_passed_off_as_a_batch():
+    (chunk,) = wire(KEY, (b"", bytes(20)))
+    with pytest.raises(AuthenticationError):
+        Opener(KEY).receive_data(chunk[:4] + b"\0" + chunk[5:])
+
+
+@KEYS
+def test_after_an_error_everything_is_refused(key):
+    opener = Opener(key)
+    with pytest.raises(RemoteProtocolError):
+        opener.receive_data(unsealed(99, bytes(40)))
+    with pytest.raises(LocalProtocolError, match="given up"):
+        opener.receive_data(*wire(key, [b"good"]))
+    with pytest.raises(LocalProtocolError):
+        opener.receive_data(b"")
+    assert opener.buffered_bytes == 0
+
+
+def test_intact_records_before_a_bad_one_are_not_delivered_either():
+    first, second = wire(KEY, [b"one"], [b"two"])
+    with pytest.raises(AuthenticationError):
+        Opener(KEY).receive_data(first + second[:-1] + bytes((second[-1] ^ 1,)))
+
+
+@KEYS
+def test_a_length_of_4_gib_is_refused_from_the_header_alone(key):
+    opener = Opener(key)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="4294967295 bytes"):
+            opener.receive_data(b"\xff\xff\xff\xff" + bytes(4))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@KEYS
+def test_memory_grows_with_what_came_rather_than_with_what_was_announced(key):
+    opener = Opener(key, max_record_bytes=1 << 30)
+    tracemalloc.start()
+    try:
+        assert opener.receive_data(struct.pack(">IB3x", 1 << 30, 0) + bytes(100)) == []
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_drained_opener_keeps_no_memory():
+    stream = joined(wire(KEY, *[(b"", bytes(MAX_CHUNK_BYTES))] * 4))
+    opener = Opener(KEY)
+    tracemalloc.start()
+    try:
+        for start in range(0, len(stream), 100_000):
+            opener.receive_data(stream[start : start + 100_000])
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_bound_is_inclusive():
+    (stream,) = wire(KEY, [bytes(100)])
+    body_bytes = len(stream) - HEADER_BYTES
+    assert len(Opener(KEY, max_record_bytes=body_bytes).receive_data(stream)) == 1
+    with pytest.raises(RemoteProtocolError, match="are allowed"):
+        Opener(KEY, max_record_bytes=body_bytes - 1).receive_data(stream)
+    assert Sealer(KEY, max_record_bytes=body_bytes).batch([bytes(100)])
+    with pytest.raises(LocalProtocolError, match="too many for one record"):
+        Sealer(KEY, max_record_bytes=body_bytes - 1).batch([bytes(100)])
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        b"",
+        b"\0\0\0",
+        struct.pack(">I", 1),
+        struct.pack(">II", 2, 0),
+        struct.pack(">I", 0) + b"x",
+        struct.pack(">II", 1, 4) + b"abc",
+        struct.pack(">II", 1, 2) + b"abc",
+        struct.pack(">III", 2, 0xFFFFFFFF, 1) + b"",
+        struct.pack(">I", 0xFFFFFFFF) + bytes(100),
+    ],
+)
+def test_a_batch_whose_table_does_not_add_up_is_refused(plaintext):
+    with pytest.raises(RemoteProtocolError, match="length table"):
+        Opener(None).receive_data(unsealed(0, plaintext))
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        b"",
+        b"\0",
+        b"\0\2x",
+        struct.pack(">H", MAX_CHUNK_HEADER_BYTES + 1) + bytes(MAX_CHUNK_HEADER_BYTES + 1),
+        b"\0\0" + bytes(MAX_CHUNK_BYTES + 1),
+    ],
+)
+def test_a_chunk_whose_parts_do_not_add_up_is_refused(plaintext):
+    with pytest.raises(RemoteProtocolError, match="parts of a chunk"):
+        Opener(None).receive_data(unsealed(1, plaintext))
+
+
+@KEYS
+def test_unknown_types_and_reserved_bytes_are_refused_from_the_header(key):
+    for header in (struct.pack(">IB3x", 100, 2), struct.pack(">IB3s", 100, 0, b"\0\0\1")):
+        with pytest.raises(RemoteProtocolError, match="unknown type"):
+            Opener(key).receive_data(header)
+
+
+def test_a_sealed_record_without_room_for_a_tag_is_refused():
+    with pytest.raises(RemoteProtocolError, match="no room for its tag"):
+        Opener(KEY).receive_data(struct.pack(">IB3x", 15, 0))
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        (bytes(MAX_CHUNK_HEADER_BYTES + 1), b""),
+        (b"", bytes(MAX_CHUNK_BYTES + 1)),
+        (b"", memoryview(b"12345678").cast("I")),
+    ],
+)
+def test_a_chunk_that_no_opener_would_take_is_refused(header, data):
+    with pytest.raises(LocalProtocolError):
+        Sealer(KEY).chunk(header, data)
+
+
+def test_a_segment_of_larger_items_is_refused():
+    with pytest.raises(LocalProtocolError, match="single bytes"):
+        Sealer(KEY).batch([memoryview(b"12345678").cast("I")])
+
+
+def test_a_refused_call_leaves_the_sealer_in_step():
+    sealer = Sealer(KEY)
+    with pytest.raises(LocalProtocolError):
+        sealer.batch([bytes(MAX_RECORD_BYTES)])
+    with pytest.raises(LocalProtocolError):
+        sealer.chunk(b"", bytes(MAX_CHUNK_BYTES + 1))
+    assert Opener(KEY).receive_data(joined(sealer.batch([b"one"]))) == [Batch([b"one"])]
+
+
+@KEYS
+def test_a_key_seals_no_more_records_than_it_may(key, monkeypatch):
+    monkeypatch.setattr(record, "MAX_RECORDS", 2)
+    sealer = Sealer(key)
+    sealer.batch([])
+    sealer.chunk(b"", b"")
+    for call in (lambda: sealer.batch([]), lambda: sealer.chunk(b"", b"")):
+        with pytest.raises(LocalProtocolError, match="all the records it may"):
+            call()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_RENEW_AFTER_BYTES", 1000), ("_RENEW_AFTER_RECORDS", 2)])
+def test_renewal_is_due_after_enough_bytes_or_records(limit, value, monkeypatch):
+    monkeypatch.setattr(record, limit, value)
+    sealer = Sealer(KEY)
+    sealer.batch([bytes(600)])
+    assert not sealer.renewal_due
+    sealer.batch([bytes(600)])
+    assert sealer.renewal_due
+
+
+def test_large_bodies_are_not_copied_behind_their_header():
+    assert len(Sealer(KEY).batch([bytes(100)])) == 1
+    header, body = Sealer(KEY).batch([bytes(100_000)])
+    assert (len(header), len(body)) == (HEADER_BYTES, 8 + 100_000 + TAG_BYTES)
+
+
+def test_an_unsealed_chunk_is_sent_from_where_it_is():
+    data = memoryview(bytes(1000))
+    assert Sealer(None).chunk(b"h", data)[-1] is data
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=400), st.sampled_from([KEY, None]))
+def test_garbage_never_raises_anything_but_protocol_errors(data, key):
+    opener = Opener(key)
+    try:
+        records = opener.receive_data(data)
+    except (AuthenticationError, RemoteProtocolError):
+        return
+    assert key is None or records == []

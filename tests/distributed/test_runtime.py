@@ -1,0 +1,519 @@
+"""Runtimes come, find each other, and go: over every transport."""
+
+import logging
+import threading
+import time
+
+import psutil
+import pytest
+
+from greencoro.config import Settings
+from greencoro.distributed import runtime as runtime_module
+from greencoro.distributed.location import Location
+from greencoro.distributed.messages import Locate, Monitor, Request
+from greencoro.distributed.runtime import Runtime
+from greencoro.errors import (
+    AuthenticationError,
+    BusyResource,
+    ConfigError,
+    DeadlineExceeded,
+    GreencoroError,
+    PeerLost,
+    PeerUnreachable,
+    RemoteError,
+)
+from greencoro.hub.coroutine import Coro, sleep
+from tests.distributed.conftest import reference
+from tests.support.polling import poll_until
+
+NOWHERE = Location("127.0.0.1", 1)
+
+
+def collect(count, coro=None):
+    return [coro.receive() for _ in range(count)]
+
+
+def test_peer_is_0_where_it_is_a_peer_now_and_again(world):
+    one, other = world.runtime(), world.runtime(name="the other")
+    assert one.peer(other.location) == 0
+    assert one.peer(str(other.location)) == 0
+    assert one.peers() == [other.location]
+    (info,) = one.peer_infos()
+    assert (info.name, info.incarnation) == ("the other", other.incarnation)
+    assert one.connect(other.location) == info
+    poll_until(lambda: other.peers() == [one.location])
+    assert other.peer(one.location) == 0
+    assert len(other.peer_table.links) == 1
+
+
+def test_peer_is_minus_1_where_nobody_answers_and_connect_says_why(world):
+    one = world.runtime(connect_timeout_seconds=1.0)
+    assert one.peer(NOWHERE, 5) == -1
+    with pytest.raises(PeerUnreachable, match=r"cannot reach 127\.0\.0\.1:1: Connection refused"):
+        one.connect(NOWHERE)
+    assert one.peer(one.location) == -1
+    with pytest.raises(PeerUnreachable, match="itself"):
+        one.connect(one.location)
+
+
+def test_a_host_without_a_port_stands_for_the_port_of_node_daemons(world):
+    one = world.runtime()
+    with pytest.raises(PeerUnreachable, match="51350"):
+        one.connect("127.0.0.1")
+
+
+def test_peers_given_are_connected_to_whenever_they_come(world):
+    one = world.runtime()
+    place = one.location
+    one.finish()
+    seeker = world.runtime(peers=[str(place)], tick_seconds=0.05)
+    for _ in range(2):
+        other = world.runtime(tcp_port=place.port)
+        poll_until(lambda: seeker.peers() == [place], what="it is found")
+        other.finish()
+        poll_until(lambda: not seeker.peers(), what="it is gone")
+
+
+def test_crossed_dials_make_one_link_and_both_succeed(world):
+    for _ in range(25):
+        one, other = world.runtime(), world.runtime()
+        events = []
+        one.watch_peers(events.append)
+        other.watch_peers(events.append)
+        results = []
+        barrier = threading.Barrier(2)
+
+        def dial(here, there, results=results, barrier=barrier):
+            barrier.wait()
+            results.append(here.peer(there.location))
+
+        threads = [threading.Thread(target=dial, args=pair) for pair in ((one, other), (other, one))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [0, 0]
+        assert len(one.peer_table.links) == len(other.peer_table.links) == 1
+        coro = other.spawn(collect, 1)
+        assert reference(one, coro).deliver("x", 5) == 1
+        poll_until(lambda events=events: len(events) == 2)
+        assert [event.online for event in events] == [True, True]
+        one.finish()
+        other.finish()
+
+
+def test_crossed_first_messages_make_one_link_and_none_is_lost(world):
+    for _ in range(25):
+        one, other = world.runtime(), world.runtime()
+        readers = [one.spawn(collect, 20), other.spawn(collect, 20)]
+        targets = [reference(other, readers[0]), reference(one, readers[1])]
+
+        def flood(target):
+            return [target.send(number) for number in range(20)]
+
+        writers = [other.spawn(flood, targets[0]), one.spawn(flood, targets[1])]
+        assert [writer.value(10) for writer in writers] == [[0] * 20] * 2
+        assert [reader.value(10) for reader in readers] == [list(range(20))] * 2
+        one.finish()
+        other.finish()
+
+
+def test_fifty_runtimes_connect_to_one(world):
+    hub = world.runtime()
+    others = [world.runtime() for _ in range(50)]
+    for other in others:
+        other.peer(hub.location)
+    poll_until(lambda: len(hub.peers()) == 50)
+    coros = [other.spawn(collect, 1) for other in others]
+    assert [reference(hub, coro).deliver("x", 10) for coro in coros] == [1] * 50
+
+
+def test_N3_online_and_offline_alternate(runtime_pair):
+    events = []
+    runtime_pair.one.watch_peers(events.append)
+    for _ in range(10):
+        poll_until(lambda: runtime_pair.one.peers())
+        runtime_pair.cut()
+        poll_until(lambda: not runtime_pair.one.peers() and not runtime_pair.other.peers())
+        assert runtime_pair.other.peer(runtime_pair.one.location) == 0
+    poll_until(lambda: len(events) == 20)
+    assert [event.online for event in events] == [False, True] * 10
+    assert all(event.peer.incarnation == runtime_pair.other.incarnation for event in events)
+    assert all(event.online or event.reason for event in events)
+
+
+def test_an_observer_of_peers_that_raises_does_not_disturb_the_others(runtime_pair, caplog):
+    events = []
+
+    def fails(event):
+        raise ValueError("not my day")
+
+    runtime_pair.one.watch_peers(fails)
+    runtime_pair.one.watch_peers(events.append)
+    runtime_pair.other.finish()
+    poll_until(lambda: events)
+    assert "not my day" in caplog.text
+
+
+def test_a_reference_to_a_lost_incarnation_works_again_once_it_is_back(runtime_pair):
+    coro = runtime_pair.other.spawn(collect, 1)
+    there = reference(runtime_pair.one, coro)
+    assert runtime_pair.one.peers()
+    runtime_pair.cut()
+    poll_until(lambda: not runtime_pair.one.peers())
+    assert there.send("lost") == -1
+    assert runtime_pair.one.peer(runtime_pair.other.location) == 0
+    assert there.deliver("found", 5) == 1
+    assert coro.value(5) == ["found"]
+
+
+def test_a_wrong_secret_is_refused_with_one_clear_line_on_each_side(world, caplog):
+    one = world.runtime(secret="correct horse battery")
+    other = world.runtime(secret="incorrect horse staple")
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        with pytest.raises(AuthenticationError, match=one.secret.fingerprint):
+            one.connect(other.location)
+        poll_until(lambda: len(caplog.records) >= 2)
+        assert one.peer(other.location) == -1
+        poll_until(lambda: len(caplog.records) >= 4)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 4
+    for mine in (one, other):
+        assert len([line for line in lines if mine.secret.fingerprint in line and "wrong secret" in line]) == 2
+    assert not one.peers() and not other.peers()
+    assert not one.peer_table.links and not other.peer_table.links
+
+
+def test_S6_without_a_secret_only_loopback_is_listened_at(tcp_world):
+    open_one, open_two = tcp_world.runtime(secret=""), tcp_world.runtime(secret="")
+    assert open_one.peer(open_two.location) == 0
+    assert tcp_world.runtime().peer(open_one.location) == -1
+    for address in ("0.0.0.0", "192.0.2.1", "::"):
+        with pytest.raises(ConfigError, match="loopback only"):
+            Runtime(address, secret="")
+    with Runtime(secret="") as runtime:
+        assert runtime.location.addr == "127.0.0.1"
+
+
+def test_S7_it_listens_at_its_own_address_only(tcp_world):
+    runtime = tcp_world.runtime()
+    at = [c.laddr for c in psutil.Process().net_connections("inet") if c.status == "LISTEN"]
+    assert [tuple(a) for a in at if a.port == runtime.location.port] == [("127.0.0.1", runtime.location.port)]
+
+
+def test_Z4_a_port_that_is_taken_fails_with_a_clear_line_and_leaves_nothing(world):
+    one = world.runtime()
+    for _ in range(3):
+        with pytest.raises(
+            OSError, match=rf"cannot listen at 127\.0\.0\.1:{one.location.port}: Address already in use"
+        ):
+            world.runtime(tcp_port=one.location.port)
+
+
+def test_Z3_the_same_port_can_be_used_again_at_once(world):
+    place = None
+    friend = world.runtime()
+    for _ in range(20):
+        runtime = world.runtime(tcp_port=place.port if place else 0)
+        assert place in (None, runtime.location)
+        place = runtime.location
+        assert friend.peer(place) == 0
+        runtime.finish()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"name": "two\nlines"}, {"name": "x" * 300}, {"peers": ["[broken"]}], ids=["newline", "long", "peers"]
+)
+def test_Z4_arguments_that_cannot_work_raise_and_leave_nothing_behind(tcp_world, arguments):
+    before = len(psutil.Process().net_connections("inet"))
+    with pytest.raises(ValueError):
+        tcp_world.runtime(**arguments)
+    assert len(psutil.Process().net_connections("inet")) == before
+
+
+def test_finish_sends_what_is_queued_first(world):
+    for payload in ("small", bytes(20 << 20)):
+        one, other = world.runtime(), world.runtime()
+        coro = other.spawn(collect, 500 if payload == "small" else 2)
+        there = reference(one, coro)
+        for _ in range(500 if payload == "small" else 2):
+            assert there.send(payload) == 0
+        one.finish(20)
+        assert coro.value(5) == [payload] * (500 if payload == "small" else 2)
+        other.finish()
+
+
+def test_finish_loses_nothing_where_the_other_side_floods_us_at_the_time(world):
+    one, other = world.runtime(), world.runtime()
+    sink = one.spawn(sleep, 30)
+    coro = other.spawn(collect, 3000)
+    there, back = reference(one, coro), reference(other, sink)
+    assert back.deliver("x", 5) == 1
+    flooding = other.spawn(lambda: [back.send(bytes(1000)) for _ in range(3000)])
+    for _ in range(3000):
+        assert there.send(bytes(1000)) == 0
+    one.finish(20)
+    assert len(coro.value(10)) == 3000
+    flooding.value(5)
+    sink.terminate()
+
+
+def test_finish_is_over_by_its_timeout_where_the_other_side_does_not_read(tcp_world):
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    coro = other.spawn(sleep, 60)
+    there = reference(one, coro)
+    assert there.deliver("x", 5) == 1
+    (link,) = other.peer_table.online()
+
+    def read_no_more():
+        link.wire.stream._read_watcher.stop()
+
+    other.reactor.post(read_no_more)
+    for _ in range(40):
+        there.send(bytes(1 << 20))
+    began = time.monotonic()
+    one.finish(0.5)
+    assert 0.4 < time.monotonic() - began < 2.0
+    coro.terminate()
+
+
+def test_finish_twice_and_in_a_with_statement(world):
+    one, other = world.runtime(), world.runtime()
+    with one:
+        assert one.peer(other.location) == 0
+    one.finish()
+    poll_until(lambda: not other.peers())
+    coro = other.spawn(sleep, 60)
+    assert reference(one, coro).send("x") == -1
+    assert one.peer(other.location) == -1
+    coro.terminate()
+
+
+def test_a_coroutine_may_start_and_finish_a_runtime_while_others_run(tcp_world):
+    def come_and_go(coro=None):
+        runtime = tcp_world.runtime(secret="a typed secret, to be stretched")
+        runtime.finish()
+        return runtime.reactor._thread.join(0)
+
+    beats = []
+
+    def beat():
+        while going.is_alive():
+            beats.append(1)
+            sleep(0.001)
+
+    going = Coro(come_and_go)
+    beating = Coro(beat)
+    assert going.value(10) is True
+    beating.value(10)
+    assert len(beats) > 10
+
+
+def test_after_finish_the_next_runtime_is_the_default_again(world):
+    for _ in range(3):
+        first = world.runtime()
+        second = world.runtime()
+        assert runtime_module.runtime() is first
+        coro = Coro(collect, 0)
+        assert coro.location == first.location
+        coro.value(5)
+        first.finish()
+        second.finish()
+        assert Coro(collect, 0).location is None
+
+
+def test_others_are_not_disturbed_by_the_finish_of_the_default(world):
+    default, one, other = world.runtime(), world.runtime(), world.runtime()
+    assert one.peer(other.location) == 0
+    default.finish()
+    coro = other.spawn(collect, 1)
+    assert reference(one, coro).deliver("x", 5) == 1
+
+
+# Requests, which the layers above are built on.
+
+
+def test_a_request_is_done_in_a_coroutine_or_on_the_reactor(runtime_pair):
+    one, other = runtime_pair.one, runtime_pair.other
+    seen = {}
+
+    def handler(request):
+        seen[request.operation] = Coro.current()
+        assert request.peer.incarnation == one.incarnation
+        request.reply({"got": request.header["x"]}, [part + b"!" for part in request.parts])
+
+    other.handle("test.coroutine", handler)
+    other.handle("test.reactor", handler, on_reactor=True)
+    (info,) = one.peer_infos()
+    for operation in ("test.coroutine", "test.reactor"):
+        for to in (info, other.location):
+            reply = one.request(to, operation, {"x": 7}, [b"a", b"", bytes(300_000)], 5)
+            assert reply.header == {"got": 7}
+            assert [len(part) for part in reply.parts] == [2, 1, 300_001]
+    assert isinstance(seen["test.coroutine"], Coro)
+    assert seen["test.reactor"] is None
+
+
+@pytest.mark.parametrize("on_reactor", [False, True])
+def test_a_request_that_fails_raises_here_what_it_raised_there(runtime_pair, on_reactor):
+    errors = {
+        "known": BusyResource("too much"),
+        "other": ZeroDivisionError("by zero"),
+        "config": ConfigError("no good"),
+        "silly": RemoteError("elsewhere"),
+    }
+
+    def handler(request):
+        if request.header["what"] in errors:
+            raise errors[request.header["what"]]
+        request.reply({"not json": {1, 2}} if request.header["what"] == "no JSON" else {}, [bytes(70 << 20)])
+
+    runtime_pair.other.handle("test.fail", handler, on_reactor=on_reactor)
+
+    def ask(what):
+        return runtime_pair.one.request(runtime_pair.other.location, "test.fail", {"what": what}, timeout=20)
+
+    with pytest.raises(BusyResource, match="too much") as caught:
+        ask("known")
+    assert "handler" in caught.value.__cause__.traceback_text
+    with pytest.raises(RemoteError, match="ZeroDivisionError: by zero"):
+        ask("other")
+    with pytest.raises(ConfigError, match="no good"):
+        ask("config")
+    with pytest.raises(RemoteError, match="elsewhere"):
+        ask("silly")
+    with pytest.raises(RemoteError, match="TypeError"):
+        ask("no JSON")
+    with pytest.raises(GreencoroError, match="max_message_bytes"):
+        ask("too large")
+    with pytest.raises(GreencoroError, match=r"no operation 'test\.unknown'"):
+        runtime_pair.one.request(runtime_pair.other.location, "test.unknown", {}, timeout=5)
+
+
+def test_a_request_that_is_not_answered_times_out_and_a_loss_ends_it(runtime_pair):
+    one, other = runtime_pair.one, runtime_pair.other
+    kept = []
+    other.handle("test.keep", kept.append)
+    with pytest.raises(DeadlineExceeded, match=r"test\.keep"):
+        one.request(other.location, "test.keep", {}, timeout=0.1)
+    (link,) = one.peer_table.online()
+    assert not link.pending
+    (info,) = one.peer_infos()
+    asking = one.spawn(lambda: one.request(info, "test.keep", {}))
+    poll_until(lambda: len(kept) == 2)
+    runtime_pair.cut()
+    with pytest.raises(PeerLost):
+        asking.value(5)
+    kept[0].reply({})
+    with pytest.raises(PeerUnreachable):
+        one.request(info, "test.keep", {}, timeout=5)
+    assert one.post(info, "test.keep", {}) == -1
+
+
+def test_a_posted_operation_is_done_without_an_answer(runtime_pair):
+    done = []
+    runtime_pair.other.handle("test.post", lambda request: (done.append(request.header), request.reply()))
+    (info,) = runtime_pair.one.peer_infos()
+    assert runtime_pair.one.post(info, "test.post", {"a": 1}) == 0
+    poll_until(lambda: done == [{"a": 1}])
+
+
+def test_B1_only_so_many_requests_of_a_peer_are_worked_on_at_once(world):
+    one, other = world.runtime(), world.runtime(max_queue_messages=20)
+    go_on = []
+    other.handle("test.slow", lambda request: (poll_until(lambda: go_on, 10), request.reply()))
+    info = one.connect(other.location)
+    (link,) = one.peer_table.online()
+    askers = [one.spawn(one.request, info, "test.slow", {}, (), 10) for _ in range(21)]
+    poll_until(lambda: any(not asker.is_alive() for asker in askers))
+    go_on.append(True)
+    ended = []
+    for asker in askers:
+        try:
+            ended.append(asker.value(10))
+        except BusyResource:
+            ended.append("busy")
+    assert ended.count("busy") == 1
+    (back,) = other.peer_table.online()
+    poll_until(lambda: not back.serving)
+    assert link.is_lost is False
+
+
+def test_S11_a_peer_that_watches_too_much_is_cut_off(runtime_pair, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.watches.MAX_WATCHED", 10)
+    coro = runtime_pair.other.spawn(sleep, 60)
+    (link,) = runtime_pair.one.peer_table.online()
+    for number in range(11):
+        link.send(None, Monitor(coro.id, number + 1, number).encode())
+    poll_until(lambda: not runtime_pair.other.peers())
+    assert not coro._observers._table
+    coro.terminate()
+
+
+@pytest.mark.parametrize("question", ["locate", "request"])
+def test_B1_who_asks_and_does_not_read_is_cut_off(tcp_world, monkeypatch, question):
+    monkeypatch.setattr("greencoro.distributed.link._MAX_ANSWERS", 1000)
+    one, other = (tcp_world.runtime(max_queue_messages=1000) for _ in range(2))
+    other.handle("test.long", lambda request: request.reply({"x": "x" * 1000}), on_reactor=True)
+    assert one.peer(other.location) == 0
+    (link,) = one.peer_table.online()
+    one.reactor.post(lambda: link.wire.stream._read_watcher.stop())
+    asked = 0
+    while other.peers() and asked < 200_000:
+        for _ in range(1000):
+            asked += 1
+            if question == "locate":
+                link.send(None, Locate(asked, False, "coro", "x" * 1000).encode())
+            else:
+                link.send(None, Request(asked, "test.long", {}, ()).encode())
+        sleep(0.001)
+    assert not other.peers()
+
+
+def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
+    process = psutil.Process()
+    friend = tcp_world.runtime()
+
+    def come_and_go():
+        runtime = tcp_world.runtime()
+        assert runtime.peer(friend.location) == 0
+        assert reference(runtime, coro).deliver("x", 5) == 1
+        runtime.finish()
+        tcp_world.made.remove(runtime)
+
+    coro = friend.spawn(lambda coro=None: [coro.receive() for _ in range(1000)])
+    for _ in range(5):
+        come_and_go()
+    poll_until(lambda: not friend.peers())
+    descriptors, threads = process.num_fds(), process.num_threads()
+    for _ in range(100):
+        come_and_go()
+    poll_until(lambda: not friend.peers())
+    poll_until(lambda: process.num_fds() <= descriptors and process.num_threads() <= threads, what="all is back")
+    assert not friend.peer_table.links and not friend.peer_table._unproven and not friend.peer_table._dials
+    assert len(coro._observers._table) == 0
+    coro.terminate()
+
+
+def test_the_reactor_of_a_process_comes_and_goes_with_its_runtimes(tcp_world):
+    process = psutil.Process()
+
+    def come_and_go():
+        runtime = tcp_world.runtime()
+        runtime.finish()
+        assert not runtime.reactor._thread.is_current()
+        runtime.reactor.post(print)
+
+    come_and_go()
+    descriptors, threads = process.num_fds(), process.num_threads()
+    for _ in range(30):
+        come_and_go()
+    poll_until(lambda: process.num_fds() <= descriptors and process.num_threads() <= threads, what="all is back")
+
+
+def test_settings_come_from_the_environment_unless_given(monkeypatch):
+    monkeypatch.setenv("GREENCORO_TICK_SECONDS", "0.7")
+    with Runtime("127.0.0.1", secret_key=b"k" * 32) as runtime:
+        assert runtime.settings.tick_seconds == 0.7
+    with Runtime("127.0.0.1", secret_key=b"k" * 32, settings=Settings(tick_seconds=0.3)) as runtime:
+        assert runtime.settings.tick_seconds == 0.3
