@@ -1,0 +1,43 @@
+"""The ``greencoro`` command. From the bottom up, each using only those above it:
+
+- ports: the TCP ports of servers, as people list them
+- node: ``greencoro node``, server processes on this machine
+- handshake: a node daemon for a parent process
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code.
+
+    Args:
+        arguments: After the command's name; None for those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["node", "--handshake"]:
+        # A cluster in another process waits for this one, so nothing that reads command lines is imported.
+        from greencoro.cli.handshake import run_for_parent
+
+        return run_for_parent()
+
+    import click
+
+    from greencoro.cli.node import node
+
+    group = click.Group("greencoro", commands=[node], help="Plain blocking-style functions on many machines.")
+    try:
+        code = group.main(args=arguments, prog_name="greencoro", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return code or 0

@@ -1,0 +1,33 @@
+"""Ship code to servers, run it there. From the bottom up, each using only those above it:
+
+- status: what a computation's status coroutine is told
+- placement: which server a job goes to
+- parts: what travels when code is shipped, in a fixed layout
+- modules: which modules are the user's own
+- references: which names of other things a code object uses
+- rebuild: the making of shipped functions and classes where they arrive
+- homes: where a thing can be found by a name
+- classes: what the definition of a class carries
+- by_value: things of the client's main module as pickles
+- culprit: the path to what cannot be pickled
+- packaging: a function with all that it needs
+- confined_files: files that stay inside their directory
+- loader: what was packed, installed in a server process
+- scheduler_vocabulary: what can happen to a scheduler, what it can order
+- scheduler_state: the decisions of a scheduler
+- node_state: the decisions of a node daemon
+- directories: where a daemon and its servers keep files
+- inbox: things to do, from any thread to one
+- child: a child process that speaks JSON lines with its parent
+- guard: the process that ends what a dead daemon's servers started
+- server: a node daemon's handle to one server process
+- node: the shell of the node daemon
+- job_host: what runs the jobs in a server process
+- server_process: the program inside a server process
+- shipping: what each server has been sent of a computation's code
+- submission: one job as its client sees it
+- scheduler: the shell of the scheduler
+- computation: what the user declares once, and calls
+- jobs: RemoteCoroScheduler
+- cluster: LocalCluster
+"""

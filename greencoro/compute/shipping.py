@@ -1,0 +1,125 @@
+"""What each server has been sent of a computation's code, so that nothing is sent to it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from greencoro.compute.packaging import Packager
+from greencoro.compute.parts import Package
+from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.runtime import Runtime
+from greencoro.errors import PackagingError, PeerLost
+from greencoro.hub import native
+from greencoro.hub.binding import bind, name_of
+
+__all__ = ["Prepared", "Shipping"]
+
+
+class Prepared(NamedTuple):
+    """A call, ready to be sent to any server.
+
+    Attributes:
+        name (str): Of its function.
+
+        entry (list): Which callable it is, as `parts.Entry` travels.
+
+        packages (tuple): What has to be installed before, in this order.
+
+        arguments (bytes): A snapshot of them.
+
+        args, kwargs: The arguments themselves.
+    """
+
+    name: str
+    entry: list[str]
+    packages: tuple[Package, ...]
+    arguments: bytes
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Shipping:
+    """The code of one computation on its way to servers.
+
+    Args:
+        components: See `Computation`.
+
+    Raises:
+        PackagingError: One of them cannot be shipped.
+    """
+
+    def __init__(self, components: Sequence[Any]) -> None:
+        self._packager = Packager()
+        self._components = self._packager.components(components)
+        # Keeps packages in the order in which jobs rely on them; held while bytes are queued, never by the reactor.
+        self._lock = native.Lock()
+        #: Incarnation of a server -> digests of the packages, and of their parts, that it has or is being sent.
+        self._packages: dict[bytes, set[str]] = {}
+        self._parts: dict[bytes, set[str]] = {}
+
+    def check(self, function: Callable[..., Any]) -> None:
+        """Find out whether a function can be shipped.
+
+        Raises:
+            PackagingError: It cannot.
+        """
+        self._packager.pack(function)
+
+    def prepare(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
+        """Make a call ready.
+
+        Raises:
+            PackagingError: The function, or an argument, cannot be shipped.
+
+            TypeError: The function does not take these arguments.
+        """
+        shipment = self._packager.pack(function)
+        bind(function, args, kwargs)
+        arguments = self._packager.arguments(args, kwargs)
+        packages = tuple(package for package in (shipment.package, arguments.package) if package)
+        return Prepared(name_of(function), shipment.entry.to_wire(), packages, arguments.data, args, kwargs)
+
+    def set_up(self, runtime: Runtime, server: PeerInfo, token: str, timeout: float) -> None:
+        """Install the components at a server.
+
+        Raises:
+            GreencoroError: It does not answer, does not serve this computation, or could not install them.
+        """
+        digests = self.send(runtime, server, token, (self._components,) if self._components else ())
+        runtime.request(server, "server.set_up", {"token": token, "packages": digests}, timeout=timeout)
+
+    def send(self, runtime: Runtime, server: PeerInfo, token: str, packages: Sequence[Package]) -> list[str]:
+        """Send what the server lacks of the packages, before anything that is sent to it later.
+
+        Returns:
+            list: Their digests, by which requests refer to them.
+
+        Raises:
+            PackagingError: One is larger than a message may be.
+
+            PeerLost: The server is gone.
+        """
+        digests = [package.digest for package in packages]
+        known = self._packages.get(server.incarnation)
+        if known is None or not known.issuperset(digests):
+            with self._lock:
+                for package in packages:
+                    self._send(runtime, server, token, package)
+        return digests
+
+    def _send(self, runtime: Runtime, server: PeerInfo, token: str, package: Package) -> None:
+        known = self._packages.setdefault(server.incarnation, set())
+        parts = self._parts.setdefault(server.incarnation, set())
+        if package.digest in known:
+            return
+        package_sent = package.without(parts)
+        limit = runtime.settings.max_message_bytes
+        if package_sent.size > limit * 0.9:  # the rest is for the list of the parts
+            raise PackagingError(f"{package!r} is too large for one message: max_message_bytes is {limit}")
+        header, contents = package_sent.to_wire()
+        if runtime.post(server, "server.package", {"token": token, "package": header}, contents) < 0:
+            raise PeerLost(f"{server} is gone")
+        parts |= package.digests()
+        # Last: from here on others send jobs that rely on it, without the lock.
+        known.add(package.digest)

@@ -1,0 +1,119 @@
+"""One job as its client sees it, from being sent to its one outcome."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.runtime import Runtime
+from greencoro.errors import ComputationClosed, MonitorException, NetworkError, ServerDied
+from greencoro.hub import userhub
+from greencoro.hub.completion import Completion
+
+__all__ = ["Submission"]
+
+
+class Submission:
+    """A job at a server; has what `Runtime.reference` wants of a watch.
+
+    The runtime's own watch says at once that a server is lost, but not why. So a loss becomes the outcome only together
+    with the explanation that the server's node gives, or its scheduler for want of one: see `server_gone`.
+
+    Attributes:
+        id (int): The watch's number.
+
+        peer (PeerInfo | None): The server; None where it was gone before there could be a watch.
+
+        server (str): The server's id.
+
+        name (str): Of the job's function.
+
+        coro: The reference, once there is one.
+
+        outcome (Completion): Set to the `MonitorException`, or to what the runtime has in its place, undecoded.
+    """
+
+    __slots__ = ("_on_over", "_runtime", "_watch", "coro", "id", "name", "outcome", "peer", "server")
+
+    def __init__(
+        self, runtime: Runtime, peer: PeerInfo | None, server: str, name: str, on_over: Callable[[Submission], None]
+    ) -> None:
+        self._runtime = runtime
+        self.peer = peer
+        watch: Any = None
+        if peer is not None:
+            with contextlib.suppress(NetworkError):
+                watch = runtime.open_watch(peer, name)
+        if watch is None:
+            watch = _NoWatch()
+        self._watch = watch
+        self._on_over = on_over
+        self.id: int = watch.id
+        self.server = server
+        self.name = name
+        self.coro: Any = None
+        self.outcome = Completion()
+        watch.outcome.add_callback(self._notice_came)
+
+    def _notice_came(self) -> None:
+        # On the reactor, where nothing of ours may be locked or told.
+        userhub.post(self._take_notice)
+
+    def _take_notice(self) -> None:
+        notice = self._watch.outcome.value
+        if not _is_loss(notice):
+            self._finish(notice)
+
+    def notice(self) -> MonitorException:
+        """The outcome, decoded, of this job; in a coroutine or thread, because decoding runs the user's code."""
+        notice = self.outcome.value
+        if not isinstance(notice, MonitorException):
+            notice = notice.decode()
+        return MonitorException(self.coro, notice.kind, notice.value, notice.error, notice.traceback_text)
+
+    def result(self) -> Any:
+        """The result of a job that is over.
+
+        Raises:
+            CoroTerminated, RemoteError, BaseException: As `RemoteCoro.value`.
+        """
+        coro = self.coro
+        if coro is None:
+            if self.peer is None:
+                raise self.outcome.value.error
+            coro = self._runtime.reference(self.peer, 0, self.name, self)  # type: ignore[arg-type]
+        return coro.value(0)
+
+    def server_gone(self, location: Any, explanation: str) -> None:
+        """Its server is gone, and this is how; where its outcome came before, that stands. User hub's thread."""
+        came = self._watch.outcome.value
+        if came is not None and not _is_loss(came):
+            self._finish(came)
+        else:
+            self._fail(ServerDied(f"the server process that ran {self.name} ({location}) {explanation}"))
+
+    def computation_closed(self) -> None:
+        """Its computation was closed before it was over. User hub's thread."""
+        self._fail(ComputationClosed(f"the computation was closed before {self.name} was over"))
+
+    def _fail(self, error: Exception) -> None:
+        self._finish(MonitorException(self.coro, "lost", None, error))
+
+    def _finish(self, notice: Any) -> None:
+        if self.outcome.set(notice):
+            self._on_over(self)
+
+
+class _NoWatch:
+    """In place of a watch, where the server was lost before there could be one."""
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.outcome = Completion()
+
+
+def _is_loss(notice: Any) -> bool:
+    """Is it the runtime's news of a lost connection?"""
+    return isinstance(notice, MonitorException) and notice.kind == "lost"

@@ -1,0 +1,265 @@
+"""The command ``greencoro node``, run as people run it."""
+
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from greencoro.cli.node import count_servers
+from tests.cluster.programs import Programs
+from tests.support.polling import poll_until
+
+CPUS = len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    monkeypatch.setenv("GREENCORO_SECRET_FILE", str(tmp_path / "secret"))
+    started = Programs(tmp_path)
+    yield started
+    started.end()
+
+
+def fails(programs, *arguments):
+    program = programs.start("-m", "greencoro", "node", *arguments)
+    code = program.wait()
+    return code, program.errors()
+
+
+@pytest.mark.parametrize(("cpus", "available", "servers"), [(0, 4, 4), (3, 4, 3), (4, 4, 4), (-1, 4, 3), (-3, 4, 1)])
+def test_cpus_counts_as_the_seed_says(cpus, available, servers):
+    assert count_servers(cpus, available) == servers
+
+
+@pytest.mark.parametrize("cpus", [5, -4, -5])
+def test_cpus_that_are_not_there_are_refused(cpus):
+    with pytest.raises(ValueError, match="CPUs there are"):
+        count_servers(cpus, 4)
+
+
+@pytest.mark.cluster
+def test_one_line_tells_location_servers_and_fingerprint(programs):
+    program = programs.start("-m", "greencoro", "node", "-i", "127.0.0.1", "--port", "0", "-c", "1")
+    line = program.line()
+    assert re.fullmatch(
+        r"greencoro node at 127\.0\.0\.1:\d+: 1 server, secret [0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}", line
+    )
+    location = line.split(" at ")[1].split(": ")[0]
+    socket.create_connection(location.split(":"), timeout=5).close()
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_signal_ends_the_daemon_with_its_servers(programs, number, code):
+    program, _ = programs.node("-c", "1")
+    poll_until(lambda: len(program.look_at_family()) >= 3, 10)
+    os.kill(program.pid, number)
+    assert program.wait() == code
+    program.all_gone_within(1.0)
+
+
+@pytest.mark.cluster
+def test_port_that_is_taken_is_one_clear_line(programs):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, errors = fails(programs, "-i", "127.0.0.1", "--port", str(port))
+    assert code == 1
+    assert errors.count("\n") == 1
+    assert f"127.0.0.1, port {port}" in errors
+
+
+@pytest.mark.cluster
+def test_udp_port_gives_the_number_of_the_daemons_port(programs):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = programs.start("-m", "greencoro", "node", "-i", "127.0.0.1", "-u", str(port), "-c", "1")
+    assert f"127.0.0.1:{port}:" in program.line()
+
+
+@pytest.mark.cluster
+def test_servers_listen_on_the_ports_listed(programs):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program, _ = programs.node("-c", "1", "--tcp_ports", str(port))
+
+    def listening():
+        return {c.laddr.port for p in program.look_at_family() for c in p.net_connections() if c.status == "LISTEN"}
+
+    poll_until(lambda: port in listening(), 10)
+
+
+@pytest.mark.cluster
+def test_secret_file_that_others_can_read_is_one_clear_line(programs, tmp_path):
+    file = tmp_path / "open-to-all"
+    file.write_text("a long enough secret")
+    file.chmod(0o644)
+    code, errors = fails(programs, "-i", "127.0.0.1", "--port", "0", "--secret_file", str(file))
+    assert code == 1
+    assert errors.count("\n") == 1
+    assert "chmod 600" in errors
+
+
+@pytest.mark.cluster
+def test_secret_on_the_command_line_is_warned_about_and_used(programs):
+    program, _ = programs.node("-c", "1", "-s", "a long enough secret")
+    assert "visible to everybody" in program.errors()
+    other, _ = programs.node("-c", "1")
+    assert "visible" not in other.errors()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-c", "100000"],
+        ["--tcp_ports", "9-8"],
+        ["--secret", "x", "--secret_file", "y"],
+        ["--no-such-option"],
+        ["--port", "70000"],
+    ],
+)
+def test_options_that_cannot_work_are_refused(programs, arguments):
+    code, errors = fails(programs, *arguments)
+    assert code == 2
+    assert "Error" in errors
+    assert "Traceback" not in errors
+
+
+def test_help_lists_the_options(programs):
+    program = programs.start("-m", "greencoro", "node", "--help")
+    assert program.wait() == 0
+    text = program.rest()
+    for option in ("--cpus", "--ip_addr", "--name", "--dest_path", "--secret", "--secret_file", "--udp_port"):
+        assert option in text
+
+
+def test_handshake_is_not_for_people(programs):
+    code, errors = fails(programs, "--handshake")
+    assert code == 2
+    assert "for programs" in errors
+
+
+class Terminal:
+    """A daemon with a terminal as its standard input."""
+
+    def __init__(self, directory):
+        ours, theirs = pty.openpty()
+        self.input = ours
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "greencoro", "node", "-i", "127.0.0.1", "--port", "0", "-c", "1"],
+            stdin=theirs, stdout=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.output = ""
+
+    def type(self, line):
+        os.write(self.input, line.encode() + b"\n")
+
+    def wait_for(self, pattern, seconds=10.0):
+        deadline = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.output)):
+            assert select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0], self.output
+            self.output += os.read(self.process.stdout.fileno(), 4096).decode()
+        self.output = self.output[found.end() :]
+        return found
+
+    def close(self):
+        if self.process.poll() is None:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()
+            psutil.wait_procs(family, 5)
+        self.process.wait()
+        self.process.stdout.close()
+        os.close(self.input)
+
+
+@pytest.fixture
+def terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("GREENCORO_SECRET_FILE", str(tmp_path / "secret"))
+    terminal = Terminal(tmp_path)
+    terminal.location = terminal.wait_for(r"node at (\S+):")[1]
+    terminal.wait_for("commands: .*\n")
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.cluster
+def test_status_tells_of_each_server(terminal):
+    deadline = time.monotonic() + 10
+    while True:
+        terminal.type("status")
+        if terminal.wait_for(r"127\.0\.0\.1:\d+-1( at (\S+))?, PID (\d+): ([^\n]+)\n")[4] == "not used":
+            break
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("command", ["quit", "exit", "terminate", "QUIT"])
+def test_quit_without_jobs_ends_with_code_0(terminal, command):
+    terminal.type(command)
+    assert terminal.process.wait(10) == 0
+
+
+CLIENT = """
+    import time
+    from greencoro import Computation, Scheduler
+
+    with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation() as computation:
+        job = computation.run(time.sleep, {seconds})
+        print("running", flush=True)
+        try:
+            print(job.value())
+        except Exception as error:
+            print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.cluster
+def test_status_counts_the_coroutines_of_a_computation(terminal, programs):
+    client = programs.script(CLIENT.format(location=terminal.location, seconds=60))
+    assert client.line() == "running"
+    terminal.type("status")
+    assert terminal.wait_for(r"in use, (\d+) coroutine for (.*)\n")[1] == "1"
+
+
+@pytest.mark.cluster
+def test_close_ends_the_computation_and_serves_the_next(terminal, programs):
+    client = programs.script(CLIENT.format(location=terminal.location, seconds=60))
+    assert client.line() == "running"
+    terminal.type("close")
+    assert re.match("ServerDied .* was closed by whoever runs its node|CoroTerminated", client.line())
+    assert client.wait() == 0
+    other = programs.script(CLIENT.format(location=terminal.location, seconds=0))
+    assert [other.line(), other.line()] == ["running", "None"]
+
+
+@pytest.mark.cluster
+def test_quit_waits_for_running_jobs(terminal, programs):
+    client = programs.script(CLIENT.format(location=terminal.location, seconds=2))
+    assert client.line() == "running"
+    terminal.type("quit")
+    assert client.line() == "None"
+    assert terminal.process.wait(10) == 0
+
+
+@pytest.mark.cluster
+def test_terminate_does_not_wait_for_running_jobs(terminal, programs):
+    client = programs.script(CLIENT.format(location=terminal.location, seconds=600))
+    assert client.line() == "running"
+    terminal.type("terminate")
+    assert terminal.process.wait(3) == 0
+    assert re.match("ServerDied|CoroTerminated", client.line())
+
+
+@pytest.mark.cluster
+def test_unknown_command_lists_those_there_are(terminal):
+    terminal.type("help me")
+    terminal.wait_for("status, close, quit")
+    assert terminal.process.poll() is None

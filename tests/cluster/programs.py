@@ -1,0 +1,127 @@
+"""Programs that a test runs as processes of their own."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.support.polling import poll_until
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Program:
+    """A running Python program, whose output is read line by line."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.family: set[psutil.Process] = {psutil.Process(process.pid)}
+        self._buffer = b""
+
+    def line(self, seconds: float = 20.0) -> str:
+        """The next line of its output."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            ready = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]
+            data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not data:
+                raise AssertionError(f"no line: it wrote {self._buffer!r}, exit {self.process.poll()}, {self.errors()}")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        self.look_at_family()
+        return line.decode()
+
+    def look_at_family(self) -> set[psutil.Process]:
+        """Remember its processes, children's children included, and return those that run."""
+        for member in list(self.family):
+            try:
+                self.family.update(member.children(recursive=True))
+            except psutil.NoSuchProcess:
+                continue
+        return {member for member in self.family if runs(member)}
+
+    def wait(self, seconds: float = 20.0) -> int:
+        return self.process.wait(seconds)
+
+    def rest(self) -> str:
+        """What it wrote and nobody read, once it is over."""
+        return (self._buffer + self.process.stdout.read()).decode()
+
+    def errors(self) -> str:
+        return Path(self.process.errors).read_text()
+
+    def all_gone_within(self, seconds: float) -> float:
+        """Wait until every process of it is gone; how long that took."""
+        began = time.monotonic()
+        poll_until(
+            lambda: not [member for member in self.family if runs(member)],
+            seconds,
+            f"the end of {[member for member in self.family if runs(member)]}",
+        )
+        return time.monotonic() - began
+
+
+class Programs:
+    """Starts programs, and ends what is left of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._started: list[Program] = []
+
+    def start(self, *arguments: str, stdin=subprocess.DEVNULL, **environment: str) -> Program:
+        """Run Python with the arguments, in a session of its own."""
+        errors = self.directory / f"errors-{len(self._started)}"
+        with errors.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.directory,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | environment,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        process.errors = errors
+        program = Program(process)
+        self._started.append(program)
+        return program
+
+    def script(self, text: str, name: str = "client.py", **environment: str) -> Program:
+        """Run a script; what is indented in common does not count."""
+        path = self.directory / name
+        path.write_text(textwrap.dedent(text))
+        return self.start(str(path), **environment)
+
+    def node(self, *arguments: str, stdin=subprocess.DEVNULL, **environment: str) -> tuple[Program, str]:
+        """Run a node daemon on loopback, and return it with its location."""
+        command = ["-m", "greencoro", "node", "-i", "127.0.0.1", "--port", "0"]
+        program = self.start(*command, *arguments, stdin=stdin, **environment)
+        return program, program.line().split(" at ")[1].split(": ")[0]
+
+    def end(self) -> None:
+        for program in self._started:
+            for member in program.look_at_family():
+                try:
+                    member.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            program.process.wait()
+            program.process.stdout.close()
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,419 @@
+"""What is left, and who hears of it, when processes of a cluster end in any way."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from greencoro import Runtime, Settings
+from greencoro.errors import ComputationClosed, GreencoroError
+from tests.cluster.programs import kill, runs
+from tests.support.polling import poll_until
+
+pytestmark = pytest.mark.cluster
+
+# A client with two servers: both compute, one has started a process of its own.
+CLIENT = """
+    import os, subprocess, sys, time
+    from greencoro import Computation, LocalCluster
+
+    def compute_with_child():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        while True:
+            pass
+
+    def hold_interpreter():
+        import re
+        re.match("(a+)+$", "a" * 64 + "b")  # C code that does not give the interpreter lock away
+
+    with LocalCluster(servers=2) as cluster, Computation() as computation:
+        cluster.wait_for_servers()
+        servers = computation.servers()
+        jobs = [computation.run_at(servers[0], compute_with_child), computation.run_at(servers[1], hold_interpreter)]
+        time.sleep(1.0)
+        print("computing", cluster.pid, flush=True)
+        jobs[0].value()
+"""
+
+
+@pytest.fixture
+def busy_client(programs):
+    program = programs.script(CLIENT)
+    line = program.line()
+    assert line.startswith("computing")
+    # client, daemon, guard, two servers, the job's own child
+    poll_until(lambda: len(program.look_at_family()) >= 6, 10, "the job's own process")
+    program.daemon = int(line.split()[1])
+    return program
+
+
+def test_nothing_is_left_two_seconds_after_a_client_was_killed(busy_client):
+    kill(busy_client.pid)
+    busy_client.process.wait()
+    busy_client.all_gone_within(2.5)
+
+
+def test_no_server_and_no_process_of_a_job_outlives_a_killed_daemon(busy_client):
+    kill(busy_client.daemon)
+    servers = {member for member in busy_client.family if member.pid != busy_client.pid}
+    poll_until(lambda: not [member for member in servers if runs(member)], 2.5, "the end of the servers")
+
+
+def test_client_hears_that_its_node_was_killed(programs):
+    program = programs.script(
+        """
+        import os, signal, time
+        from greencoro import Computation, LocalCluster
+
+        with LocalCluster(servers=1) as cluster, Computation() as computation:
+            job = computation.run(time.sleep, 60)
+            os.kill(cluster.pid, signal.SIGKILL)
+            try:
+                job.value(10)
+            except Exception as error:
+                print(type(error).__name__, error)
+        """
+    )
+    line = program.line()
+    assert line.startswith("ServerDied the server process that ran sleep")
+    assert program.wait() == 0
+    program.all_gone_within(2.5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_client_and_cluster_within_two_seconds(busy_client, number):
+    os.kill(busy_client.pid, number)
+    assert busy_client.all_gone_within(3.0) < 3.0
+    assert busy_client.wait() == -number
+
+
+def test_ctrl_c_leaves_no_traceback_and_no_process(busy_client):
+    os.kill(busy_client.pid, signal.SIGINT)
+    busy_client.wait()
+    assert "Traceback" not in busy_client.errors()
+
+
+def test_killed_server_is_explained_and_replaced(programs):
+    program = programs.script(
+        """
+        import os, signal, time
+        from greencoro import Computation, LocalCluster
+
+        def forever():
+            while True:
+                pass
+
+        with LocalCluster(servers=1) as cluster, Computation() as computation:
+            pid = computation.run(os.getpid).value(10)
+            job = computation.run(forever)
+            os.kill(pid, signal.SIGKILL)
+            began = time.monotonic()
+            try:
+                job.value(10)
+            except Exception as error:
+                print(type(error).__name__, error)
+            print(time.monotonic() - began)
+            print(computation.run(os.getpid).value(10) != pid)
+        """
+    )
+    line = program.line()
+    assert line.startswith("ServerDied the server process that ran forever (127.0.0.1:")
+    assert "was killed by SIGKILL" in line
+    assert float(program.line()) < 2.0
+    assert program.line() == "True"
+    assert program.wait() == 0
+
+
+def test_server_that_hangs_is_lost_and_replaced(programs):
+    """Pulses speak for each server: its node daemon is well all the time (J4)."""
+    program = programs.script(
+        """
+        import os, signal, time
+        from greencoro import Computation, LocalCluster, Settings
+
+        settings = Settings(tick_seconds=0.2)
+        with LocalCluster(servers=1, settings=settings) as cluster, Computation(timeout=20) as computation:
+            pid = computation.run(os.getpid).value(10)
+            job = computation.run(time.sleep, 600)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                job.value(20)
+            except Exception as error:
+                print(type(error).__name__, error)
+            print(computation.run(os.getpid).value(10) != pid)
+        """
+    )
+    assert "cannot be reached any more" in program.line()
+    assert program.line() == "True"
+    assert program.wait() == 0
+    program.all_gone_within(1.0)
+
+
+def test_server_that_computes_is_not_lost(programs):
+    program = programs.script(
+        """
+        import time
+        from greencoro import Computation, LocalCluster, Settings
+
+        def compute(seconds):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                pass
+            return "done"
+
+        with LocalCluster(servers=1, settings=Settings(tick_seconds=0.2)) as cluster, Computation() as computation:
+            print(computation.run(compute, 5.0).value(20))
+        """
+    )
+    assert program.line() == "done"
+    assert program.wait() == 0
+
+
+def test_program_that_closes_nothing_leaves_nothing(programs):
+    program = programs.script(
+        """
+        from greencoro import Computation, LocalCluster
+
+        cluster = LocalCluster(servers=1)
+        computation = Computation()
+        computation.schedule()
+        print(computation.run(pow, 2, 5).value(10))
+        """
+    )
+    assert program.line() == "32"
+    assert program.wait() == 0
+    program.all_gone_within(1.0)
+    assert program.errors() == ""
+
+
+def test_works_in_a_patched_client(programs):
+    program = programs.script(
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        from greencoro import Computation, LocalCluster, RemoteCoroScheduler
+
+        with LocalCluster(servers=1) as cluster, Computation() as computation:
+            print(RemoteCoroScheduler(computation).map_results(pow, [(2, n) for n in range(20)])[-1])
+        """
+    )
+    assert program.line() == str(2**19)
+    assert program.wait() == 0
+    program.all_gone_within(1.0)
+
+
+def test_released_node_serves_another_client(programs):
+    _, location = programs.node("-c", "1")
+    client = f"""
+        import os
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation() as computation:
+            print(computation.run(os.getpid).value(10), flush=True)
+            input()
+    """
+    first = programs.script(client, "first.py")
+    assert first.wait() == 1  # input() has nothing to read
+    second = programs.script(client, "second.py")
+    assert int(first.line()) != int(second.line())
+
+
+def test_client_waits_for_a_node_that_another_client_uses(programs):
+    _, location = programs.node("-c", "1")
+    client = """
+        import os, sys, time
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes=[sys.argv[1]], node="127.0.0.1"), Computation(timeout=20) as computation:
+            print(computation.run(os.getpid).value(10), flush=True)
+            time.sleep(float(sys.argv[2]))
+    """
+    path = programs.directory / "client.py"
+    first = programs.script(client.replace("sys.argv[1]", repr(location)).replace("sys.argv[2]", "600"), "first.py")
+    pid = first.line()
+    second = programs.script(client.replace("sys.argv[1]", repr(location)).replace("sys.argv[2]", "0"), "second.py")
+    assert not path.exists()
+    time.sleep(0.5)
+    kill(first.pid)
+    assert second.line() != pid
+    assert second.wait() == 0
+
+
+def test_servers_of_a_killed_client_are_gone_within_two_seconds_and_fresh_ones_there(programs):
+    node, location = programs.node("-c", "1")
+    client = programs.script(
+        f"""
+        from greencoro import Computation, Scheduler
+
+        def forever():
+            while True:
+                pass
+
+        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation() as computation:
+            job = computation.run(forever)
+            print("running", flush=True)
+            job.value()
+        """
+    )
+    assert client.line() == "running"
+    [server] = [each for each in node.look_at_family() if "server_process" in " ".join(each.cmdline())]
+    kill(client.pid)
+    poll_until(lambda: not runs(server), 2.5, "the end of the server")
+    poll_until(lambda: [m for m in node.look_at_family() if "server_process" in " ".join(m.cmdline())], 5)
+
+
+def test_wrong_secret_gets_nothing_and_says_so(programs, tmp_path):
+    other = tmp_path / "other-secret"
+    _, location = programs.node("-c", "1", "--secret_file", str(other))
+    client = programs.script(
+        f"""
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation(timeout=1) as computation:
+            try:
+                computation.run(pow, 2, 5)
+            except Exception as error:
+                print(type(error).__name__, error)
+        """
+    )
+    line = client.line()
+    assert line.startswith("NoMatchingServer")
+    assert "secret" in line
+    assert location in line
+
+
+def test_no_node_at_all_is_said_with_what_was_tried(programs):
+    client = programs.script(
+        """
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes=["127.0.0.1:9"], node="127.0.0.1"), Computation(timeout=0.5) as computation:
+            try:
+                computation.run(pow, 2, 5)
+            except Exception as error:
+                print(type(error).__name__, error)
+        """
+    )
+    line = client.line()
+    assert line.startswith("NoMatchingServer no server within 0.5 s: tried 127.0.0.1:9")
+    assert "refused" in line
+    assert "`greencoro node`" in line
+
+
+def test_requests_without_the_token_are_refused(programs, tmp_path):
+    """A peer that knows the secret but not the computation's token can neither run nor end anything."""
+    _, location = programs.node("-c", "1")
+    client = programs.script(
+        f"""
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation() as computation:
+            job = computation.run(lambda coro=None: coro.receive())
+            print(job.location, flush=True)
+            print(job.value(20), flush=True)
+        """
+    )
+    server = client.line()
+    with Runtime(node="127.0.0.1", settings=Settings.from_env()) as runtime:
+        peer = runtime.connect(server)
+        for token in (None, "", "0" * 32):
+            header = {"token": token, "packages": [], "entry": ["builtins", "print", ""], "name": "x", "watch": 1}
+            for operation in ("server.run", "server.set_up"):
+                with pytest.raises(ComputationClosed, match="does not serve this computation"):
+                    runtime.request(peer, operation, header, [b""], timeout=5)
+            for operation in ("server.queue", "server.package", "server.withdraw"):
+                runtime.post(peer, operation, header, [b""])
+        node = runtime.connect(location)
+        runtime.request(node, "node.release", {"token": "0" * 32}, timeout=5)
+        with pytest.raises(GreencoroError, match="in use by"):
+            runtime.request(node, "node.reserve", {"token": "1" * 32, "name": "thief"}, timeout=5)
+    assert client.process.poll() is None
+    client.process.terminate()
+
+
+def test_plain_runtime_runs_nothing_for_anybody():
+    with Runtime(node="127.0.0.1") as plain, Runtime(node="127.0.0.1") as other:
+        peer = other.connect(plain.location)
+        for operation in ("server.run", "server.set_up", "server.package", "server.queue"):
+            with pytest.raises(GreencoroError, match="no operation"):
+                other.request(peer, operation, {"token": "x"}, [b""], timeout=5)
+
+
+def test_secret_is_in_no_command_line_and_no_environment(programs, tmp_path):
+    secret = "correct horse battery staple"
+    file = tmp_path / "typed"
+    file.write_text(secret)
+    file.chmod(0o600)
+    program = programs.script(
+        """
+        import time
+        from greencoro import Computation, LocalCluster, runtime
+
+        with LocalCluster(servers=1) as cluster, Computation() as computation:
+            print(runtime().secret.key.hex(), computation.run(pow, 2, 5).value(10), flush=True)
+            time.sleep(60)
+        """,
+        GREENCORO_SECRET_FILE=str(file),
+    )
+    key = program.line().split()[0]
+    members = program.look_at_family()
+    assert len(members) >= 4
+    for member in members:
+        try:
+            seen = " ".join(member.cmdline()) + repr(member.environ())
+        except psutil.NoSuchProcess:
+            continue
+        assert secret not in seen
+        assert key not in seen
+
+
+def test_directories_of_servers_are_private_and_removed(programs, tmp_path):
+    dest = tmp_path / "dest"
+    program = programs.script(
+        f"""
+        import os
+        from greencoro import Computation, LocalCluster
+
+        with LocalCluster(servers=1, dest_path={str(dest)!r}) as cluster, Computation() as computation:
+            print(computation.run(os.getcwd).value(10), flush=True)
+            input()
+        """
+    )
+    directory = program.line()
+    assert directory.startswith(str(dest))
+    assert program.wait() == 1
+    assert list(dest.iterdir()) == []
+
+
+def test_prints_of_jobs_appear_at_the_client_of_a_local_cluster(programs):
+    program = programs.script(
+        """
+        from greencoro import Computation, LocalCluster
+
+        with LocalCluster(servers=1) as cluster, Computation() as computation:
+            computation.run(print, "hello from afar").value(10)
+        """
+    )
+    assert program.line() == "hello from afar"
+    assert program.wait() == 0
+
+
+def test_start_to_first_result_is_quick(programs):
+    def seconds():
+        program = programs.script(
+            """
+            import time
+            began = time.monotonic()
+            from greencoro import Computation, LocalCluster
+
+            with LocalCluster(servers=2) as cluster, Computation() as computation:
+                computation.run(pow, 2, 5).value(10)
+                print(time.monotonic() - began)
+            """
+        )
+        return float(program.line())
+
+    # The quickest of a few: other work on the machine makes single ones slow, nothing makes them fast.
+    assert any(seconds() < 1.5 for _ in range(5))

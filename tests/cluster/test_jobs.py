@@ -1,0 +1,520 @@
+"""Jobs on a cluster: what comes back, and where they ran."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from greencoro import (
+    Computation,
+    ComputationClosed,
+    ComputeError,
+    Coro,
+    CoroTerminated,
+    DeadlineExceeded,
+    Location,
+    NoMatchingServer,
+    PackagingError,
+    RemoteCoroScheduler,
+    RemoteError,
+    ServerDied,
+    Status,
+    sleep,
+)
+from greencoro.hub.completion import Completion
+from tests.support.polling import poll_until
+
+pytestmark = pytest.mark.cluster
+
+OFFSET = 1000
+
+
+class Refused(Exception):
+    pass
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+
+def add_offset(x):
+    return x + OFFSET
+
+
+def leave(x):
+    if x == 1:
+        raise SystemExit(3)
+    return x
+
+
+def process_id():
+    return os.getpid()
+
+
+def fail(reason):
+    raise Refused(reason)
+
+
+def echo(coro=None):
+    while True:
+        sender, message = coro.receive()
+        if message is None:
+            return "bye"
+        sender.send((coro.name, message * 2))
+
+
+def compute(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return os.getpid()
+
+
+def sometimes_fail(x):
+    if x % 10 == 3:
+        raise ValueError(x)
+    return x * x
+
+
+def test_job_returns_its_result(computation):
+    assert computation.run(add_offset, 1).value(10) == 1001
+
+
+def test_job_runs_in_another_process(computation):
+    assert computation.run(process_id).value(10) != os.getpid()
+
+
+def test_run_works_from_coroutines_and_threads(computation):
+    results = []
+
+    def work():
+        results.append(computation.run(add_offset, 5).value(10))
+
+    coro = Coro(work)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    coro.value(10)
+    assert results == [1005, 1005]
+
+
+def test_messages_flow_both_ways(computation):
+    job = computation.run(echo)
+
+    def client(coro=None):
+        for n in range(3):
+            job.send((coro, n))
+        answers = [coro.receive(timeout=5) for _ in range(3)]
+        job.send((None, None))
+        return answers
+
+    assert Coro(client).value(10) == [("echo", 0), ("echo", 2), ("echo", 4)]
+    assert job.value(5) == "bye"
+
+
+def test_instances_of_the_clients_classes_travel_both_ways(computation):
+    moved = computation.run(lambda point: Point(point.x + 1), Point(4)).value(10)
+    assert type(moved) is Point
+    assert moved.x == 5
+
+
+def test_exception_of_a_job_is_raised_with_the_remote_traceback(computation):
+    with pytest.raises(Refused, match="too late") as caught:
+        computation.run(fail, "too late").value(10)
+    cause = caught.value.__cause__
+    assert isinstance(cause, RemoteError)
+    assert "raise Refused(reason)" in cause.traceback_text
+    assert cause.location in computation.servers()
+
+
+def test_failed_job_does_not_disturb_others(computation):
+    waiting = computation.run(echo)
+    with pytest.raises(Refused):
+        computation.run(fail, "x").value(10)
+    waiting.send((None, None))
+    assert waiting.value(5) == "bye"
+
+
+def test_function_that_cannot_be_shipped_is_refused_with_the_path(computation):
+    lock = threading.RLock()
+
+    def locked():
+        with lock:
+            return 1
+
+    with pytest.raises(PackagingError, match=r"lock.*RLock"):
+        computation.run(locked)
+
+
+def test_argument_that_cannot_be_shipped_is_refused_with_the_path(computation):
+    with pytest.raises(PackagingError, match=r"job\.args\[0\]\.x.*RLock"):
+        computation.run(add_offset, Point(threading.RLock()))
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent(computation):
+    with pytest.raises(TypeError, match="add_offset"):
+        computation.run(add_offset, 1, 2)
+
+
+def test_generator_function_is_refused_with_a_hint(computation):
+    def old_style():
+        yield 1
+
+    with pytest.raises(TypeError, match="generator function"):
+        computation.run(old_style)
+
+
+def test_run_at_a_location_runs_there(computation):
+    for location in computation.servers():
+        assert computation.run_at(location, process_id).location == location
+
+
+def test_run_at_an_address_runs_on_that_node(computation):
+    job = computation.run_at("127.0.0.1", process_id)
+    assert job.location in computation.servers()
+
+
+def test_run_at_an_unknown_place_says_what_there_is(cluster):
+    with Computation(timeout=0.5) as computation:
+        cluster.wait_for_servers()
+        with pytest.raises(NoMatchingServer, match=r"at 127\.0\.0\.1:1 within 0\.5 s: there are 127\.0\.0\.1:"):
+            computation.run_at(Location("127.0.0.1", 1), process_id)
+
+
+def test_jobs_are_spread_over_the_servers(computation):
+    jobs = [computation.run(echo) for _ in range(6)]
+    places = [job.location for job in jobs]
+    assert {places.count(location) for location in computation.servers()} == {3}
+    for job in jobs:
+        job.terminate()
+    for job in jobs:
+        with pytest.raises(CoroTerminated):
+            job.value(5)
+
+
+def test_run_returns_while_the_server_computes(computation):
+    location = computation.servers()[0]
+    busy = computation.run_at(location, compute, 1.5)
+    began = time.monotonic()
+    second = computation.run_at(location, process_id)
+    assert time.monotonic() - began < 1.0
+    assert second.value(10) == busy.value(10)
+
+
+def test_value_with_a_deadline_leaves_the_job_running(computation):
+    job = computation.run(echo)
+    with pytest.raises(DeadlineExceeded):
+        job.value(0.05)
+    job.send((None, None))
+    assert job.value(5) == "bye"
+
+
+def test_nodes_and_servers_are_listed(computation):
+    assert computation.nodes() == ["127.0.0.1"]
+    assert len(set(computation.servers())) == 2
+
+
+def test_partials_and_methods_are_jobs_too(computation):
+    assert computation.run(partial(add_offset, 1)).value(10) == 1001
+    assert computation.run([1, 2].index, 2).value(10) == 1
+
+
+def test_jobs_at_one_server_share_its_globals_and_the_next_computation_sees_none(cluster, programs):
+    program = programs.script(
+        """
+        import os
+        from greencoro import Computation, LocalCluster
+
+        def remember(value):
+            global kept
+            kept = value
+            os.environ["LEFT"] = "behind"
+            open("left.txt", "w").close()
+            return os.getpid()
+
+        def recall():
+            return globals().get("kept"), os.environ.get("LEFT"), sorted(os.listdir(".")), os.getpid()
+
+        with LocalCluster(servers=1) as cluster:
+            with Computation([]) as first:
+                pid = first.run(remember, 5).value(10)
+                print(first.run(recall).value(10) == (5, "behind", ["left.txt"], pid))
+            with Computation([]) as second:
+                kept, left, files, other = second.run(recall).value(10)
+                print(kept, left, files, other != pid)
+        """
+    )
+    assert program.line() == "True"
+    assert program.line() == "None None [] True"
+    assert program.wait() == 0
+
+
+def test_map_results_keeps_order_and_puts_exceptions_in_their_places(computation):
+    results = RemoteCoroScheduler(computation).map_results(sometimes_fail, range(500))
+    assert len(results) == 500
+    for x, result in enumerate(results):
+        if x % 10 == 3:
+            assert type(result) is ValueError
+            assert result.args == (x,)
+            assert isinstance(result.__cause__, RemoteError)
+        else:
+            assert result == x * x
+
+
+def test_map_results_spreads_only_tuples(computation):
+    results = RemoteCoroScheduler(computation).map_results(lambda *args: args, [(1, 2), [1, 2], "ab", 3])
+    assert results == [(1, 2), ([1, 2],), ("ab",), (3,)]
+
+
+def test_map_results_puts_arguments_that_cannot_be_shipped_in_their_place(computation):
+    results = RemoteCoroScheduler(computation).map_results(add_offset, [1, threading.RLock(), 2])
+    assert results[0::2] == [1001, 1002]
+    assert isinstance(results[1], PackagingError)
+
+
+def test_map_results_refuses_a_function_that_cannot_be_shipped(computation):
+    lock = threading.RLock()
+    with pytest.raises(PackagingError):
+        RemoteCoroScheduler(computation).map_results(lambda x: lock, range(3))
+
+
+def test_map_results_uses_every_server(computation):
+    results = RemoteCoroScheduler(computation).map_results(compute, [0.02] * 20)
+    assert len(set(results)) == 2
+
+
+def test_remote_coro_scheduler_runs_one_job_at_a_time_at_a_server(computation):
+    scheduler = RemoteCoroScheduler(computation)
+
+    def overlap(n):
+        global running
+        running = globals().get("running", 0) + 1
+        most = running
+        for _ in range(3):
+            sleep(0.002)
+            most = max(most, running)
+        running -= 1
+        return most
+
+    assert set(scheduler.map_results(overlap, range(60))) == {1}
+
+
+def test_schedule_waits_for_a_free_server(computation):
+    scheduler = RemoteCoroScheduler(computation)
+    first = [scheduler.schedule(echo) for _ in range(2)]
+    assert first[0].location != first[1].location
+    third = Completion()
+    coro = Coro(lambda: third.set(scheduler.schedule(echo)))
+    assert not third.wait(0.3)
+    first[1].send((None, None))
+    assert third.wait(5)
+    assert third.value.location == first[1].location
+    for job in (first[0], third.value):
+        job.send((None, None))
+    scheduler.finish()
+    assert not first[0].is_alive()
+    coro.value(5)
+
+
+def test_execute_returns_the_result_or_raises(computation):
+    scheduler = RemoteCoroScheduler(computation)
+    assert scheduler.execute(add_offset, 1) == 1001
+    assert scheduler.execute_at(computation.servers()[1], add_offset, 2) == 1002
+    with pytest.raises(Refused):
+        scheduler.execute(fail, "x")
+
+
+def test_map_results_that_is_terminated_withdraws_its_jobs(computation):
+    scheduler = RemoteCoroScheduler(computation)
+    stuck = [scheduler.schedule(echo) for _ in range(2)]
+    waiting = Coro(lambda: scheduler.map_results(add_offset, range(4)))
+    assert not Completion().wait(0.2)
+    waiting.terminate()
+    with pytest.raises(CoroTerminated):
+        waiting.value(5)
+    for job in stuck:
+        job.send((None, None))
+    assert scheduler.execute(add_offset, 1) == 1001
+    scheduler.finish()
+
+
+def test_finish_waits_for_submitted_jobs_and_closes(cluster):
+    with Computation() as computation:
+        scheduler = RemoteCoroScheduler(computation)
+        job = scheduler.submit(compute, 0.2)
+        scheduler.finish(close=True)
+        assert job.value(0) > 0
+        with pytest.raises(ComputationClosed):
+            computation.run(process_id)
+
+
+def test_status_coroutine_hears_of_servers_jobs_and_the_end(cluster):
+    messages = []
+
+    def listen(coro=None):
+        while True:
+            message = coro.receive()
+            messages.append(message)
+            if getattr(message, "status", None) == Status.ComputationClosed:
+                return
+
+    listener = Coro(listen)
+    with Computation([add_offset], status_coro=listener) as computation:
+        cluster.wait_for_servers()
+        job = computation.run(add_offset, 1)
+        with pytest.raises(Refused):
+            computation.run(fail, "x").value(10)
+        assert job.value(10) == 1001
+    listener.value(5)
+    names = [message.name for message in messages if isinstance(message, Status)]
+    assert names[:2] == ["ComputationScheduled", "NodeDiscovered"]
+    assert names.count("ServerInitialized") == names.count("ServerDiscovered") == names.count("ServerClosed") == 2
+    assert names.index("NodeInitialized") < names.index("ServerInitialized")
+    assert names.count("CoroCreated") == 2
+    assert names[-2:] == ["NodeClosed", "ComputationClosed"]
+    ends = {notice.coro.name: notice for notice in messages if not isinstance(notice, Status)}
+    assert ends["add_offset"].coro == job
+    assert (ends["add_offset"].kind, ends["add_offset"].value) == ("finished", 1001)
+    assert (ends["fail"].kind, type(ends["fail"].error)) == ("exception", Refused)
+
+
+def test_whoever_waits_for_a_job_hears_of_the_close(cluster):
+    with Computation() as computation:
+        waiting, computing = computation.run(echo), computation.run(compute, 30)
+    for job in (waiting, computing):
+        with pytest.raises((ComputationClosed, CoroTerminated)):
+            job.value(5)
+
+
+def test_job_of_a_computation_that_is_not_scheduled_is_refused(cluster):
+    with pytest.raises(ComputationClosed, match="schedule"):
+        Computation().run(process_id)
+
+
+def test_second_computation_waits_for_its_turn(cluster):
+    first, second = Computation(), Computation()
+    assert first.schedule() == 0
+    begun = Completion()
+    coro = Coro(lambda: begun.set(second.schedule()))
+    assert not begun.wait(0.2)
+    first.close()
+    assert begun.wait(5)
+    assert second.run(add_offset, 1).value(10) == 1001
+    second.close()
+    coro.value(5)
+
+
+def test_computation_that_is_closed_before_its_turn_says_so(computation):
+    queued = Computation()
+    raised = Completion()
+
+    def schedule():
+        try:
+            queued.schedule()
+        except ComputationClosed as error:
+            raised.set(error)
+
+    coro = Coro(schedule)
+    poll_until(lambda: queued._scheduler is not None)
+    queued.close()
+    assert raised.wait(5)
+    coro.value(5)
+    assert computation.run(add_offset, 1).value(10) == 1001
+
+
+def test_computation_is_scheduled_once(computation):
+    with pytest.raises(ComputeError, match="once"):
+        computation.schedule()
+
+
+def test_components_are_there_before_jobs_run(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "table.txt").write_text("42")
+    with Computation(["data/table.txt", Point]) as computation:
+        assert computation.run(Path("data/table.txt").read_text).value(10) == "42"
+
+
+def test_component_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(PackagingError, match=r"components\[0\]"):
+        Computation([str(tmp_path / "absent")])
+
+
+def test_arguments_larger_than_a_message_are_refused(computation, cluster):
+    size = cluster.scheduler.runtime.settings.max_message_bytes
+    with pytest.raises(PackagingError, match="max_message_bytes"):
+        computation.run(len, bytes(size))
+    results = RemoteCoroScheduler(computation).map_results(len, [bytes(10), bytes(size), bytes(20)])
+    assert results[0::2] == [10, 20]
+    assert isinstance(results[1], PackagingError)
+
+
+def test_big_arguments_and_results_arrive_whole(computation):
+    data = os.urandom(3_000_000)
+    assert computation.run(lambda data: data[::-1], data).value(20) == data[::-1]
+
+
+def test_coroutines_started_by_a_job_are_ended_with_the_computation(cluster):
+    def start():
+        return Coro(echo)
+
+    with Computation() as computation:
+        began = time.monotonic()
+        child = computation.run(start).value(10)
+    assert time.monotonic() - began < 5
+    assert child.deliver("anybody there?", timeout=2) == 0
+
+
+def test_server_that_a_job_ends_is_explained_and_replaced(computation):
+    def crash():
+        import sys
+
+        print("the reactor core is melting", file=sys.stderr, flush=True)
+        os._exit(3)
+
+    bystander = computation.run(echo)
+    jobs = [computation.run_at(bystander.location, crash), bystander]
+    with pytest.raises(ServerDied, match=r"ran crash .* ended with exit code 3(.|\n)*core is melting"):
+        jobs[0].value(10)
+    with pytest.raises(ServerDied, match=r"ran echo .* exit code 3"):
+        jobs[1].value(10)
+    assert RemoteCoroScheduler(computation).map_results(add_offset, range(10)) == list(range(1000, 1010))
+
+
+def test_map_results_survives_the_death_of_a_server(computation):
+    pid = computation.run_at(computation.servers()[0], process_id).value(10)
+    scheduler = RemoteCoroScheduler(computation)
+
+    def elements():
+        for x in range(1000):
+            if x == 500:
+                os.kill(pid, signal.SIGKILL)
+            yield x
+
+    results = scheduler.map_results(sometimes_fail, elements())
+    died = [result for result in results if isinstance(result, ServerDied)]
+    assert 0 <= len(died) <= 64  # at most what was under way there
+    for x, result in enumerate(results):
+        if not isinstance(result, ServerDied):
+            assert result.args == (x,) if x % 10 == 3 else result == x * x
+    poll_until(lambda: len(computation.servers()) == 2, 10)
+
+
+def test_J3_a_job_that_exits_is_that_elements_outcome_only(computation):
+    results = RemoteCoroScheduler(computation).map_results(leave, range(3))
+    assert (results[0], results[2]) == (0, 2)
+    assert isinstance(results[1], SystemExit)
+
+
+def test_a_job_waits_for_a_large_package_that_was_sent_before_it(computation):
+    table = bytes(range(256)) * 8000  # more than a record: it travels in chunks, and the request that needs it does not
+
+    def total():
+        return sum(table)
+
+    assert computation.run(total).value(20) == sum(table)

@@ -1,0 +1,94 @@
+from types import SimpleNamespace
+
+import pytest
+
+from greencoro.compute.submission import Submission
+from greencoro.errors import ComputationClosed, MonitorException, PeerLost, ServerDied
+from greencoro.hub.completion import Completion
+from tests.support.polling import poll_until
+
+LOST = MonitorException(None, "lost", None, PeerLost("connection reset"))
+FINISHED = MonitorException(None, "finished", 42)
+
+
+class FakeRuntime:
+    def __init__(self, reachable=True):
+        self.reachable = reachable
+        self.outcome = Completion()
+
+    def open_watch(self, peer, name):
+        if not self.reachable:
+            raise PeerLost("gone")
+        return SimpleNamespace(id=7, outcome=self.outcome)
+
+
+@pytest.fixture
+def over():
+    return []
+
+
+@pytest.fixture
+def runtime():
+    return FakeRuntime()
+
+
+@pytest.fixture
+def submission(runtime, over):
+    # The user hub, which takes notices, starts with the first coroutine.
+    from greencoro import Coro
+
+    Coro(lambda: None).value(5)
+    return Submission(runtime, "peer", "server", "job", over.append)
+
+
+def test_notice_becomes_the_outcome(runtime, submission, over):
+    runtime.outcome.set(FINISHED)
+    assert submission.outcome.wait(5)
+    assert submission.notice().value == 42
+    poll_until(lambda: over == [submission])
+
+
+def test_loss_waits_for_its_explanation(runtime, submission, over):
+    runtime.outcome.set(LOST)
+    assert not submission.outcome.wait(0.05)
+    submission.server_gone("1.2.3.4:5", "was killed by SIGSEGV")
+    notice = submission.notice()
+    assert notice.kind == "lost"
+    assert isinstance(notice.error, ServerDied)
+    assert str(notice.error) == "the server process that ran job (1.2.3.4:5) was killed by SIGSEGV"
+    assert over == [submission]
+
+
+def test_explanation_before_the_loss_is_enough(submission):
+    submission.server_gone("1.2.3.4:5", "was killed")
+    assert isinstance(submission.notice().error, ServerDied)
+
+
+def test_result_that_came_before_the_death_stands(runtime, submission, over):
+    runtime.outcome.set(FINISHED)
+    submission.server_gone("1.2.3.4:5", "was killed")
+    assert submission.outcome.wait(5)
+    assert submission.notice().value == 42
+    poll_until(lambda: over == [submission])
+
+
+def test_there_is_one_outcome(runtime, submission, over):
+    submission.computation_closed()
+    submission.server_gone("1.2.3.4:5", "was killed")
+    runtime.outcome.set(FINISHED)
+    assert not Completion().wait(0.05)
+    assert isinstance(submission.notice().error, ComputationClosed)
+    assert over == [submission]
+
+
+def test_server_lost_before_the_job_was_sent_is_explained_too(over):
+    submission = Submission(FakeRuntime(reachable=False), "peer", "server", "job", over.append)
+    submission.server_gone("1.2.3.4:5", "was killed")
+    assert isinstance(submission.notice().error, ServerDied)
+
+
+def test_server_that_is_not_known_any_more_needs_no_watch(over):
+    submission = Submission(FakeRuntime(), None, "server", "job", over.append)
+    submission.server_gone("1.2.3.4:5", "was killed")
+    with pytest.raises(ServerDied):
+        submission.result()
