@@ -1,0 +1,19 @@
+"""How fast greencoro is, beside its peers: one question a file, every side measured in the same run.
+
+``python -m benchmarks [names] [--quick] [--json FILE]``, or ``scripts/bench``, which prepares what it needs first.
+
+The frame, from the bottom up, each using only those above it:
+
+- question: what is asked, of whom, and what is hoped for
+- spread: how far the figures of several rounds lie apart
+- machine: what the figures were taken on
+- measure: wall time and CPU time of a whole system of processes
+- processes: a side's processes, ended for certain
+- side: the program in which one side runs
+- rounds: every side of a question, in turn, in fresh processes
+- report: what a person reads
+- pycos_setup: how pycos is started here
+
+The questions: local_ping_pong, spawn, round_trip, one_way, jobs, start_up. `programs` has the programs that start_up
+starts, as a user would write them.
+"""

@@ -1,0 +1,67 @@
+"""What the figures were taken on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import greencoro
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine and the software on it.
+
+    Attributes:
+        cpus: That this process may use.
+
+        load: Processes that wanted to run in the last minute, on average, when the run began. Where it is much above
+            zero somebody else was at work, and the figures are worse than they need be.
+
+        packages: Versions by distribution; None where it is not installed.
+    """
+
+    cpu: str
+    cpus: int
+    memory_gib: float
+    kernel: str
+    python: str
+    load: float
+    packages: dict[str, str | None]
+
+
+def describe(packages: Iterable[str]) -> Machine:
+    """This machine, with the versions of ``packages``."""
+    return Machine(
+        cpu=_cpu(Path("/proc/cpuinfo").read_text()),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        kernel=platform.release(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        load=round(os.getloadavg()[0], 2),
+        # greencoro's own word and not the installation's: a checkout may be measured without being installed.
+        packages={"greencoro": greencoro.__version__, **{name: version_of(name) for name in packages}},
+    )
+
+
+def version_of(distribution: str) -> str | None:
+    """The version that is installed, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu(cpuinfo: str) -> str:
+    # x86 says "model name"; ARM kernels give numbers only, where the architecture is all that can be told.
+    for line in cpuinfo.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return f"unnamed {platform.machine()}"
