@@ -24,7 +24,6 @@ from typing import Any
 
 from gevent.hub import Hub
 
-from greencoro._preload import preload
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
 
@@ -32,8 +31,10 @@ __all__ = ["alive", "at_exit", "cancel_at_exit", "holding", "prepare", "released
 
 _log = logging.getLogger(__name__)
 
-#: What coroutines get after Ctrl-C, or as daemons at the end, to run their ``finally`` blocks.
+#: What daemons get at the end to run their ``finally`` blocks.
 GRACE_SECONDS = 1.0
+#: What coroutines get for them after Ctrl-C; the closers have what is left until the end.
+_INTERRUPTED_GRACE_SECONDS = 0.8
 #: This long after Ctrl-C the process ends, whatever still runs.
 _INTERRUPTED_SECONDS = 1.6
 #: After this long the wait at the end says, where a person looks on, what it waits for.
@@ -65,8 +66,8 @@ def prepare() -> None:
     with _prepare_lock:
         if _prepared:
             return
-        # Imports concurrent.futures, which has its pools shut down at exit: what is registered later comes first there.
-        preload()
+        # What is registered last comes first there: before the end of thread pools, which concurrent.futures registered
+        # when `_preload` imported it.
         with contextlib.suppress(RuntimeError):
             # Where the main thread is through already, and a thread it left makes the first coroutine, this is refused,
             # and the wait below is enough.
@@ -155,7 +156,7 @@ def _end_by_sigint(exit_functions: bool = True) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, lambda number, frame: _die())
     signal.setitimer(signal.ITIMER_REAL, _INTERRUPTED_SECONDS)
-    deadline = native.monotonic() + GRACE_SECONDS
+    deadline = native.monotonic() + _INTERRUPTED_GRACE_SECONDS
     _flush()
     _terminate_all(deadline)
     _run_closers()

@@ -94,6 +94,15 @@ def run(tmp_path: Path) -> Run:
     return run_program
 
 
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Let threads take turns as often as Python can, so that races show."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
 @pytest.fixture(autouse=True)
 def _leaves_no_coroutine() -> Iterator[None]:
     before = set(process_exit.alive)

@@ -868,6 +868,7 @@ def test_a_monitor_that_is_over_disturbs_nobody() -> None:
     assert target.value(10) == "fine"
 
 
+@pytest.mark.usefixtures("frequent_switches")
 def test_monitors_set_by_other_threads_while_the_end_comes_get_exactly_what_was_promised() -> None:
     for _ in range(100):
         target, inbox = Coro(lambda: None), Coro(parked)
@@ -946,13 +947,30 @@ def test_locate_gives_up_at_its_limit(timeout: float) -> None:
     assert not module.names.default._listeners
 
 
-def test_a_name_registered_while_its_coroutine_ends_does_not_stay() -> None:
-    for number in range(300):
-        coro = Coro(lambda: None)
-        coro.register(f"ending {number}")
+def test_one_that_ends_while_it_is_registered_gets_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    coro = Coro(parked)
+    register = module.names.default.register
+
+    def end_first(kind: str, name: str, target: Any) -> bool:
+        coro.send(1)
         coro.value(10)
-        poll_until(lambda coro=coro: not module.names.default._of.get(id(coro)))
-        assert Coro.locate(f"ending {number}", timeout=0) is None
+        return register(kind, name, target)
+
+    monkeypatch.setattr(module.names.default, "register", end_first)
+    assert coro.register("too late") == -1
+    assert Coro.locate("too late", timeout=0) is None
+
+
+@pytest.mark.usefixtures("frequent_switches")
+def test_a_name_registered_while_its_coroutine_ends_does_not_stay() -> None:
+    for _ in range(2000):
+        coro = Coro(lambda: None)
+        while coro.is_alive():
+            coro.register("ending")
+            coro.unregister("ending")
+        coro.register("ending")
+    poll_until(lambda: Coro.locate("ending", timeout=0) is None)
+    assert not module.names.default._of
 
 
 # Who keeps the process from ending.
@@ -970,13 +988,28 @@ def test_a_coroutine_holds_the_process_unless_it_is_a_daemon() -> None:
     poll_until(lambda: coro not in process_exit.holding)
 
 
+def test_one_that_ends_while_it_is_told_to_hold_the_process_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    coro = Coro(parked)
+
+    class Racing(set[Any]):
+        def add(self, member: Any) -> None:
+            coro.send(1)
+            coro.value(10)
+            super().add(member)
+
+    monkeypatch.setattr(process_exit, "holding", Racing())
+    coro.set_daemon(False)
+    assert not process_exit.holding
+
+
+@pytest.mark.usefixtures("frequent_switches")
 def test_one_that_is_over_never_holds_the_process() -> None:
-    for _ in range(300):
+    for _ in range(3000):
         coro = Coro(lambda: None)
+        while coro.is_alive():
+            coro.set_daemon(False)
         coro.set_daemon(False)
-        coro.value(10)
-        coro.set_daemon(False)
-        poll_until(lambda coro=coro: coro not in process_exit.holding)
+    poll_until(lambda: not process_exit.holding)
 
 
 def test_in_a_patched_process_all_of_it_works(run: Run) -> None:

@@ -253,6 +253,44 @@ def test_eight_threads_at_once_lose_nothing_and_keep_their_order(mailbox: Mailbo
     assert got == [list(range(each))] * senders
 
 
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_a_message_that_comes_after_the_look_and_before_the_wait_is_taken(
+    mailbox: Mailbox, timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getcurrent() -> Any:
+        # As another thread does it that sees nobody waiting yet.
+        mailbox._make_queue().append("just then")
+        return gevent.getcurrent()
+
+    monkeypatch.setattr("greencoro.hub.mailbox.getcurrent", getcurrent)
+    assert on_hub(mailbox.take, timeout, "alarm") == "just then"
+    assert mailbox._receiver is None
+
+
+@pytest.mark.usefixtures("frequent_switches")
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_no_wake_up_is_lost_when_messages_come_as_fast_as_they_are_taken(
+    mailbox: Mailbox, timeout: float | None
+) -> None:
+    number = 5000
+    taken = [-1]
+
+    def take() -> int:
+        for _ in range(number):
+            taken[0] = mailbox.take(timeout, None)
+        return taken[0]
+
+    taker = Coro(take)
+    for n in range(number):
+        mailbox.put(n)
+        # A wake-up that is lost is lost for good.
+        began = time.monotonic()
+        while taken[0] < n and time.monotonic() < began + 10:
+            pass
+        assert taken[0] == n
+    assert taker.value(10) == number - 1
+
+
 def test_clearing_drops_what_is_there(mailbox: Mailbox) -> None:
     mailbox.put(1)
     mailbox.clear()

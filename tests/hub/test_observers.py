@@ -77,27 +77,43 @@ def test_an_observer_may_add_and_remove_others_while_they_are_told() -> None:
     assert told == [False, "coro"]
 
 
+@pytest.mark.parametrize("sees_it", [True, False])
+def test_an_end_that_comes_while_one_is_added_tells_it_exactly_if_add_says_so(sees_it: bool) -> None:
+    observers = Observers()
+    told: list[Any] = []
+
+    class Racing(dict[Any, bool]):
+        def __setitem__(self, observer: Any, listed: bool) -> None:
+            if sees_it:
+                super().__setitem__(observer, listed)
+            observers.tell("coro")
+            super().__setitem__(observer, listed)
+            if sees_it:
+                del self[observer]
+
+    observers._table = Racing()
+    assert observers.add(told.append) is sees_it
+    assert told == ["coro"] * sees_it
+
+
+@pytest.mark.usefixtures("frequent_switches")
 def test_whoever_adds_while_the_end_comes_is_told_exactly_if_add_said_so() -> None:
-    for _ in range(500):
-        observers, promised, told, running = Observers(), [], [], native.Event()
+    number = 20_000
+    ends = [Observers() for _ in range(number)]
+    promised: list[int] = []
+    told: list[int] = []
 
-        def add_many(
-            observers: Observers = observers,
-            promised: list[int] = promised,
-            told: list[int] = told,
-            running: Any = running,
-        ) -> None:
-            running.set()
-            for number in range(30):
-                if observers.add(lambda coro, number=number: told.append(number)):
-                    promised.append(number)
+    def add_to_all() -> None:
+        for n, observers in enumerate(ends):
+            if observers.add(lambda coro, n=n: told.append(n)):
+                promised.append(n)
 
-        thread = native.Thread(add_many, "adder")
-        thread.start()
-        running.wait(10)
+    adder = native.Thread(add_to_all, "adder")
+    adder.start()
+    for observers in ends:
         observers.tell(None)
-        assert thread.join(10)
-        assert sorted(told) == promised
+    assert adder.join(20)
+    assert sorted(told) == promised
 
 
 def test_many_observers_cost_no_more_each_than_few() -> None:

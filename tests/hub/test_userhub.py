@@ -147,6 +147,15 @@ def test_direct_switches_without_end_do_not_hold_up_other_threads() -> None:
     assert min(trips) < 0.1, trips
 
 
+@pytest.mark.usefixtures("ping_pong")
+def test_a_hub_that_is_busy_for_ever_hands_the_interpreter_lock_over() -> None:
+    began = time.monotonic()
+    for _ in range(50):
+        native.sleep(0)  # lets the lock go
+    # 5 ms each. Where turns of the loop are shorter than the switch interval one alone takes seconds.
+    assert time.monotonic() - began < 5
+
+
 def test_many_that_compute_a_little_do_not_hold_up_timers() -> None:
     def computes() -> None:
         while computing:

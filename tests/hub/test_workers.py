@@ -118,7 +118,9 @@ def test_a_gevent_timeout_left_running_does_not_stop_later_coroutines() -> None:
     assert [Coro(lambda: 5).value(10) for _ in range(10)] == [5] * 10
 
 
-def test_one_terminated_before_its_start_does_not_disturb_whoever_waits_just_then() -> None:
+def test_one_terminated_before_its_start_does_not_disturb_whoever_waits_just_then(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     began: list[str] = []
 
     def waits() -> float:
@@ -133,6 +135,7 @@ def test_one_terminated_before_its_start_does_not_disturb_whoever_waits_just_the
 
     assert Coro(waits).value(10) >= 0.045
     assert began == []
+    assert capfd.readouterr().err == ""
 
 
 def test_idle_workers_beyond_the_limit_end(monkeypatch: pytest.MonkeyPatch) -> None:
