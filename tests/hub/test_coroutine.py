@@ -997,6 +997,7 @@ def test_one_that_ends_while_it_is_told_to_hold_the_process_does_not(monkeypatch
             coro.value(10)
             super().add(member)
 
+    coro.set_daemon()
     monkeypatch.setattr(process_exit, "holding", Racing())
     coro.set_daemon(False)
     assert not process_exit.holding
