@@ -8,8 +8,8 @@ import pytest
 from tests.support.hygiene import end_children, leftovers, snapshot
 from tests.support.polling import poll_until
 
-# A shell starts what it puts into the background with Ctrl-C ignored, and every process that a test starts would inherit
-# that; a handler is not inherited.
+# A shell starts what it puts into the background with Ctrl-C ignored, and every process that a test starts would
+# inherit that; a handler is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import pickle
+import select
 import socket
 import struct
 import subprocess
@@ -102,7 +103,9 @@ FLOOD = """
 import socket, sys
 address = (sys.argv[1], int(sys.argv[2]))
 made = []
-for _ in range(2000):
+for number in range(2000):
+    if number == 16:
+        print("begun", flush=True)
     sock = socket.socket()
     sock.setblocking(False)
     sock.connect_ex(address)
@@ -122,8 +125,9 @@ def test_S9_2000_silent_connections_do_not_keep_an_honest_peer_out(tcp_world):
     took = []
     # A process of its own: it is not to slow the runtimes down by way of the interpreter's lock.
     command = [sys.executable, "-c", FLOOD, runtime.location.addr, str(runtime.location.port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
-        for _ in range(10):
+    with subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout.readline() == b"begun\n"
+        while len(took) < 10 or not select.select([flood.stdout], [], [], 0)[0]:
             peer = tcp_world.runtime()
             began = time.monotonic()
             # An attempt may be dropped with the silent ones; the next is not far.
