@@ -171,11 +171,12 @@ class Connection:
 
     def data_to_send(self) -> list[Buffer]:
         """The next record, or what the handshake has to say; empty where there is nothing to send."""
-        handshake = self._handshake.data_to_send()
-        if handshake:
-            return [handshake]
-        if self._sealer is None:
+        if not self.established:
+            handshake = self._handshake.data_to_send()
+            return [handshake] if handshake else []
+        if not self._outbox:
             return []
+        assert self._sealer is not None
         batch = self._outbox.next_batch()
         if batch is not None:
             return self._sealer.batch(batch)
