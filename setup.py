@@ -23,12 +23,9 @@ setup(
         "gevent>=24.11",  # the first with wheels for Python 3.13
         "greenlet>=3.1",
         "psutil>=6.0",
-        "flask>=3.0",
+        "click>=8.1",
         "cryptography>=47",  # AESGCM.encrypt_into
-        "prometheus-client>=0.20",
         "rich>=13.7",
-        "tblib>=3.0",
-        "filelock>=3.13",
         "platformdirs>=4.2",
     ],
     extras_require={
@@ -39,7 +36,6 @@ setup(
             "ruff>=0.9",
             "mypy>=1.13",
             "numpy>=1.26",
-            "trustme>=1.1",
             "sphinx>=7.4",
             "furo>=2024.8",
             "myst-parser>=4.0",

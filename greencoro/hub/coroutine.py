@@ -60,7 +60,6 @@ class Coro:
         "__weakref__",
         "_args",
         "_call_with_coro",
-        "_daemon",
         "_error",
         "_home",
         "_kwargs",
@@ -92,7 +91,6 @@ class Coro:
         self._state = _NEW
         self._mailbox = Mailbox()
         self._observers = Observers()
-        self._daemon = False
         self._registered = False
         self._worker: Any = None
         self._pending: BaseException | None = None
@@ -198,7 +196,8 @@ class Coro:
         Returns:
             int: 1 where the message is in the mailbox of a live coroutine; 0 where that is not confirmed.
         """
-        return 1 if self.send(message) == 0 else 0
+        # From another thread it may have ended between the look at its state and the message.
+        return 1 if self.send(message) == 0 and self._state <= _ACTIVE else 0
 
     def receive(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
         """Take the oldest message, waiting for one if the mailbox is empty; only the coroutine itself may call this.
@@ -309,7 +308,6 @@ class Coro:
 
     def set_daemon(self, flag: bool = True) -> int:
         """Say whether the program's end should wait for this coroutine (it does, unless told); returns 0."""
-        self._daemon = bool(flag)
         if flag:
             process_exit.released(self)
         elif self._state <= _ACTIVE:
@@ -380,15 +378,17 @@ class Coro:
 
         Returns:
             Coro | None: A reference; None where there was none in time.
+
+        Raises:
+            RuntimeError: A location was given, and this process has no Runtime to ask there.
         """
         home = current_home()
         local = names.default if home is None else home.names
         if local.network is not None:
             found: Coro | None = local.network.locate("coro", name, location, timeout)
             return found
-        here = local.lookup("coro", name)
-        if here is not None or location is not None:
-            return here
+        if location is not None:
+            raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
         appeared = Completion()
         local.listen("coro", name, appeared.set)
         try:
