@@ -116,10 +116,7 @@ def node(
         daemon_node = Node(options, settings, secret=secret)
         daemon_node.end_on_signals()
         return daemon_node.run(functools.partial(_announce, daemon_node, servers, not daemon and _is_in_foreground()))
-    except OSError as error:
-        click.echo(f"greencoro node: cannot listen at {ip_addr or 'this machine'}, port {own_port}: {error}", err=True)
-        return 1
-    except GreencoroError as error:
+    except (OSError, GreencoroError) as error:
         click.echo(f"greencoro node: {error}", err=True)
         return 1
 

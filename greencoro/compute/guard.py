@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 
+from greencoro.hub import native
+
 __all__ = ["Guard"]
 
 _SCRIPT = """
@@ -19,9 +21,15 @@ for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
 
 
 class Guard:
-    """Kills the process groups last told of when this process dies, however it does."""
+    """Kills the process groups last told of when this process dies, however it does; for any thread.
+
+    Raises:
+        OSError: Here and in `watch` and `forget`: the shell could not be started.
+    """
 
     def __init__(self) -> None:
+        # Around change and line together: the last line that the shell reads is the last state there was.
+        self._lock = native.Lock()
         self._groups: set[int] = set()
         self._process = self._start()
 
@@ -37,13 +45,15 @@ class Guard:
 
     def watch(self, group: int) -> None:
         """From now on ``group`` is killed at this process's end."""
-        self._groups.add(group)
-        self._tell()
+        with self._lock:
+            self._groups.add(group)
+            self._tell()
 
     def forget(self, group: int) -> None:
         """``group`` is gone: call this before its number can be used again."""
-        self._groups.discard(group)
-        self._tell()
+        with self._lock:
+            self._groups.discard(group)
+            self._tell()
 
     def _tell(self) -> None:
         line = " ".join(map(str, sorted(self._groups))) + "\n"
@@ -58,7 +68,8 @@ class Guard:
 
     def close(self) -> None:
         """End it; groups it was told of and not to forget are killed."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process.wait()
+        with self._lock:
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.wait()

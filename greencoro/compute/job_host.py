@@ -18,6 +18,7 @@ from gevent.lock import RLock
 from greencoro.compute.loader import Loader
 from greencoro.compute.parts import Entry, Package
 from greencoro.errors import ComputationClosed, PackagingError
+from greencoro.hub import userhub
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -125,9 +126,7 @@ class JobHost:
 
     def _run(self, request: Any) -> None:
         try:
-            self._check_token(request)
-            if self._draining:
-                raise ComputationClosed(f"server {self._runtime.name} takes no more jobs: its node is ending")
+            self._check_takes(request)
         except ComputationClosed as error:
             request.fail(error)
             return
@@ -135,8 +134,17 @@ class JobHost:
         request.reply({"id": coro.id, "name": coro.name})
 
     def _queue(self, request: Any) -> None:
+        try:
+            self._check_takes(request)
+            self._start(request)
+        except Exception as error:
+            # Nobody waits for an answer to this request, so whatever is wrong with it becomes the job's outcome.
+            self._watch_job(request, Coro._make(self._runtime, _fail, (error,), {}))
+
+    def _check_takes(self, request: Any) -> None:
         self._check_token(request)
-        self._start(request)
+        if self._draining:
+            raise ComputationClosed(f"server {self._runtime.name} takes no more jobs: its node is ending")
 
     def _start(self, request: Any) -> Coro:
         header = request.header
@@ -151,14 +159,17 @@ class JobHost:
         coro.name = header["name"]
         if lane is not None:
             over = self._lanes[lane] = Completion()
-            if not coro._observers.add(_setter(over)):
-                over.set()
-        key = (request.peer.incarnation, header["watch"])
+            if not coro._observers.add(lambda coro: _hand_on(job.turn, over)):
+                _hand_on(job.turn, over)
+        self._watch_job(request, coro)
+        return coro
+
+    def _watch_job(self, request: Any, coro: Coro) -> None:
+        key = (request.peer.incarnation, request.header["watch"])
         self._jobs[key] = coro
         if not coro._observers.add(lambda coro: self._over(key)):
             self._over(key)
-        self._runtime.serve_watch(request, header["watch"], coro)
-        return coro
+        self._runtime.serve_watch(request, request.header["watch"], coro)
 
     def _withdraw(self, request: Any) -> None:
         self._check_token(request)
@@ -201,8 +212,14 @@ def _run_job(host: JobHost, job: _Job, coro: Coro) -> Any:
     return host._call(job, coro)
 
 
-def _setter(completion: Completion) -> Callable[[Coro], None]:
-    def set_it(coro: Coro) -> None:
-        completion.set()
+def _fail(error: Exception) -> None:
+    raise error
 
-    return set_it
+
+def _hand_on(turn: Completion | None, over: Completion) -> None:
+    """A job is over: the next one in its lane may run, unless it was withdrawn before its own turn had come."""
+    if turn is None or turn.done:
+        over.set()
+    else:
+        # Posted, so that a long row of withdrawn jobs is not as deep a stack.
+        turn.add_callback(lambda: userhub.post(over.set))

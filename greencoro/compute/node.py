@@ -23,7 +23,7 @@ from greencoro.compute.guard import Guard
 from greencoro.compute.inbox import Inbox
 from greencoro.compute.server import ServerProcess
 from greencoro.config import Settings
-from greencoro.errors import BusyResource
+from greencoro.errors import BusyResource, ConfigError
 from greencoro.hub import native
 
 __all__ = ["Node", "NodeOptions"]
@@ -114,9 +114,9 @@ class Node:
             int: The exit code.
 
         Raises:
-            OSError: The port is taken, or there is no such address.
+            ConfigError: The port is taken, there is no such address, or the secret or the directory cannot be used.
 
-            ConfigError: The secret or the directory cannot be used.
+            OSError: The system has no more processes or descriptors for the daemon itself.
         """
         with contextlib.ExitStack() as undo:
             self._directory = DaemonDirectory(self._options.dest_path)
@@ -131,10 +131,17 @@ class Node:
             on_ready(runtime)
             while not self._stopped:
                 action = self._inbox.take(self._until_due())
-                if action is not None:
-                    action()
-                self._look_at_clock()
+                for step in (action, self._look_at_clock):
+                    if step is not None:
+                        self._do(step)
         return self._exit_code
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception:
+            # The outermost boundary: whatever goes wrong with one thing, the jobs at the other servers go on.
+            _log.exception("the node daemon could not do one thing, and goes on with the next")
 
     def _kill_servers(self) -> None:
         for server in self._servers.values():
@@ -164,7 +171,11 @@ class Node:
             given["secret_key"] = self._secret_key
         else:
             given["secret"] = self._secret
-        runtime = self._runtime = Runtime(**given)
+        try:
+            runtime = self._runtime = Runtime(**given)
+        except OSError as error:
+            where = options.host or "this machine"
+            raise ConfigError(f"cannot listen at {where}, port {options.port}: {error}") from error
         for server in self._servers.values():
             self._configure(server)
         runtime.handle("node.attach", self._from_network(self._attach), on_reactor=True)
@@ -258,8 +269,9 @@ class Node:
             self._census[slot] = report["jobs"]
 
     def _on_exit(self, slot: int, run: int, explanation: str) -> None:
-        server = self._servers.pop(slot)
-        server.join()
+        server = self._servers.pop(slot, None)
+        if server is not None:  # it could be started
+            server.join()
         self._kill_at.pop(slot, None)
         expected = self._state.slots[slot - 1].is_ending
         log = _log.debug if expected else _log.warning
@@ -277,7 +289,13 @@ class Node:
             return lambda news: self._inbox.put(functools.partial(method, order.slot, order.run, news))
 
         directory = self._directory.path / f"server-{order.slot}" / str(order.run)
-        server = ServerProcess(order.slot, directory, self._guard, later(self._on_report), later(self._on_exit))
+        exited = later(self._on_exit)
+        try:
+            server = ServerProcess(order.slot, directory, self._guard, later(self._on_report), exited)
+        except OSError as error:
+            # As a process that ended at once: it is tried again, after longer and longer pauses.
+            exited(f"could not be started: {error}")
+            return
         self._servers[order.slot] = server
         if self._runtime is not None:
             self._configure(server)
@@ -297,10 +315,13 @@ class Node:
         )
 
     def _end_server(self, order: decisions.EndServer) -> None:
+        server = self._servers.get(order.slot)
+        if server is None:
+            return  # it could not be started, which is being told
         if order.at_once:
-            self._servers[order.slot].kill()
+            server.kill()
             return
-        self._servers[order.slot].send({"order": "end"})
+        server.send({"order": "end"})
         self._kill_at[order.slot] = native.monotonic() + _END_SECONDS
 
     def _assign(self, order: decisions.Assign) -> None:

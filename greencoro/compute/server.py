@@ -39,6 +39,9 @@ class ServerProcess:
         on_report: Called with what the server reports.
 
         on_exit: Called with an explanation once it is gone with its process group.
+
+    Raises:
+        OSError: It could not be started; nothing is left of it.
     """
 
     def __init__(
@@ -55,19 +58,35 @@ class ServerProcess:
         self._on_report = on_report
         self._on_exit = on_exit
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
-        directory.mkdir(mode=0o700, parents=True)
-        self._stderr, theirs = os.pipe()
-        try:
-            self._process, self._channel = spawn(["greencoro.compute.server_process"], stderr=theirs)
-        finally:
-            os.close(theirs)
-        guard.watch(self._process.pid)
-        # A zombie keeps its number, so what this refers to cannot change until `wait`.
         self._burying = native.Lock()
         self._buried = False
-        self._exit_descriptor = os.pidfd_open(self._process.pid)
-        self._watcher = native.Thread(self._watch, f"greencoro-server-{slot}")
-        self._watcher.start()
+        with contextlib.ExitStack() as undo:
+            directory.mkdir(mode=0o700, parents=True)
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            self._stderr, theirs = os.pipe()
+            undo.callback(os.close, self._stderr)
+            try:
+                self._process, self._channel = spawn(["greencoro.compute.server_process"], stderr=theirs)
+            finally:
+                os.close(theirs)
+            undo.callback(self._channel.close)
+            undo.callback(self._give_up)
+            guard.watch(self._process.pid)
+            # A zombie keeps its number, so what this refers to cannot change until `wait`.
+            self._exit_descriptor = os.pidfd_open(self._process.pid)
+            undo.callback(os.close, self._exit_descriptor)
+            self._watcher = native.Thread(self._watch, f"greencoro-server-{slot}")
+            try:
+                self._watcher.start()
+            except RuntimeError as error:
+                raise OSError(str(error)) from error
+            undo.pop_all()
+
+    def _give_up(self) -> None:
+        """End a process that cannot be watched."""
+        self._process.kill()
+        self._process.wait()
+        self._guard.forget(self._process.pid)
 
     @property
     def pid(self) -> int:

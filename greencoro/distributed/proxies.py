@@ -9,7 +9,7 @@ from greencoro.distributed import codec, messages
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import Notice, Terminate
 from greencoro.distributed.refs import Reference, rebuild
-from greencoro.distributed.watches import UnsentResult, Watches, decode_notice, text_of
+from greencoro.distributed.watches import UnsentResult, Watches, decode_notice, fitting, in_words
 from greencoro.errors import (
     CoroTerminated,
     DeadlineExceeded,
@@ -185,7 +185,8 @@ class RemoteCoro(Coro):
             return notice.value
         if notice.kind == "terminated":
             raise CoroTerminated(f"{self!r} was terminated")
-        raise notice.error
+        # It came without a traceback; with one it would grow with every raise.
+        raise notice.error.with_traceback(None)
 
     finish = value
 
@@ -205,25 +206,34 @@ class RemoteCoro(Coro):
         link = self._link()
         if link is None:
             return -1
-
+        if isinstance(monitor, RemoteCoro) and not userhub.is_started():
+            # `_tell` needs it, on the reactor, which must not wait for its start.
+            process_exit.start()
         monitors = self._runtime.watches.monitors
-        # Asking twice does not bring two notices.
-        key = (link, self.id, monitor)
-        if key in monitors:
-            return 0
-        monitors.add(key)
+        # Asking twice does not bring two notices: who comes second gets the first one's answer.
+        key, answer = (link, self.id, monitor), Completion()
+        first = monitors.setdefault(key, answer)
+        if first is not answer:
+            first.wait()
+            return int(first.value)
 
         def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
-            monitors.discard(key)
+            monitors.pop(key, None)
             if notice is None:
                 self._tell(monitor, MonitorException(self, "lost", None, error))
             else:
                 self._tell(monitor, RemoteNotice(self, notice))
 
-        if self._runtime.watches.watch(link, self.id, on_notice, self._runtime.answer_timeout_seconds):
-            return 0
-        monitors.discard(key)
-        return -1
+        result = -1
+        try:
+            if self._runtime.watches.watch(link, self.id, on_notice, self._runtime.answer_timeout_seconds):
+                result = 0
+        finally:
+            # In this order: nobody finds it undecided once it is out.
+            answer.set(result)
+            if result == -1:
+                monitors.pop(key, None)
+        return result
 
     def _tell(self, monitor: Coro, notice: Any) -> None:
         """Send the notice of this coroutine's end to ``monitor``; on the reactor."""
@@ -234,8 +244,6 @@ class RemoteCoro(Coro):
         def pass_on() -> None:
             monitor._send_notice(notice.decode()[1] if isinstance(notice, RemoteNotice) else notice)
 
-        if not userhub.is_started():
-            process_exit.start()
         userhub.post(lambda: self._runtime.spawn(pass_on).set_daemon())
 
     def _hear_of(self, ended: Coro) -> None:
@@ -243,12 +251,16 @@ class RemoteCoro(Coro):
         self._send_notice(notice_of(ended))
 
     def _send_notice(self, notice: MonitorException) -> None:
-        try:
-            buffers = codec.dumps(notice, messages.send_header(self.id))
-        except (Exception, SystemExit) as error:
-            buffers = codec.dumps(_in_words(notice, error), messages.send_header(self.id))
         link = self._link()
-        if link is None or link.send_credited(self.id, buffers, None):
+        if link is None:
+            return
+        header = messages.send_header(self.id)
+        buffers = fitting(
+            link,
+            lambda: codec.dumps(notice, header),
+            lambda why, room: codec.dumps(in_words(notice, why, room), header),
+        )
+        if link.send_credited(self.id, buffers, None):
             return
         # The end of a coroutine must not wait for somebody who does not read, nor may the notice be dropped.
         self._runtime.spawn(self._queue_waiting, link, buffers, None, False).set_daemon()
@@ -328,14 +340,3 @@ def outcome_setter(coro: RemoteCoro, outcome: Completion) -> Any:
             outcome.set(MonitorException(coro, "lost", None, error))
 
     return on_notice
-
-
-def _in_words(notice: MonitorException, why: BaseException) -> MonitorException:
-    """The same notice with text in place of what cannot be pickled (``why``)."""
-    if notice.error is None:
-        value = UnsentResult(text_of(notice.value))
-        value.reason = f"{type(why).__name__}: {text_of(why)}"
-        return MonitorException(notice.coro, notice.kind, value)
-    text = f"{type(notice.error).__name__}: {text_of(notice.error)}"
-    error = RemoteError(text, notice.traceback_text, notice.coro.location)
-    return MonitorException(notice.coro, notice.kind, None, error, notice.traceback_text)

@@ -16,13 +16,13 @@ from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Monitor, Notice, Result
-from greencoro.errors import LocalProtocolError, MonitorException, NetworkError, RemoteError, RemoteProtocolError
+from greencoro.errors import MonitorException, NetworkError, RemoteError, RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.lifecycle import State
 from greencoro.log import escape
 
-__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "encode_notice", "text_of"]
+__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "fitting", "in_words"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 MAX_WATCHED = 1_000_000
 
 _FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
-#: Longest text that stands for an object that could not travel.
+#: Longest text that stands for an object that could not travel, where the peer's limit for a message leaves room for it.
 _TEXT_CHARACTERS = 2000
-#: Longest traceback that travels; of a longer one the two ends.
+#: Longest traceback that travels, likewise; of a longer one the two ends.
 _TRACEBACK_CHARACTERS = 100_000
 
 #: Called on the reactor with the notice, or with None and why there will be none.
@@ -70,8 +70,8 @@ class Watches:
         self._find = find
         self._numbers = itertools.count(1)
         self._open: dict[tuple[Link, int], OnNotice] = {}
-        #: (link, watched id, monitor) of each coroutine that is told of a remote one's end.
-        self.monitors: set[tuple[Link, int, Coro]] = set()
+        #: (link, watched id, monitor) of each coroutine that is told of a remote one's end -> what `monitor` returned.
+        self.monitors: dict[tuple[Link, int, Coro], Completion] = {}
         dispatcher.register(Monitor, self._on_monitor)
         dispatcher.register(Notice, self._on_notice)
 
@@ -145,59 +145,82 @@ class Watches:
         return False
 
 
+def fitting(
+    link: Link, whole: Callable[[], list[codec.Buffer]], words: Callable[[BaseException, int], list[codec.Buffer]]
+) -> list[codec.Buffer]:
+    """A notice that the peer takes: ``whole()``, or ``words(why, room)`` where that cannot be pickled or is too large.
+
+    Args:
+        words: Told why, and how many bytes the peer takes; its texts are to be cut to that (`text_of`).
+    """
+    try:
+        buffers = whole()
+        link.check_size(sum(map(len, buffers)))
+    except (Exception, SystemExit) as error:
+        return words(error, link.max_message_bytes)
+    return buffers
+
+
 def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
     """Runs on the user hub: pickling the result runs its own code."""
-    notice, payload = encode_notice(watch_id, coro)
-    # Behind everything the coroutine sent: its monitor gets its messages first.
-    try:
-        link.send(outbox.BARRIER, [notice.header(), *payload])
-    except LocalProtocolError as error:
-        # The result is too large to travel; words about it are not.
+    error = coro._error if coro._state is State.FAILED else None
+
+    def told(room: int) -> Notice:
+        if coro._state is State.TERMINATED:
+            return Notice(watch_id, _TERMINATED, "", "", "", b"")
+        if error is None:
+            return Notice(watch_id, _FINISHED, "", "", "", b"")
+        # The class, the text and the traceback of an exception travel beside it, for where it is unknown.
+        trace = _both_ends(coro._traceback_text, room)
+        return Notice(watch_id, _EXCEPTION, type(error).__name__[:100], text_of(error, room), trace, b"")
+
+    def whole() -> list[codec.Buffer]:
+        notice = told(link.max_message_bytes)
+        if notice.outcome == _TERMINATED:
+            return [notice.header()]
+        return [notice.header(), *codec.dumps(coro._value if error is None else error)]
+
+    def words(why: BaseException, room: int) -> list[codec.Buffer]:
+        notice = told(room)
         if notice.outcome == _FINISHED:
-            notice = _in_words(notice, error, "")
-        link.send(outbox.BARRIER, [notice.header()])
+            kind, text, value = type(why).__name__[:100], text_of(why, room), text_of(coro._value, room)
+            notice = notice._replace(error_type=kind, error_text=text, traceback_text=value)
+        return [notice.header()]
+
+    # Behind everything the coroutine sent: its monitor gets its messages first.
+    link.send(outbox.BARRIER, fitting(link, whole, words))
 
 
-def encode_notice(watch_id: int, coro: Coro) -> tuple[Notice, list[codec.Buffer]]:
-    """The notice of the end of ``coro`` and its payload; where that cannot be pickled, text takes its place."""
-    if coro._state is State.TERMINATED:
-        return Notice(watch_id, _TERMINATED, "", "", "", b""), []
-    if coro._state is State.FAILED:
-        error = coro._error
-        assert error is not None
-        trace = _both_ends(coro._traceback_text)
-        notice = Notice(watch_id, _EXCEPTION, type(error).__name__, text_of(error), trace, b"")
-        try:
-            return notice, codec.dumps(error)
-        except (Exception, SystemExit):
-            # Its class and text travel, and the traceback.
-            return notice, []
-    notice = Notice(watch_id, _FINISHED, "", "", "", b"")
-    try:
-        return notice, codec.dumps(coro._value)
-    except (Exception, SystemExit) as error:
-        return _in_words(notice, error, text_of(coro._value)), []
+def in_words(notice: MonitorException, why: BaseException, room: int) -> MonitorException:
+    """The same notice with text in place of what cannot travel (``why``), for a peer that takes ``room`` bytes."""
+    if notice.error is None:
+        value = UnsentResult(text_of(notice.value, room))
+        value.reason = f"{type(why).__name__[:100]}: {text_of(why, room)}"
+        return MonitorException(notice.coro, notice.kind, value)
+    trace = _both_ends(notice.traceback_text, room)
+    text = f"{type(notice.error).__name__[:100]}: {text_of(notice.error, room)}"
+    return MonitorException(
+        notice.coro, notice.kind, None, RemoteError(text, trace, notice.coro.location), trace
+    )
 
 
-def _in_words(notice: Notice, why: BaseException, value_text: str) -> Notice:
-    return notice._replace(error_type=type(why).__name__, error_text=text_of(why), traceback_text=value_text)
-
-
-def _both_ends(text: str) -> str:
-    left_out = len(text) - _TRACEBACK_CHARACTERS
+def _both_ends(text: str, room: int) -> str:
+    # A character takes up to four bytes; half of the message is for the other texts.
+    limit = min(_TRACEBACK_CHARACTERS, room // 8)
+    left_out = len(text) - limit
     if left_out <= 0:
         return text
-    half = _TRACEBACK_CHARACTERS // 2
+    half = limit // 2
     return f"{text[:half]}\n... ({left_out} characters left out)\n{text[-half:]}"
 
 
-def text_of(thing: Any) -> str:
-    """A bounded text for a value (its `repr`) or an exception (its `str`), whatever those do."""
+def text_of(thing: Any, room: int = _TEXT_CHARACTERS * 16) -> str:
+    """A text for a value (its `repr`) or an exception (its `str`), whatever those do; two of them fit into ``room``."""
     try:
         text = str(thing) if isinstance(thing, BaseException) else repr(thing)
     except Exception as error:
         text = f"<{type(thing).__name__} whose text raised {type(error).__name__}>"
-    return text[:_TEXT_CHARACTERS]
+    return text[: min(_TEXT_CHARACTERS, room // 16)]
 
 
 def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import gevent
+import gevent.event
 import pytest
 
 from greencoro import Coro
