@@ -29,7 +29,6 @@ ONLY = {"flask": "monitor"}  # third-party name -> its one home
 # Code that decides and does nothing else: time and randomness come in as arguments.
 PURE = {
     "errors.py",
-    "hub/framing.py",
     "hub/lifecycle.py",
     "distributed/assembly.py",
     "distributed/connection.py",
@@ -42,15 +41,20 @@ PURE = {
     "distributed/outbox.py",
     "distributed/record.py",
     "distributed/refs.py",
-    "distributed/transfer_plan.py",
-    "compute/filters.py",
+    "distributed/reports.py",
     "compute/node_state.py",
     "compute/parts.py",
     "compute/placement.py",
     "compute/scheduler_state.py",
     "compute/scheduler_vocabulary.py",
-    "compute/service_hours.py",
     "compute/status.py",
+}
+# Those to come, so that each is held to it from its first day.
+PLANNED = {
+    "hub/framing.py",
+    "distributed/transfer_plan.py",
+    "compute/filters.py",
+    "compute/service_hours.py",
     "monitor/view.py",
 }
 IMPURE = {
@@ -144,6 +148,12 @@ def test_a_module_uses_only_those_listed_above_it(path):
         match = re.match(rf"greencoro\.{package}\.(\w+)", name)
         if match and match[1] != here and here in order:
             assert match[1] in order[: order.index(here)], f"{here} stands above {match[1]} in greencoro/{package}"
+
+
+def test_the_pure_modules_are_all_there_and_planned_ones_are_listed_once_they_are():
+    there = {label(path) for path in FILES}
+    assert sorted(PURE - there) == []
+    assert sorted(PLANNED & there) == [], "move it to PURE"
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if label(p) in PURE], ids=label)

@@ -25,7 +25,9 @@
 - proxies: RemoteCoro, a reference with the methods of a local coroutine
 - calls: requests of the layers above
 - locate: finding what is registered under a name
+- reports: what was said already
 - peers: dialling peers, letting them in, giving them up
 - addresses: the addresses of this machine
+- peer_events: who is told when peers come and go
 - runtime: Runtime, which wires all of this together
 """

@@ -20,12 +20,15 @@ from greencoro.hub import exit as process_exit
 from greencoro.hub import userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.log import escape
 
 __all__ = ["Calls", "Reply", "Request"]
 
 _log = logging.getLogger(__name__)
 
 Buffer = bytes | bytearray | memoryview
+#: Logs a warning for a logger: (logger, line, *arguments); any thread.
+Warn = Callable[..., None]
 
 #: One key for all requests of a link: a small one that relies on a large one before it does not overtake that.
 _ORDERED = "requests"
@@ -48,15 +51,16 @@ class Reply(NamedTuple):
 class Request:
     """A request of a peer; answered once, by `reply` or `fail`, from any thread."""
 
-    __slots__ = ("_answered", "_number", "header", "link", "operation", "parts")
+    __slots__ = ("_answered", "_number", "_warn", "header", "link", "operation", "parts")
 
-    def __init__(self, link: Link, message: messages.Request) -> None:
+    def __init__(self, link: Link, message: messages.Request, warn: Warn) -> None:
         self.link = link
         self.operation = message.operation
         self.header = message.header
         self.parts = [bytes(part) for part in message.parts]
         self._number = message.request
         self._answered = False
+        self._warn = warn
 
     @property
     def peer(self) -> PeerInfo:
@@ -68,7 +72,17 @@ class Request:
         self._answer(True, header or {}, parts)
 
     def fail(self, error: BaseException) -> None:
-        """Answer that it could not be done, and why."""
+        """Answer that it could not be done, and why; where nobody waits for an answer, the log says it."""
+        if self._answered or not self._number:
+            self._warn(
+                _log,
+                "operation %s, which %s asked for, failed, and nobody waits for its answer: %s: %s",
+                escape(self.operation, 100),
+                self.peer,
+                type(error).__name__,
+                escape(error),
+            )
+            return
         text = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
         self._answer(False, {"error": type(error).__name__, "message": str(error), "traceback": text}, ())
 
@@ -92,9 +106,12 @@ class Calls:
         spawn: Starts a coroutine at home in that runtime.
 
         max_serving (int): Requests of one peer that may be under way here at once; more are refused.
+
+        warn: Logs a warning, rate-limited.
     """
 
-    def __init__(self, dispatcher: Dispatcher, spawn: Callable[..., Coro], max_serving: int) -> None:
+    def __init__(self, dispatcher: Dispatcher, spawn: Callable[..., Coro], max_serving: int, warn: Warn) -> None:
+        self._warn = warn
         self._max_serving = max_serving
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self._spawn = spawn
@@ -103,10 +120,13 @@ class Calls:
 
     def handle(self, operation: str, handler: Handler, on_reactor: bool = False) -> None:
         """Let ``handler(request)`` do an operation: in a daemon coroutine of its own, or on the reactor."""
+        if not on_reactor and not userhub.is_started():
+            # Here, for the reactor must not wait for it.
+            process_exit.start()
         self._handlers[operation] = (handler, on_reactor)
 
     def _on_request(self, link: Link, message: messages.Request) -> None:
-        request = Request(link, message)
+        request = Request(link, message, self._warn)
         found = self._handlers.get(message.operation)
         if found is None:
             request.fail(GreencoroError(f"there is no operation {message.operation!r} at this runtime"))
@@ -119,8 +139,6 @@ class Calls:
                 request.fail(BusyResource(f"{self._max_serving} requests of this peer are under way here already"))
                 return
             link.serving.add(request)
-            if not userhub.is_started():
-                process_exit.start()
             userhub.post(self._start, handler, request)
 
     def _start(self, handler: Handler, request: Request) -> None:

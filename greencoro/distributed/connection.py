@@ -189,8 +189,11 @@ class Connection:
         """Look at the clock; to be called about every half tick.
 
         Raises:
-            PeerLost: Silence for the whole time-out.
+            PeerLost: Silence for the whole time-out; or the key has sealed as much as one should, and another
+                connection, with another key, is to be made.
         """
+        if self._sealer is not None and self._sealer.renewal_due:
+            raise PeerLost("the key of the connection has sealed enough, a new one is needed")
         health = self._liveness.check(now)
         if health is Health.LOST:
             raise PeerLost(f"nothing was heard for {self._limits.peer_timeout_seconds:g} s")

@@ -26,14 +26,17 @@ _DELIVER_HEADER_BYTES = 13
 class RemoteMessage(Encoded):
     """A message in a mailbox, as it came; its receiver decodes it, in its own coroutine."""
 
-    __slots__ = ("_inflow", "_link", "_payload", "_size", "_target")
+    __slots__ = ("_inflow", "_link", "_payload", "_size", "_target", "_warn")
 
-    def __init__(self, link: Link, inflow: Inflow, target: int, payload: Any, size: int) -> None:
+    def __init__(
+        self, link: Link, inflow: Inflow, target: int, payload: Any, size: int, warn: Callable[..., None]
+    ) -> None:
         self._link = link
         self._inflow = inflow
         self._target = target
         self._payload = payload
         self._size = size
+        self._warn = warn
 
     def decode(self) -> tuple[bool, Any]:
         grant = self._inflow.taken(self._size)
@@ -43,7 +46,8 @@ class RemoteMessage(Encoded):
             return True, codec.loads(self._payload)
         except (Exception, SystemExit) as error:
             self._link.undecodable += 1
-            _log.warning(
+            self._warn(
+                _log,
                 "a message from %s cannot be decoded and is dropped: %s: %s",
                 self._link.info,
                 type(error).__name__,
@@ -59,11 +63,19 @@ class Delivery:
         find: The live coroutine with an id, if it is at home in this runtime.
 
         max_messages, max_bytes: What a peer may have under way to one mailbox.
+
+        warn: Logs a warning, rate-limited: (logger, line, *arguments); any thread.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, find: Callable[[int], Coro | None], max_messages: int, max_bytes: int
+        self,
+        dispatcher: Dispatcher,
+        find: Callable[[int], Coro | None],
+        max_messages: int,
+        max_bytes: int,
+        warn: Callable[..., None],
     ) -> None:
+        self._warn = warn
         self._find = find
         self._window = (max_messages, max_bytes)
         dispatcher.register(Send, self._on_send)
@@ -84,7 +96,7 @@ class Delivery:
             link.send_urgent(Gone(target).encode())
             return False
         inflow.arrived(size)
-        coro._mailbox.put(RemoteMessage(link, inflow, target, payload, size))
+        coro._mailbox.put(RemoteMessage(link, inflow, target, payload, size, self._warn))
         # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
         return find(target) is coro
 

@@ -1,7 +1,8 @@
 """Credit: how much one runtime may have under way to one mailbox of another.
 
 The receiver grants, the sender uses up. `Outflow` is the sender's side, `Inflow` the receiver's. Each number has one
-writer: the senders (under their link's lock) count what they sent, the reactor what was granted.
+writer: the senders (under their link's lock) count what they sent, the reactor what was granted. Each receiver has a
+window of its own, which the sender learns in the handshake.
 """
 
 from __future__ import annotations
@@ -30,6 +31,17 @@ class Outflow:
         self.sent_bytes = 0
         #: Called, and taken out, by the reactor when more was granted or the target is gone.
         self.waiters: list[Callable[[], object]] = []
+
+    def renew(self, messages: int, size: int) -> bool:
+        """Take over the window of a receiver that was not known so far; False where it is smaller than what was sent.
+
+        Nothing has gone yet, so nothing was granted, but for messages that were withdrawn.
+        """
+        if self.sent_messages > messages or (size < self.window and self.sent_bytes > size):
+            return False
+        self.granted_messages = messages
+        self.granted_bytes = self.window = size
+        return True
 
     def take(self, size: int) -> bool:
         """Use credit for one message of ``size`` bytes; False (and nothing is used) where it does not suffice."""

@@ -49,7 +49,7 @@ __all__ = [
 PROTOCOL = 1
 MAGIC = b"greencoro"
 PREAMBLE_BYTES = 16
-#: Default bound for a frame of the handshake; the largest `Hello` makes 1127 bytes.
+#: Default bound for a frame of the handshake; the largest `Hello` makes 1147 bytes.
 MAX_FRAME_BYTES = 4096
 INCARNATION_BYTES = 16
 CERTIFICATE_HASH_BYTES = 32
@@ -59,8 +59,10 @@ MAX_TEXT_BYTES = 255
 _PREAMBLE = struct.Struct(">9sH5s")
 _RESERVED = bytes(5)
 _LENGTH = struct.Struct(">H")
-#: Incarnation, port, roles, length of the certificate hash.
-_HELLO = struct.Struct(">16sHIB")
+#: Smallest limits that a runtime may announce, those of the settings.
+_MIN_BYTES = 1024
+#: Incarnation, port, the three limits, roles, length of the certificate hash.
+_HELLO = struct.Struct(">16sHIQQIB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Hello:
     """What a runtime tells about itself inside the handshake.
 
     Raises:
-        ValueError: A field that cannot be sent: too long, or with control characters.
+        ValueError: A field that cannot be sent: too long, too large or small, or with control characters.
 
     Attributes:
         incarnation (bytes): The 16 random bytes made at the start of the runtime.
@@ -78,6 +80,10 @@ class Hello:
         name (str): Its name among its peers.
 
         python_version, package_version (str): For messages about differences.
+
+        max_queue_messages, max_queue_bytes (int): The credit it gives for each of its mailboxes.
+
+        max_message_bytes (int): The largest message it takes.
 
         roles (int): Bits of what it does, 32 at most.
 
@@ -89,6 +95,9 @@ class Hello:
     name: str
     python_version: str
     package_version: str
+    max_queue_messages: int
+    max_queue_bytes: int
+    max_message_bytes: int
     roles: int = 0
     certificate_hash: bytes = b""
 
@@ -99,6 +108,11 @@ class Hello:
             raise ValueError(f"a certificate hash has {CERTIFICATE_HASH_BYTES} bytes, not {len(self.certificate_hash)}")
         if not 0 <= self.roles < 1 << 32:
             raise ValueError(f"roles are 32 bits, not {self.roles:#x}")
+        if not 1 <= self.max_queue_messages < 1 << 32:
+            raise ValueError(f"max_queue_messages is at least 1 and has 32 bits, not {self.max_queue_messages}")
+        for field in ("max_queue_bytes", "max_message_bytes"):
+            if not _MIN_BYTES <= getattr(self, field) < 1 << 64:
+                raise ValueError(f"{field} is at least {_MIN_BYTES} and has 64 bits, not {getattr(self, field)}")
         for field in ("name", "python_version", "package_version"):
             text = getattr(self, field)
             # These reach log lines and terminals.
@@ -107,7 +121,8 @@ class Hello:
 
     def encode(self) -> bytes:
         """The fixed layout: numbers, then each text with a byte that counts it, then the hash."""
-        parts = [_HELLO.pack(self.incarnation, self.location.port, self.roles, len(self.certificate_hash))]
+        limits = self.max_queue_messages, self.max_queue_bytes, self.max_message_bytes
+        parts = [_HELLO.pack(self.incarnation, self.location.port, *limits, self.roles, len(self.certificate_hash))]
         for text in (self.location.addr, self.name, self.python_version, self.package_version):
             encoded = text.encode()
             parts.append(bytes((len(encoded),)) + encoded)
@@ -122,7 +137,7 @@ class Hello:
             RemoteProtocolError: It is anything else.
         """
         try:
-            incarnation, port, roles, hash_bytes = _HELLO.unpack_from(data)
+            incarnation, port, messages, size, message_size, roles, hash_bytes = _HELLO.unpack_from(data)
             position = _HELLO.size
             texts = []
             for _ in range(4):
@@ -133,7 +148,18 @@ class Hello:
             if position + hash_bytes != len(data):
                 raise ValueError("its parts do not add up to its size")
             addr, name, python_version, package_version = texts
-            return cls(incarnation, Location(addr, port), name, python_version, package_version, roles, data[position:])
+            return cls(
+                incarnation,
+                Location(addr, port),
+                name,
+                python_version,
+                package_version,
+                messages,
+                size,
+                message_size,
+                roles,
+                data[position:],
+            )
         except (ValueError, IndexError, struct.error) as err:  # UnicodeDecodeError is a ValueError
             raise RemoteProtocolError(f"the other side introduced itself wrongly: {err}") from err
 

@@ -20,7 +20,7 @@ from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
 
-__all__ = ["Entry", "Link", "LinkState", "PeerInfo"]
+__all__ = ["Entry", "Link", "LinkState", "PeerInfo", "PeerLimits"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -34,6 +34,15 @@ class PeerInfo(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.location})" if self.name != str(self.location) else str(self.location)
+
+
+class PeerLimits(NamedTuple):
+    """What a runtime takes from a peer; each tells the other in the handshake."""
+
+    #: Messages, and their bytes, that may wait for one mailbox: the credit a sender begins with.
+    max_queue_messages: int
+    max_queue_bytes: int
+    max_message_bytes: int
 
 
 class LinkState(enum.Enum):
@@ -73,11 +82,14 @@ class Entry:
 
 
 class Link:
-    """See the module."""
+    """See the module.
 
-    def __init__(
-        self, info: PeerInfo, post: Callable[..., None], max_messages: int, max_bytes: int, max_message_bytes: int
-    ) -> None:
+    Args:
+        own: This runtime's limits. The queue keeps to them; so does what is queued for a peer that is being dialled,
+            whose own limits are not known before it is `up`.
+    """
+
+    def __init__(self, info: PeerInfo, post: Callable[..., None], own: PeerLimits) -> None:
         self.info = info
         self.state = LinkState.DIALING
         self.wire: Wire | None = None
@@ -98,8 +110,10 @@ class Link:
         self.pending: dict[int, Callable[[Any, NetworkError | None], object]] = {}
         #: What is to be cleaned up when the link is lost.
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
-        self.window = (max_messages, max_bytes)
-        self.max_message_bytes = max_message_bytes
+        #: Largest message that may be sent: no side sends what it would not take itself.
+        self.max_message_bytes = own.max_message_bytes
+        self._own = own
+        self._peer = own
         self._post = post
         # An RLock, because a destructor that runs in the middle may send something as well.
         self._lock = native.RLock()
@@ -107,6 +121,7 @@ class Link:
         self._urgent: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
         self._passed_bytes = 0
+        self._largest_queued = 0
         self._told = False
         self._numbers = itertools.count(1)
         self._room_waiters: list[Callable[[], object]] = []
@@ -129,11 +144,12 @@ class Link:
     def send(self, key: Hashable, buffers: Sequence[Buffer]) -> bool:
         """Queue a message; in order with others of this link that have the same key. False where the link is lost."""
         size = sum(map(len, buffers))
-        self.check_size(size)
         with self._lock:
+            # In here: the limit may change until the link is up.
+            self.check_size(size)
             if self.state is LinkState.LOST:
                 return False
-            self._queued_bytes += size
+            self._count(size)
             self._queue.append((key, buffers, size))
         self._tell()
         return True
@@ -152,7 +168,7 @@ class Link:
             self._post(self._check_answers)
 
     def _too_many_answers(self) -> bool:
-        return len(self._urgent) > _MAX_ANSWERS or len(self._queue) > _MAX_ANSWERS + self.window[0]
+        return len(self._urgent) > _MAX_ANSWERS or len(self._queue) > _MAX_ANSWERS + self._own.max_queue_messages
 
     def send_credited(
         self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
@@ -166,16 +182,18 @@ class Link:
             True, or where ``withdrawable`` the `Entry`; False where it was not queued.
         """
         size = sum(map(len, buffers))
-        self.check_size(size)
         with self._lock:
+            self.check_size(size)
             if self.state is LinkState.LOST:
                 return False
             flow = self.outflows.get(target)
             if flow is None:
-                flow = self.outflows.setdefault(target, Outflow(*self.window))
+                flow = self.outflows.setdefault(
+                    target, Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
+                )
             if not self._has_room(waiter) or not _take_credit(flow, size, waiter):
                 return False
-            self._queued_bytes += size
+            self._count(size)
             entry: Any = Entry(target, buffers, size, flow) if withdrawable else (target, buffers, size)
             self._queue.append(entry)
         self._tell()
@@ -192,6 +210,11 @@ class Link:
         with self._lock:
             entry.withdrawn = True
 
+    def _count(self, size: int) -> None:
+        self._queued_bytes += size
+        if size > self._largest_queued:
+            self._largest_queued = size
+
     def _has_room(self, waiter: Callable[[], object] | None = None) -> bool:
         """Is there room in the queue? Where not, ``waiter`` is called when there is."""
         if self._room_left():
@@ -205,7 +228,7 @@ class Link:
         return False
 
     def _room_left(self) -> bool:
-        messages, size = self.window
+        messages, size, _ = self._own
         wire = self.wire
         # Large messages have left the queue long before they are sent.
         waiting = wire.connection.waiting_bytes if wire is not None else 0
@@ -215,11 +238,12 @@ class Link:
         """Refuse what the peer would refuse.
 
         Raises:
-            LocalProtocolError: The message is larger than `max_message_bytes`.
+            LocalProtocolError: The message is larger than `max_message_bytes` of this side or the other.
         """
         if size > self.max_message_bytes:
+            whose = "" if self.max_message_bytes == self._own.max_message_bytes else f" of {self.info}"
             raise LocalProtocolError(
-                f"a message of {size} bytes is too large: max_message_bytes is {self.max_message_bytes}"
+                f"a message of {size} bytes is too large: max_message_bytes{whose} is {self.max_message_bytes}"
             )
 
     def expect(self, on_answer: Callable[[Any, NetworkError | None], object]) -> int:
@@ -292,13 +316,31 @@ class Link:
         elif self._too_many_answers() and self.wire is not None:
             self.wire.fail(RemoteProtocolError("the peer asks, and does not read the answers"))
 
-    def up(self, wire: Wire, info: PeerInfo) -> None:
-        """A connection is there."""
-        self._move(LinkState.UP)
+    def up(self, wire: Wire, info: PeerInfo, limits: PeerLimits) -> bool:
+        """A connection is there.
+
+        Args:
+            limits: The peer's; what is sent from now on keeps to them.
+
+        Returns:
+            bool: False where what was queued before they were known is beyond them: the link is to be lost.
+        """
+        with self._lock:
+            flows = self.outflows.values()
+            if self._largest_queued > limits.max_message_bytes or not all(
+                flow.renew(limits.max_queue_messages, limits.max_queue_bytes) for flow in flows
+            ):
+                return False
+            self._peer = limits
+            self.max_message_bytes = min(self._own.max_message_bytes, limits.max_message_bytes)
+            self._move(LinkState.UP)
         self.info = info
         self.wire = wire
         wire.source = self.source
+        for flow in list(self.outflows.values()):
+            flow.wake()
         wire.flush()
+        return True
 
     def lose(self, error: NetworkError) -> int:
         """Give the link up: everyone who waits for something of it is told. Returns how many messages were dropped."""

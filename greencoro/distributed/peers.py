@@ -17,14 +17,22 @@ from typing import Any
 from greencoro.config import Settings
 from greencoro.distributed.connection import Connection, Limits
 from greencoro.distributed.handshake import Hello, Role
-from greencoro.distributed.link import Link, LinkState, PeerInfo
+from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message
 from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.reports import Reports
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.stream import Listener, Stream, Transport
 from greencoro.distributed.wire import Wire
-from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, PeerLost, PeerUnreachable
+from greencoro.errors import (
+    AuthenticationError,
+    IncompatibleVersion,
+    NetworkError,
+    PeerLost,
+    PeerUnreachable,
+    RemoteProtocolError,
+)
 from greencoro.hub import native
 from greencoro.log import escape
 
@@ -42,6 +50,11 @@ _REFUSED_SECONDS = 0.3
 _LOOK_AGAIN_SECONDS = 0.01
 #: A text of a peer's goes this far into messages of ours.
 _MAX_REASON = 200
+
+#: Who goes on trying with a wrong secret is told of once in so long.
+_REPORT_SECONDS = 60.0
+#: What the one line is about; anything else that ends an attempt is the network's everyday.
+_REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
 
 OnDone = Callable[["Link | None", "NetworkError | None"], None]
 
@@ -115,6 +128,7 @@ class Peers:
         self._closed = False
         self._closing: set[Wire] = set()
         self._gave_up = False
+        self._reports = Reports(_REPORT_SECONDS)
         self.links: dict[bytes, Link] = {}
         self.lost: OrderedDict[bytes, None] = OrderedDict()
 
@@ -136,14 +150,7 @@ class Peers:
         return [link for link in tuple(self.links.values()) if link.state is LinkState.UP]
 
     def _new_link(self, info: PeerInfo) -> Link:
-        settings = self._settings
-        return Link(
-            info,
-            self._reactor.post,
-            settings.max_queue_messages,
-            settings.max_queue_bytes,
-            settings.max_message_bytes,
-        )
+        return Link(info, self._reactor.post, _limits_of(self._hello))
 
     # The reactor's thread: coming in.
 
@@ -209,14 +216,19 @@ class Peers:
     def on_closed(self, wire: Wire, error: NetworkError) -> None:
         if wire in self._unproven:
             del self._unproven[wire]
-            if isinstance(error, AuthenticationError | IncompatibleVersion):
-                self._reactor.log.log(
-                    _log, logging.WARNING, "refused a connection from %s: %s", wire.stream.peer_address, str(error)
-                )
+            if isinstance(error, _REFUSALS):
+                self._report("refused a connection from %s: %s", wire.stream.peer_address, error)
             return
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is not None and link.wire is wire:
+            if isinstance(error, RemoteProtocolError):
+                self._reactor.log.log(_log, logging.WARNING, "cut off %s: %s", link.info, str(error))
             self._lose(link, error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}"))
+
+    def _report(self, line: str, address: object, error: NetworkError) -> None:
+        """Log why a connection did not come about, unless the same was said of that address a short while ago."""
+        if self._reports.is_new(address, (line, type(error)), native.monotonic()):
+            self._reactor.log.log(_log, logging.WARNING, line, address, str(error))
 
     def _adopt(self, wire: Wire, hello: Hello) -> Link:
         """Make an established connection the one of its peer's link."""
@@ -232,7 +244,15 @@ class Peers:
         self.lost.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self
-        link.up(wire, info)
+        limits = _limits_of(hello)
+        if not link.up(wire, info, limits):
+            reason = f"what was queued for {info} before it answered is more than it takes ({limits})"
+            self._reactor.log.log(_log, logging.WARNING, "dropped: %s", reason)
+            self._lose(link, PeerLost(reason))
+            # In this order: whoever finds no link finds that it was lost, and makes none.
+            link = self.links[hello.incarnation] = self._new_link(info)
+            del self.lost[hello.incarnation]
+            link.up(wire, info, limits)
         for dial in [d for d in self._dials.values() if d.wire is not wire and self._aims_at(d, info)]:
             self._end_dial(dial, link, None)
         self._reactor.log.log(_log, logging.INFO, "peer.online name=%s location=%s", info.name, info.location)
@@ -324,6 +344,7 @@ class Peers:
 
     def dial_established(self, dial: _Dial, wire: Wire, hello: Hello) -> None:
         """The dialled side proved itself."""
+        self._reports.forget(dial.location)
         link = self._adopt(wire, hello)
         self._end_dial(dial, link, None)
 
@@ -346,8 +367,8 @@ class Peers:
                 # The other side's dial was the one to stay.
                 self._end_dial(dial, link, None)
                 return
-        if isinstance(error, AuthenticationError | IncompatibleVersion):
-            self._reactor.log.log(_log, logging.WARNING, "cannot connect to %s: %s", dial.location, str(error))
+        if isinstance(error, _REFUSALS):
+            self._report("cannot connect to %s: %s", dial.location, error)
             error = type(error)(f"cannot connect to {dial.location}: {error}")
         elif isinstance(error, PeerLost):
             error = PeerUnreachable(f"cannot reach {dial.location}: {error}")
@@ -403,3 +424,7 @@ class Peers:
             self.close("it finished", lambda: None)
         for wire in tuple(self._closing):
             wire.abort()
+
+
+def _limits_of(hello: Hello) -> PeerLimits:
+    return PeerLimits(hello.max_queue_messages, hello.max_queue_bytes, hello.max_message_bytes)

@@ -21,6 +21,7 @@ from greencoro.log import ReactorLog
 
 __all__ = ["Reactor", "Timer", "acquire", "release"]
 
+_READ_BYTES = 256 * 1024
 #: How often causes of log lines that went quiet are told of.
 _SUPPRESSED_SECONDS = 5.0
 
@@ -49,17 +50,27 @@ class Reactor:
         self._stopping: Any = None
         self._posted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._told = False
+        #: One buffer for all connections: what is read is dealt with before the next read.
+        self.read_buffer = memoryview(bytearray(_READ_BYTES))
         self.log = ReactorLog(native, lines_per_second)
         self._thread = native.Thread(self._turn, "greencoro-reactor")
         self._running = native.Event()
-        self._ident = 0
+        self._failed: BaseException | None = None
 
     def start(self) -> None:
-        """Start the thread; it turns when this returns."""
+        """Start the thread; it turns when this returns.
+
+        Raises:
+            RuntimeError: It cannot; its cause says why.
+        """
         preload()
         self.log.start()
         self._thread.start()
         self._running.wait()
+        if self._failed is not None:
+            self._thread.join()
+            self.log.close()
+            raise RuntimeError("the reactor cannot start") from self._failed
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop the loop and join the thread; False where that took longer than ``timeout`` seconds."""
@@ -71,9 +82,27 @@ class Reactor:
     @property
     def is_current(self) -> bool:
         """Is this the reactor's thread?"""
-        return native.get_ident() == self._ident
+        return self._thread.is_current()
 
     def _turn(self) -> None:
+        try:
+            self._begin()
+        except BaseException as error:
+            self._failed = error
+            if self._hub is not None:
+                self._hub.destroy(destroy_loop=True)
+            return
+        finally:
+            self._running.set()
+        try:
+            self._stopping.wait()
+        finally:
+            doorbell, self._async = self._async, None
+            doorbell.stop()
+            doorbell.close()
+            self._hub.destroy(destroy_loop=True)
+
+    def _begin(self) -> None:
         from gevent.event import Event
 
         self._hub = gevent.get_hub()
@@ -81,19 +110,9 @@ class Reactor:
         self._stopping = Event()
         self._async = self.loop.async_()
         self._async.start(self._drain)
-        self._ident = native.get_ident()
         if self._posted:
             self._async.send()
         self.call_later(_SUPPRESSED_SECONDS, self._tell_suppressed)
-        self._running.set()
-        try:
-            self._stopping.wait()
-        finally:
-            self._ident = 0
-            doorbell, self._async = self._async, None
-            doorbell.stop()
-            doorbell.close()
-            self._hub.destroy(destroy_loop=True)
 
     def _tell_suppressed(self) -> None:
         self.log.tell_suppressed()
@@ -151,8 +170,9 @@ def acquire(lines_per_second: int = 10) -> Reactor:
     global _default, _users
     with _lock:
         if _default is None:
-            _default = Reactor(lines_per_second)
-            _default.start()
+            made = Reactor(lines_per_second)
+            made.start()
+            _default = made
         _users += 1
         return _default
 
@@ -165,5 +185,4 @@ def release(timeout: float | None = None) -> None:
         if _users or _default is None:
             return
         stopped, _default = _default, None
-    with contextlib.suppress(RuntimeError):
-        stopped.stop(timeout)
+    stopped.stop(timeout)

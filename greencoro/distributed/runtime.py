@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import platform
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from greencoro._version import __version__
 from greencoro.config import Settings
@@ -23,6 +22,7 @@ from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.locate import Locator
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
+from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.proxies import RemoteCoro, outcome_setter
 from greencoro.distributed.refs import Reference
@@ -38,13 +38,14 @@ from greencoro.errors import (
     IncompatibleVersion,
     NetworkError,
     PeerUnreachable,
+    RemoteProtocolError,
 )
 from greencoro.hub import coroutine, names, native, userhub
 from greencoro.hub import exit as process_exit
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "runtime"]
+__all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,14 +54,6 @@ DEFAULT_PORT = 51350
 
 _default: Runtime | None = None
 _default_lock = native.Lock()
-
-
-class PeerEvent(NamedTuple):
-    """A peer came (``online``) or was lost; ``reason`` says why."""
-
-    peer: PeerInfo
-    online: bool
-    reason: str
 
 
 class Runtime:
@@ -75,7 +68,7 @@ class Runtime:
 
         name (str | None): A name by which peers can `locate` this runtime; default: its location as text.
 
-        peers (sequence): Locations (or "host:port" texts) to connect to, now and until they answer.
+        peers: Locations (or "host:port" texts), or one of them, to connect to, now and until they answer.
 
         secret (str | None): What all runtimes that talk to each other share. None: the secret of this user, from a file
             made on first use; ``""``: none, on loopback only.
@@ -95,11 +88,11 @@ class Runtime:
     def __init__(
         self,
         node: str | None = None,
+        *,
         tcp_port: int = 0,
         name: str | None = None,
-        peers: Sequence[Location | str] = (),
+        peers: Location | str | Sequence[Location | str] = (),
         secret: str | None = None,
-        *,
         settings: Settings | None = None,
         secret_key: bytes | None = None,
         network: MemoryNetwork | None = None,
@@ -107,7 +100,9 @@ class Runtime:
         global _default
         process_exit.prepare()
         self.settings = settings if settings is not None else Settings.from_env()
-        self._wanted: list[Location] = [_as_location(peer) for peer in peers]
+        # One of them is a sequence as well, of characters or of parts.
+        wanted = (peers,) if isinstance(peers, Location | str) else peers
+        self._wanted: list[Location] = [_as_location(peer) for peer in wanted]
         self.secret = Secret.from_key(secret_key) if secret_key is not None else _load(secret, self.settings)
         address = node if node is not None else LOOPBACK if self.secret.is_open else default_address()
         if self.secret.is_open and network is None and not is_loopback(address):
@@ -125,7 +120,16 @@ class Runtime:
         self.location: Location = self._listener.location
         self.name = name if name is not None else str(self.location)
         try:
-            hello = Hello(self.incarnation, self.location, self.name, platform.python_version(), __version__)
+            hello = Hello(
+                self.incarnation,
+                self.location,
+                self.name,
+                platform.python_version(),
+                __version__,
+                self.settings.max_queue_messages,
+                self.settings.max_queue_bytes,
+                self.settings.max_message_bytes,
+            )
         except ValueError as error:
             self._listener.close()
             reactors.release()
@@ -134,7 +138,7 @@ class Runtime:
         self.answer_timeout_seconds = self.settings.connect_timeout_seconds + self.settings.peer_timeout_seconds
         self._finished = False
         self._finish_lock = native.Lock()
-        self._observers: list[Callable[[PeerEvent], None]] = []
+        self._observers = PeerObservers()
         # Those of ``peers=`` that are online -> the location they were asked for at.
         self._answering: dict[bytes, Location] = {}
         with _default_lock:
@@ -143,13 +147,12 @@ class Runtime:
                 _default = self
         #: What is registered by coroutines at home here.
         self.names = names.default if is_default else names.Names()
-        self._is_default = is_default
         dispatcher = Dispatcher()
         self.watches = Watches(dispatcher, self._find)
-        self._calls = Calls(dispatcher, self.spawn, self.settings.max_queue_messages)
+        self._calls = Calls(dispatcher, self.spawn, self.settings.max_queue_messages, self._warn)
         self._locator = Locator(dispatcher, self, self.names)
         self._delivery = Delivery(
-            dispatcher, self._find, self.settings.max_queue_messages, self.settings.max_queue_bytes
+            dispatcher, self._find, self.settings.max_queue_messages, self.settings.max_queue_bytes, self._warn
         )
         self.names.network = self._locator
         self.peer_table = Peers(self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change)
@@ -201,16 +204,26 @@ class Runtime:
             with _default_lock:
                 if _default is self:
                     _default = None
-            self.names.network = None
+            if self.names.network is self._locator:
+                # Not that of a new default runtime, which has the same names.
+                self.names.network = None
             _off_the_hub(lambda: reactors.release(timeout))
 
     def _close(self, sent: Completion) -> None:
         self._listener.close()
         self.peer_table.close("it finished", sent.set)
 
+    def _warn(self, logger: logging.Logger, line: str, *args: Any) -> None:
+        """Log a warning, so many of one kind a second; any thread."""
+        if self._finished and not self.reactor.is_current:
+            # A message that came before may be read long after; nobody is left who could send more of them.
+            logger.warning(line, *args)
+            return
+        self.reactor.post(self.reactor.log.log, logger, logging.WARNING, line, *args)
+
     # Peers.
 
-    def peer(self, loc: Location | str, timeout: float | None = None) -> int:
+    def peer(self, loc: Location | str, *, timeout: float | None = None) -> int:
         """Contact the runtime at ``loc`` so that this one and that know each other.
 
         Args:
@@ -219,12 +232,13 @@ class Runtime:
             timeout (float | None): Longest wait, in seconds; None: the settings' time for connecting.
 
         Returns:
-            int: 0 where it is a peer now; -1 where it could not be reached or does not know the secret (the log says).
+            int: 0 where it is a peer now; -1 where it could not be reached or does not know the secret (the log says;
+                of a wrong secret once a minute).
         """
         try:
             self.connect(loc, timeout)
-        except (AuthenticationError, IncompatibleVersion):
-            # The reactor has logged it, for whoever tried to connect.
+        except (AuthenticationError, IncompatibleVersion, RemoteProtocolError):
+            # The reactor logs it, for whoever tried to connect.
             return -1
         except (NetworkError, DeadlineExceeded) as error:
             _log.warning("peer(%s) failed: %s", loc, error)
@@ -240,6 +254,8 @@ class Runtime:
             AuthenticationError: The other side does not know the secret.
 
             IncompatibleVersion: It speaks another version of the protocol.
+
+            RemoteProtocolError: It does not keep to the protocol.
 
             DeadlineExceeded: None of this within ``timeout`` seconds.
         """
@@ -299,12 +315,11 @@ class Runtime:
 
     def watch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
         """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block."""
-        self._observers.append(callback)
+        self._observers.add(callback)
 
     def unwatch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
         """Do not call ``callback`` any more."""
-        with contextlib.suppress(ValueError):
-            self._observers.remove(callback)
+        self._observers.remove(callback)
 
     def _on_change(self, link: Link, online: bool, reason: str) -> None:
         if online:
@@ -313,17 +328,7 @@ class Runtime:
             wanted_at = self._answering.pop(link.info.incarnation, None)
             if wanted_at is not None and not self._finished:
                 self.reactor.call_later(self.settings.tick_seconds, self._keep_dialling, wanted_at)
-        if self._observers:
-            if not userhub.is_started():
-                process_exit.start()
-            userhub.post(self._tell_observers, PeerEvent(link.info, online, reason))
-
-    def _tell_observers(self, event: PeerEvent) -> None:
-        for observer in tuple(self._observers):
-            try:
-                observer(event)
-            except Exception:
-                _log.exception("an observer of peers failed")
+        self._observers.tell(PeerEvent(link.info, online, reason))
 
     def _keep_dialling(self, location: Location) -> None:
         """Reach one of ``peers=``, again every tick until it answers."""
@@ -419,6 +424,11 @@ LOOPBACK = "127.0.0.1"
 def runtime() -> Runtime:
     """The process's default runtime; started with default parameters where there is none."""
     return _default if _default is not None else Runtime()
+
+
+def current_runtime() -> Runtime | None:
+    """The process's default runtime; None where there is none, and none is made."""
+    return _default
 
 
 def _home_of(coro: Coro) -> Runtime | None:

@@ -27,8 +27,6 @@ _getaddrinfo: Any = monkey.get_original("socket", "getaddrinfo")
 
 _log = logging.getLogger(__name__)
 
-#: One buffer for all connections: what is read is dealt with before the next read.
-_READ_BYTES = 256 * 1024
 #: Reads of one connection in a row, before the others get their turn.
 _READS_PER_TURN = 4
 #: The kernel takes at most this many buffers in one call (IOV_MAX).
@@ -60,6 +58,7 @@ class TcpStream:
     def __init__(self, reactor: Reactor, sock: Any, peer_address: str) -> None:
         self.peer_address = peer_address
         self._reactor = reactor
+        self._buffer = reactor.read_buffer
         self._sock = sock
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -83,7 +82,7 @@ class TcpStream:
             if self._read_watcher is None or self._receiver is None:
                 return
             try:
-                count = self._sock.recv_into(_read_buffer)
+                count = self._sock.recv_into(self._buffer)
             except OSError as error:
                 if error.errno not in _WOULD_BLOCK:
                     self._end(error)
@@ -91,14 +90,14 @@ class TcpStream:
             if not count:
                 self._end(None)
                 return
-            self._receiver.on_data(_read_view[:count])
-            if count < _READ_BYTES:
+            self._receiver.on_data(self._buffer[:count])
+            if count < len(self._buffer):
                 return
 
     def _drop_read(self) -> None:
         """After `close`: what still comes is of no interest, only its end is."""
         try:
-            count = self._sock.recv_into(_read_buffer)
+            count = self._sock.recv_into(self._buffer)
         except OSError as error:
             if error.errno in _WOULD_BLOCK:
                 return
@@ -197,10 +196,6 @@ class TcpStream:
         on_sent, self._on_sent = self._on_sent, None
         if on_sent is not None:
             on_sent()
-
-
-_read_buffer = bytearray(_READ_BYTES)
-_read_view = memoryview(_read_buffer)
 
 
 class TcpListener:

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 MAX_WATCHED = 1_000_000
 
 _FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
-#: Longest text that stands for an object that could not travel, where the peer's limit for a message leaves room for it.
+#: Longest text that stands for an object that could not travel, where the peer's limit leaves room for it.
 _TEXT_CHARACTERS = 2000
 #: Longest traceback that travels, likewise; of a longer one the two ends.
 _TRACEBACK_CHARACTERS = 100_000
@@ -104,8 +104,14 @@ class Watches:
         watch_id = self.open(link, on_notice)
         answer = Completion()
         number = link.expect(lambda result, error: answer.set(result))
-        if link.send(target, Monitor(target, number, watch_id).encode()):
-            answer.wait(timeout)
+        try:
+            if link.send(target, Monitor(target, number, watch_id).encode()):
+                answer.wait(timeout)
+        except BaseException:
+            # Whoever asked was terminated, or may not wait: it gets no notice of what it never knew to be watched.
+            self.close(link, watch_id)
+            raise
+        finally:
             link.pending.pop(number, None)
         if answer.value == 0:
             return True
@@ -199,9 +205,7 @@ def in_words(notice: MonitorException, why: BaseException, room: int) -> Monitor
         return MonitorException(notice.coro, notice.kind, value)
     trace = _both_ends(notice.traceback_text, room)
     text = f"{type(notice.error).__name__[:100]}: {text_of(notice.error, room)}"
-    return MonitorException(
-        notice.coro, notice.kind, None, RemoteError(text, trace, notice.coro.location), trace
-    )
+    return MonitorException(notice.coro, notice.kind, None, RemoteError(text, trace, notice.coro.location), trace)
 
 
 def _both_ends(text: str, room: int) -> str:

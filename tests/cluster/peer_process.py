@@ -20,14 +20,14 @@ TICK = 0.2
 PATCH = "from gevent import monkey; monkey.patch_all()\n"
 
 # Stands before every program. `told()` says that the moment for the test to act has come.
-PRELUDE = f"""
+PRELUDE = """
 import os, signal, sys, threading, time
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
 from greencoro.hub.coroutine import Coro, sleep
-KEY = {KEY!r}
-runtime = Runtime("127.0.0.1", secret_key=KEY, settings=Settings(tick_seconds={TICK}))
+KEY = {key!r}
+runtime = Runtime("127.0.0.1", secret_key=KEY, settings=Settings(**{settings!r}))
 print(runtime.location, flush=True)
 def told(word):
     os.write(1, word.encode() + b"\\n")
@@ -62,9 +62,12 @@ class PeerProcess:
 
 
 @contextmanager
-def peer_process(source: str, patched: bool = False, *arguments: str) -> Iterator[PeerProcess]:
+def peer_process(
+    source: str, patched: bool = False, *arguments: str, settings: dict[str, object] | None = None
+) -> Iterator[PeerProcess]:
     """Run ``source`` after the prelude; it is killed at the end, if it still runs."""
-    program = (PATCH if patched else "") + PRELUDE + textwrap.dedent(source)
+    prelude = PRELUDE.format(key=KEY, settings={"tick_seconds": TICK} | (settings or {}))
+    program = (PATCH if patched else "") + prelude + textwrap.dedent(source)
     restore: Callable[[], object] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments],

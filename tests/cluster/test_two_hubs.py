@@ -1,7 +1,7 @@
 """The reactor goes on while user code holds the process: patched or not, and whatever lock it holds.
 
-The promise is 50 ms (docs/explanation/decisions.md, "Two hubs in one process"). It is asserted of the median; a single
-answer on a machine that does other things as well may take longer, as far as `WORST`.
+The promise is 50 ms (docs/explanation/decisions.md, "Two hubs in one process"). It is asserted of 95 of 100 answers; a
+single one on a machine that does other things as well may take longer, as far as `WORST`.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster
 
-MEDIAN, WORST = 0.050, 0.250
+P95, WORST = 0.050, 0.250
 
 # Each is what a coroutine does for some seconds once it is told to, without ever giving way.
 HOLDS = {
@@ -90,9 +90,9 @@ def answers_for(runtime, there, seconds):
 
 
 def check(times, what):
-    median, worst = statistics.median(times), max(times)
-    print(f"{what}: {len(times)} answers, median {median * 1000:.2f} ms, worst {worst * 1000:.1f} ms")
-    assert median < MEDIAN
+    p95, worst = statistics.quantiles(times, n=20)[-1], max(times)
+    print(f"{what}: {len(times)} answers, 95 % within {p95 * 1000:.2f} ms, worst {worst * 1000:.1f} ms")
+    assert p95 < P95
     assert worst < WORST
 
 
@@ -134,7 +134,7 @@ def test_the_reactor_answers_while_a_coroutine_computes_and_holds(runtime, hold,
         assert Coro.locate("holder", peer.location, 1) == there
         assert Coro(lambda coro=None: coro.monitor(there)).value(5) == 0
         with Runtime("127.0.0.1", secret_key=KEY) as another:
-            assert another.peer(peer.location, 1) == 0
+            assert another.peer(peer.location, timeout=1) == 0
         assert time.monotonic() - began < seconds
         assert not events
         check(times, f"holding {hold}, ping")

@@ -195,7 +195,7 @@ def test_ctrl_c_with_an_open_runtime_ends_the_program_by_SIGINT(runtime, caplog)
 
 def test_a_peer_that_cannot_start_says_why_in_one_line(runtime):
     program = f"""
-    Runtime("127.0.0.1", {runtime.location.port}, secret_key=KEY)
+    Runtime("127.0.0.1", tcp_port={runtime.location.port}, secret_key=KEY)
     """
     with peer_process(program) as peer:
         assert peer.wait() == 1
@@ -203,8 +203,29 @@ def test_a_peer_that_cannot_start_says_why_in_one_line(runtime):
         assert last == f"OSError: [Errno 98] cannot listen at {runtime.location}: Address already in use"
 
 
+def test_a_wrong_secret_makes_one_line_in_each_process_with_its_own_fingerprint(runtime, caplog):
+    program = f"""
+    import logging
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    with Runtime("127.0.0.1", secret_key=b"w" * 32) as stranger:
+        told(stranger.secret.fingerprint)
+        told(str([stranger.peer({str(runtime.location)!r}) for _ in range(4)]))
+    """
+    with caplog.at_level(logging.WARNING, "greencoro"), peer_process(program) as peer:
+        fingerprint = peer.line()
+        assert peer.line() == "[-1, -1, -1, -1]"
+        assert peer.wait() == 0
+        (theirs,) = peer.errors().splitlines()
+        poll_until(lambda: caplog.records)
+        (ours,) = [record.getMessage() for record in caplog.records]
+    assert fingerprint != runtime.secret.fingerprint
+    assert "wrong secret" in theirs and fingerprint in theirs and str(runtime.location) in theirs
+    assert "wrong secret" in ours and runtime.secret.fingerprint in ours and "127.0.0.1" in ours
+
+
 def test_B1_memory_is_bounded_where_a_receiver_never_reads():
-    limits = Settings(tick_seconds=TICK, max_queue_bytes=8 << 20, max_message_bytes=4 << 20, send_timeout_seconds=1.0)
+    limits = {"max_queue_bytes": 8 << 20, "max_message_bytes": 4 << 20, "send_timeout_seconds": 1.0}
+    settings = Settings(tick_seconds=TICK, **limits)
     program = """
     def never_reads(coro=None):
         coro.register("echo")
@@ -212,7 +233,10 @@ def test_B1_memory_is_bounded_where_a_receiver_never_reads():
         sleep(60)
     Coro(never_reads).value()
     """
-    with Runtime("127.0.0.1", secret_key=KEY, settings=limits) as runtime, peer_process(program) as peer:
+    with (
+        Runtime("127.0.0.1", secret_key=KEY, settings=settings) as runtime,
+        peer_process(program, settings=limits) as peer,
+    ):
         there = located(runtime, peer)
         mine, theirs = psutil.Process(), psutil.Process(peer.process.pid)
         before = mine.memory_info().rss, theirs.memory_info().rss

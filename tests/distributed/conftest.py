@@ -33,7 +33,7 @@ class World:
         if "secret" in arguments:
             secret_key = None
         runtime = Runtime(
-            "127.0.0.1", tcp_port, settings=settings, secret_key=secret_key, network=self.network, **arguments
+            "127.0.0.1", tcp_port=tcp_port, settings=settings, secret_key=secret_key, network=self.network, **arguments
         )
         self.made.append(runtime)
         return runtime
@@ -94,7 +94,7 @@ def tcp_world() -> Iterator[World]:
 @pytest.fixture
 def runtime_pair(world: World) -> Pair:
     one, other = world.runtime(), world.runtime()
-    assert one.peer(other.location, 10) == 0
+    assert one.peer(other.location, timeout=10) == 0
     poll_until(lambda: one.location in other.peers(), what="the other side knows as well")
     return Pair(one, other, world)
 

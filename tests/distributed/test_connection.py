@@ -22,7 +22,7 @@ LIMITS = Limits(
 
 
 def hello(number, name="peer"):
-    return Hello(bytes([number]) * 16, Location("127.0.0.1", 1000 + number), name, "3.11", "0.1")
+    return Hello(bytes([number]) * 16, Location("127.0.0.1", 1000 + number), name, "3.11", "0.1", 10, 10_000, 10_000)
 
 
 def connection(role, number, psk=b"k" * 32, now=0.0):
@@ -197,6 +197,18 @@ def test_a_connection_asks_once_a_tick_and_is_lost_after_the_timeout():
             one.tick(half / 2)
     # The one that was asked heard something, at least.
     other.tick(4.5)
+
+
+def test_S3_a_connection_whose_key_has_sealed_enough_ends_so_that_a_new_one_is_made(monkeypatch):
+    one, other = pair()
+    talk(one, other)
+    one.tick(0.5)
+    monkeypatch.setattr("greencoro.distributed.record._RENEW_AFTER_BYTES", 1000)
+    send(one, 1, bytes(1000))
+    talk(one, other)
+    with pytest.raises(PeerLost, match="key"):
+        one.tick(0.6)
+    other.tick(0.6)
 
 
 def test_what_arrives_keeps_the_connection_alive():

@@ -97,6 +97,24 @@ def test_a_message_larger_than_the_window_goes_when_little_is_under_way():
     assert not out.take(1)
 
 
+@pytest.mark.parametrize(
+    ("window", "fits"), [((2, 100), True), ((1, 100), False), ((2, 80), True), ((2, 79), False), ((9, 1000), True)]
+)
+def test_a_window_learnt_late_is_taken_over_where_what_was_sent_fits_into_it(window, fits):
+    out = Outflow(3, 100)
+    assert out.take(30) and out.take(50)
+    assert out.renew(*window) is fits
+    if fits:
+        inflow = Inflow(*window)
+        for size in (30, 50):
+            inflow.arrived(size)
+        sent = 2
+        while out.take(20):
+            inflow.arrived(20)  # raises where the two disagree
+            sent += 1
+        assert sent == min(window[0], 3 if window[1] == 100 else 2 if window[1] == 80 else 9)
+
+
 def test_everybody_who_waits_is_woken_once_by_a_grant():
     out, woken = Outflow(1, 100), []
     out.take(1)

@@ -33,8 +33,19 @@ from greencoro.errors import (
 PSK = bytes(range(32))
 FINGERPRINT = "3f9a-22c1-77d0"
 PREAMBLE = b"greencoro" + struct.pack(">H", 1) + bytes(5)
-ALICE = Hello(b"A" * 16, Location("10.0.0.7", 51347), "alice", "3.11.9", "1.0")
-BOB = Hello(b"B" * 16, Location("2001:db8::1", 2), "bob \u00fc", "3.13.1", "1.2.3", roles=5, certificate_hash=b"c" * 32)
+ALICE = Hello(b"A" * 16, Location("10.0.0.7", 51347), "alice", "3.11.9", "1.0", 7, 9_000, 8_000)
+BOB = Hello(
+    b"B" * 16,
+    Location("2001:db8::1", 2),
+    "bob \u00fc",
+    "3.13.1",
+    "1.2.3",
+    (1 << 32) - 1,
+    1024,
+    (1 << 64) - 1,
+    roles=5,
+    certificate_hash=b"c" * 32,
+)
 
 
 def initiator(**changes):
@@ -306,11 +317,12 @@ def test_the_bound_for_frames_can_be_set():
 
 
 def test_the_longest_hello_fits_into_a_frame():
-    longest = Hello(b"L" * 16, Location("h" * 255, 65535), "n" * 255, "p" * 255, "v" * 255, 0xFFFFFFFF, b"c" * 32)
+    texts = "n" * 255, "p" * 255, "v" * 255
+    longest = Hello(b"L" * 16, Location("h" * 255, 65535), *texts, 1, 2048, 1024, 0xFFFFFFFF, b"c" * 32)
     a, b = initiator(hello=longest), responder(hello=replace(longest, incarnation=b"M" * 16))
     sent, _ = talk(a, b, size=100)
     assert b.peer_hello == longest
-    assert len(sent) - PREAMBLE_BYTES - 2 == 1127
+    assert len(sent) - PREAMBLE_BYTES - 2 == 1147
 
 
 def captures():
@@ -431,6 +443,9 @@ HELLOS = st.builds(
     name=st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=60),
     python_version=st.sampled_from(["", "3.11.9"]),
     package_version=st.sampled_from(["", "1.0"]),
+    max_queue_messages=st.integers(1, 2**32 - 1),
+    max_queue_bytes=st.integers(1024, 2**64 - 1),
+    max_message_bytes=st.integers(1024, 2**64 - 1),
     roles=st.integers(0, 2**32 - 1),
     certificate_hash=st.sampled_from([b"", bytes(32)]),
 )
@@ -469,6 +484,10 @@ def test_garbage_is_refused_or_is_a_hello(data):
         {"name": "\u00fc" * 128},
         {"python_version": "3\0"},
         {"package_version": "v" * 256},
+        {"max_queue_messages": 0},
+        {"max_queue_messages": 2**32},
+        {"max_queue_bytes": 1023},
+        {"max_message_bytes": 2**64},
         {"roles": -1},
         {"roles": 1 << 32},
         {"certificate_hash": b"short"},

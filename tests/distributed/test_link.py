@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from greencoro.distributed.link import Link, LinkState, PeerInfo
+from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
 from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError, PeerLost
 from tests.support.polling import poll_until
@@ -35,12 +35,12 @@ class FakeWire:
 
 
 def make(messages=10, size=1000, post=lambda *args: None):
-    return Link(INFO, post, messages, size, 500)
+    return Link(INFO, post, PeerLimits(messages, size, 500))
 
 
-def up(link):
+def up(link, limits=None):
     wire = FakeWire(link)
-    link.up(wire, INFO)
+    assert link.up(wire, INFO, limits if limits is not None else link._own)
     return wire.connection.pushed
 
 
@@ -102,6 +102,41 @@ def test_who_waits_is_called_when_it_is_worth_another_try_and_not_before(reason)
         link.outflows[1].grant(1, 1)
     assert called == [1]
     assert link.send_credited(targets[2], [b"x"], None) is True
+
+
+def test_the_limits_of_the_peer_count_once_they_are_known():
+    link = make(messages=10, size=1000)
+    assert link.send_credited(1, [bytes(100)], None) is True
+    up(link, PeerLimits(2, 300, 200))
+    with pytest.raises(LocalProtocolError, match=r"max_message_bytes of .* is 200"):
+        link.send_credited(1, [bytes(201)], None)
+    assert link.send_credited(1, [b"x"], None) is True
+    assert link.send_credited(1, [b"x"], None) is False
+    larger = make()
+    up(larger, PeerLimits(20, 2000, 5000))
+    with pytest.raises(LocalProtocolError, match="max_message_bytes is 500"):
+        larger.send("a", [bytes(501)])
+
+
+def test_who_waited_for_credit_hears_that_the_peer_gives_more():
+    link, called = make(messages=2), []
+    link._has_room = lambda waiter=None: True
+    for _ in range(2):
+        link.send_credited(1, [b"x"], None)
+    assert link.send_credited(1, [b"x"], lambda: called.append(1)) is False
+    up(link, PeerLimits(3, 1000, 500))
+    assert called == [1]
+    assert link.send_credited(1, [b"x"], None) is True
+
+
+@pytest.mark.parametrize("limits", [PeerLimits(1, 1000, 500), PeerLimits(10, 1000, 99), PeerLimits(10, 100, 500)])
+def test_what_was_queued_before_the_limits_were_known_and_is_beyond_them_is_not_sent(limits):
+    link = make()
+    for _ in range(2):
+        link.send_credited(1, [bytes(100)], None)
+    wire = FakeWire(link)
+    assert link.up(wire, INFO, limits) is False
+    assert wire.source is None and link.state is LinkState.DIALING
 
 
 def test_who_stopped_waiting_is_not_called():

@@ -139,7 +139,7 @@ def test_the_runtimes_themselves_are_found_by_name(world):
     assert looking.value(5) == other.location
     assert other.locate("first", 5) == one.location
     assert one.locate("third", 0.1) is None
-    assert not one._observers
+    assert not one._observers._observers
 
 
 @pytest.mark.parametrize("how", ["the same number twice", "too many"])

@@ -178,6 +178,7 @@ def test_a_message_that_cannot_be_decoded_is_dropped_with_one_warning_and_counte
         for message in ("a", CannotBeLoaded(), "b"):
             there.send(message)
         assert coro.value(5) == ["a", "b"]
+        poll_until(lambda: caplog.records)
     (line,) = [record.getMessage() for record in caplog.records]
     assert "cannot be decoded" in line and str(runtime_pair.one.location) in line
     (link,) = runtime_pair.other.peer_table.online()
@@ -336,7 +337,59 @@ def test_two_that_flood_each_other_and_read_both_get_through(world):
     assert [reader.value(30) for reader in readers] == [list(range(count))] * 2
 
 
-def test_who_sends_beyond_its_credit_loses_its_link_and_only_that(world):
+def test_of_messages_that_cannot_be_decoded_so_many_a_second_are_told_of(world, caplog):
+    one, other = world.runtime(), world.runtime(log_lines_per_second=3)
+    coro = other.spawn(collect, 1)
+    there = reference(one, coro)
+    for _ in range(500):
+        assert there.send(CannotBeLoaded()) == 0
+    there.send("the end")
+    assert coro.value(10) == ["the end"]
+
+    def told_of():
+        return sum("cannot be decoded" in record.getMessage() for record in caplog.records)
+
+    poll_until(lambda: told_of() >= 3, what="a thread of its own writes the lines")
+    assert told_of() < 100
+
+
+def test_each_side_keeps_to_the_limits_of_the_other(world):
+    one = world.runtime(max_queue_messages=20_000, max_message_bytes=4 << 20)
+    other = world.runtime(max_queue_messages=100, max_queue_bytes=1 << 20, max_message_bytes=1 << 20)
+    assert one.peer(other.location) == 0
+    reader = other.spawn(collect, 2000)
+    there = reference(one, reader)
+    assert one.spawn(lambda: sum(there.send(number) for number in range(1999))).value(20) == 0
+    with pytest.raises(LocalProtocolError, match=r"max_message_bytes of .* is 1048576"):
+        there.send(bytes(2 << 20))
+    assert there.deliver("last", 5) == 1
+    assert len(reader.value(10)) == 2000
+    back = one.spawn(collect, 1)
+    with pytest.raises(LocalProtocolError, match="max_message_bytes is 1048576"):
+        reference(other, back).send(bytes(2 << 20))
+    assert reference(other, back).send(bytes(1 << 19)) == 0
+    back.value(5)
+    assert one.peers() and other.peers()
+
+
+@pytest.mark.parametrize("queued", ["too many", "too large"])
+def test_what_was_queued_for_an_unknown_peer_beyond_its_limits_is_dropped_and_told_of(world, caplog, queued):
+    one, other = world.runtime(), world.runtime(max_queue_messages=10, max_message_bytes=1 << 20)
+    reader = other.spawn(collect, 1)
+    there = reference(one, reader)
+    hold = threading.Event()
+    one.reactor.post(hold.wait, 10)
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        for _ in range(11 if queued == "too many" else 1):
+            assert there.send(1 if queued == "too many" else bytes(2 << 20)) == 0
+        hold.set()
+        poll_until(lambda: one.peers() == [other.location])
+        poll_until(lambda: "before it answered is more than it takes" in caplog.text)
+    assert there.deliver("the next", 5) == 1
+    assert reader.value(5) == ["the next"]
+
+
+def test_who_sends_beyond_its_credit_loses_its_link_and_only_that(world, caplog):
     one, other, third = (world.runtime(max_queue_messages=10) for _ in range(3))
     coro = other.spawn(idle)
     assert one.peer(other.location) == 0 and third.peer(other.location) == 0
@@ -345,6 +398,7 @@ def test_who_sends_beyond_its_credit_loses_its_link_and_only_that(world):
     for _ in range(11):
         link.send(coro.id, [data])
     poll_until(lambda: one.location not in other.peers(), what="the one that cheats is cut off")
+    poll_until(lambda: f"cut off {one.location}: the peer sent more than it had credit for" in caplog.text)
     assert third.location in other.peers()
     assert reference(third, coro).deliver("x", 5) == 1
     coro.terminate()

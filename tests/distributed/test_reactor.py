@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed.reactor import Reactor
 from tests.support.polling import poll_until
@@ -20,6 +22,22 @@ def test_what_is_posted_is_called_in_order_on_its_thread():
     assert called == ["before the start", *range(100), True]
     assert not reactor.is_current
     assert reactor.stop(5)
+
+
+def test_a_reactor_that_cannot_start_says_why_and_the_next_one_can(monkeypatch):
+    def fail(self, *args):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reactor, "call_later", fail)
+        with pytest.raises(RuntimeError, match="cannot start") as caught:
+            reactors.acquire()
+    assert isinstance(caught.value.__cause__, OSError)
+    reactor = reactors.acquire()
+    called = []
+    reactor.post(called.append, 1)
+    poll_until(lambda: called)
+    reactors.release(5)
 
 
 def test_a_callback_that_raises_is_logged_and_disturbs_nobody(caplog):

@@ -11,7 +11,7 @@ from greencoro.config import Settings
 from greencoro.distributed import runtime as runtime_module
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Locate, Monitor, Request
-from greencoro.distributed.runtime import Runtime
+from greencoro.distributed.runtime import Runtime, current_runtime
 from greencoro.errors import (
     AuthenticationError,
     BusyResource,
@@ -48,7 +48,7 @@ def test_peer_is_0_where_it_is_a_peer_now_and_again(world):
 
 def test_peer_is_minus_1_where_nobody_answers_and_connect_says_why(world):
     one = world.runtime(connect_timeout_seconds=1.0)
-    assert one.peer(NOWHERE, 5) == -1
+    assert one.peer(NOWHERE, timeout=5) == -1
     with pytest.raises(PeerUnreachable, match=r"cannot reach 127\.0\.0\.1:1: Connection refused"):
         one.connect(NOWHERE)
     assert one.peer(one.location) == -1
@@ -56,10 +56,31 @@ def test_peer_is_minus_1_where_nobody_answers_and_connect_says_why(world):
         one.connect(one.location)
 
 
-def test_a_host_without_a_port_stands_for_the_port_of_node_daemons(world):
+def test_a_host_without_a_port_stands_for_the_port_of_node_daemons(world, monkeypatch):
+    assert runtime_module.DEFAULT_PORT == 51350
+    one, other = world.runtime(), world.runtime()
+    monkeypatch.setattr(runtime_module, "DEFAULT_PORT", other.location.port)
+    assert one.connect("127.0.0.1").location == other.location
+
+
+def test_a_text_is_one_peer_and_what_comes_after_the_node_goes_by_name(tcp_world):
+    one = tcp_world.runtime()
+    for peers in (str(one.location), one.location, [one.location]):
+        other = tcp_world.runtime(peers=peers)
+        poll_until(lambda other=other: other.peers() == [one.location])
+    with pytest.raises(TypeError):
+        Runtime("127.0.0.1", 0)
+    with pytest.raises(TypeError):
+        one.peer(one.location, 1)
+
+
+def test_the_current_runtime_is_the_default_one_and_is_not_made(world):
+    assert current_runtime() is None
     one = world.runtime()
-    with pytest.raises(PeerUnreachable, match="51350"):
-        one.connect("127.0.0.1")
+    world.runtime()
+    assert current_runtime() is one
+    one.finish()
+    assert current_runtime() is None
 
 
 def test_peers_given_are_connected_to_whenever_they_come(world):
@@ -167,19 +188,23 @@ def test_a_reference_to_a_lost_incarnation_works_again_once_it_is_back(runtime_p
     assert coro.value(5) == ["found"]
 
 
-def test_a_wrong_secret_is_refused_with_one_clear_line_on_each_side(world, caplog):
+def test_a_wrong_secret_is_refused_with_one_clear_line_on_each_side_however_often_it_is_tried(world, caplog):
     one = world.runtime(secret="correct horse battery")
     other = world.runtime(secret="incorrect horse staple")
     with caplog.at_level(logging.WARNING, "greencoro"):
-        with pytest.raises(AuthenticationError, match=one.secret.fingerprint):
-            one.connect(other.location)
+        for _ in range(3):
+            with pytest.raises(AuthenticationError, match=one.secret.fingerprint):
+                one.connect(other.location)
+            assert one.peer(other.location) == -1
         poll_until(lambda: len(caplog.records) >= 2)
-        assert one.peer(other.location) == -1
-        poll_until(lambda: len(caplog.records) >= 4)
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == 4
+        # The reactor's log is in order: with this line all before it are there.
+        for runtime in (one, other):
+            runtime._warn(logging.getLogger("greencoro"), "the end of %s", runtime.name)
+        poll_until(lambda: "the end of " + one.name in caplog.text and "the end of " + other.name in caplog.text)
+    lines = [record.getMessage() for record in caplog.records if "the end" not in record.getMessage()]
+    assert len(lines) == 2
     for mine in (one, other):
-        assert len([line for line in lines if mine.secret.fingerprint in line and "wrong secret" in line]) == 2
+        assert len([line for line in lines if mine.secret.fingerprint in line and "wrong secret" in line]) == 1
     assert not one.peers() and not other.peers()
     assert not one.peer_table.links and not other.peer_table.links
 
@@ -322,6 +347,25 @@ def test_after_finish_the_next_runtime_is_the_default_again(world):
         assert Coro(collect, 0).location is None
 
 
+def test_what_the_reactor_needs_of_the_user_hub_is_started_before(tcp_world, monkeypatch):
+    started = []
+    monkeypatch.setattr("greencoro.hub.userhub.is_started", lambda: False)
+    monkeypatch.setattr(
+        "greencoro.hub.exit.start", lambda: started.append(runtime.reactor.is_current or other.reactor.is_current)
+    )
+    runtime, other = tcp_world.runtime(), tcp_world.runtime()
+    assert started == []
+    runtime.handle("test.reactor", print, on_reactor=True)
+    assert started == []
+    runtime.handle("test.coroutine", lambda request: request.reply())
+    events = []
+    other.watch_peers(events.append)
+    assert started == [False, False]
+    assert other.request(runtime.location, "test.coroutine", {}, timeout=5).header == {}
+    poll_until(lambda: events)
+    assert started.count(True) == 0
+
+
 def test_others_are_not_disturbed_by_the_finish_of_the_default(world):
     default, one, other = world.runtime(), world.runtime(), world.runtime()
     assert one.peer(other.location) == 0
@@ -416,6 +460,31 @@ def test_a_posted_operation_is_done_without_an_answer(runtime_pair):
     (info,) = runtime_pair.one.peer_infos()
     assert runtime_pair.one.post(info, "test.post", {"a": 1}) == 0
     poll_until(lambda: done == [{"a": 1}])
+
+
+@pytest.mark.parametrize("on_reactor", [False, True])
+def test_a_posted_operation_that_fails_or_is_none_is_told_of_in_the_log_where_it_failed(
+    runtime_pair, caplog, on_reactor
+):
+    def fail(request):
+        raise KeyError("no such\nthing")
+
+    def fail_late(request):
+        request.reply()
+        raise KeyError("after all")
+
+    runtime_pair.other.handle("test.fail", fail, on_reactor=on_reactor)
+    runtime_pair.other.handle("test.late", fail_late, on_reactor=on_reactor)
+    (info,) = runtime_pair.one.peer_infos()
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        for operation in ("test.fail", "test.unknown"):
+            assert runtime_pair.one.post(info, operation, {}) == 0
+        runtime_pair.one.request(info, "test.late", {}, timeout=5)
+        poll_until(lambda: len(caplog.records) == 3)
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+    for words in ("test.fail", r"KeyError: 'no such\nthing'", "no operation 'test.unknown'", "KeyError: 'after all'"):
+        assert words in caplog.text
+    assert str(runtime_pair.one.location) in caplog.text
 
 
 def test_B1_only_so_many_requests_of_a_peer_are_worked_on_at_once(world):

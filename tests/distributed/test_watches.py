@@ -1,6 +1,8 @@
 """Exit notices and results between runtimes: the promises N4 to N7, over every transport."""
 
 import sys
+import threading
+import traceback
 import types
 
 import pytest
@@ -132,6 +134,40 @@ def test_asking_twice_does_not_bring_two_notices(runtime_pair):
     assert not runtime_pair.one.watches.monitors
 
 
+def test_who_asks_while_the_first_answer_is_awaited_gets_the_same_one(runtime_pair):
+    target = runtime_pair.other.spawn(end_when_told)
+    there = reference(runtime_pair.one, target)
+    target.send("x")
+    target.value(5)
+    hold = threading.Event()
+    monitor = runtime_pair.one.spawn(lambda coro=None: coro.receive())
+    runtime_pair.one.reactor.post(hold.wait, 10)
+    asking = [runtime_pair.one.spawn(monitor.monitor, there) for _ in range(2)]
+    poll_until(lambda: runtime_pair.one.watches.monitors)
+    assert all(each.is_alive() for each in asking)
+    hold.set()
+    assert [each.value(5) for each in asking] == [-1, -1]
+    monitor.send("x")
+
+
+def test_who_is_terminated_while_it_asks_leaves_no_watch_and_may_ask_again(runtime_pair):
+    target = runtime_pair.other.spawn(end_when_told)
+    there = reference(runtime_pair.one, target)
+    hold = threading.Event()
+    monitor = runtime_pair.one.spawn(lambda coro=None: coro.receive())
+    runtime_pair.one.reactor.post(hold.wait, 10)
+    asking = runtime_pair.one.spawn(monitor.monitor, there)
+    poll_until(lambda: runtime_pair.one.watches._open)
+    asking.terminate()
+    with pytest.raises(CoroTerminated):
+        asking.value(5)
+    assert not runtime_pair.one.watches._open and not runtime_pair.one.watches.monitors
+    hold.set()
+    assert runtime_pair.one.spawn(monitor.monitor, there).value(5) == 0
+    target.send("x")
+    assert monitor.value(5).kind == "finished"
+
+
 @pytest.mark.parametrize("how", ["ends", "cut", "both"])
 def test_N4_of_200_coroutines_each_is_heard_of_exactly_once(runtime_pair, how):
     targets = [runtime_pair.other.spawn(end_when_told) for _ in range(200)]
@@ -230,6 +266,50 @@ def test_N6_a_result_that_is_too_large_is_told_in_words(runtime_pair):
     assert "max_message_bytes" in notice.value.reason
 
 
+@pytest.mark.parametrize("limit", [1024, 100_000])
+@pytest.mark.parametrize("how", ["result", "exception"])
+def test_N6_what_is_too_large_for_a_remote_monitor_is_told_in_words(world, how, limit):
+    one, other = (world.runtime(max_message_bytes=limit, max_queue_bytes=1 << 20) for _ in range(2))
+    assert one.peer(other.location) == 0
+    monitor = other.spawn(lambda coro=None: coro.receive(10))
+
+    def end(coro=None):
+        coro.receive()
+        if how == "exception":
+            raise ValueError("x" * 200_000)
+        return bytes(200_000)
+
+    target = one.spawn(end)
+    assert target.notify(reference(one, monitor)) == 0
+    target.send("go")
+    notice = monitor.value(15)
+    if how == "exception":
+        assert notice.kind == "exception"
+        assert isinstance(notice.error, RemoteError) and "ValueError: xxx" in str(notice.error)
+    else:
+        assert notice.kind == "finished"
+        assert isinstance(notice.value, UnsentResult) and "max_message_bytes" in notice.value.reason
+
+
+@pytest.mark.parametrize("how", ["result", "exception"])
+def test_N6_the_smallest_limit_leaves_room_for_a_notice(world, how):
+    one, other = (world.runtime(max_message_bytes=1024, max_queue_bytes=1024) for _ in range(2))
+    assert one.peer(other.location) == 0
+
+    def end(coro=None):
+        coro.receive()
+        if how == "exception":
+            raise ValueError("\u20ac" * 5000)
+        return "\u20ac" * 5000
+
+    target = other.spawn(end)
+    watching = one.spawn(watch, reference(one, target))
+    poll_until(lambda: target._observers._table)
+    target.send("go")
+    _, notice = watching.value(15)
+    assert notice.kind == ("exception" if how == "exception" else "finished")
+
+
 def test_N6_an_exception_whose_class_is_unknown_here_arrives_as_text(runtime_pair):
     module = types.ModuleType("only_over_there")
     sys.modules[module.__name__] = module
@@ -293,6 +373,12 @@ def test_value_raises_what_the_coroutine_raised_with_the_remote_traceback(runtim
     with pytest.raises(KeyError) as caught:
         waiting.value(5)
     assert "end_when_told" in caught.value.__cause__.traceback_text
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(KeyError) as caught:
+            there.value(5)
+        lengths.append(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(set(lengths)) == 1, "it does not grow with every raise"
 
 
 @pytest.mark.parametrize("how", ["terminated", "lost"])
