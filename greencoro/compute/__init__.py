@@ -31,3 +31,10 @@
 - jobs: RemoteCoroScheduler
 - cluster: LocalCluster
 """
+
+from __future__ import annotations
+
+__all__ = ["MsgTimeout"]
+
+#: Default of `Computation.timeout` in seconds; may be assigned, and is read when a computation is made.
+MsgTimeout: float = 10.0

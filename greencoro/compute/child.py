@@ -24,12 +24,14 @@ from gevent import monkey
 from greencoro.config import Settings
 from greencoro.hub import native
 
-__all__ = ["Channel", "ChildProcess", "child_environment", "settings_as_json", "spawn"]
+__all__ = ["UNKNOWN_EXIT", "Channel", "ChildProcess", "child_environment", "settings_as_json", "spawn"]
 
 # In a patched program `subprocess` wants a hub in the calling thread, and sockets made by `socket` do not block: both
 # are gevent's there. posix_spawn never is; like vfork it runs nothing of this process in the child.
 _waitpid = monkey.get_original("os", "waitpid")
 
+#: In place of an exit code that cannot be known; no process has it.
+UNKNOWN_EXIT = 256
 #: More than any configuration or report needs.
 _MAX_LINE_BYTES = 1024 * 1024
 
@@ -121,7 +123,10 @@ class ChildProcess:
         self._returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, or the negative number of the signal that killed it; None while it runs."""
+        """Its exit code, or the negative number of the signal that killed it; None while it runs.
+
+        `UNKNOWN_EXIT` where somebody else in this process, who waits for children of others, has kept how it ended.
+        """
         return self._wait(os.WNOHANG)
 
     def wait(self) -> int:
@@ -135,8 +140,7 @@ class ChildProcess:
             try:
                 pid, status = _waitpid(self.pid, options)
             except ChildProcessError:
-                # Somebody in this process waits for children of others, and has kept how it ended.
-                self._returncode = 0
+                self._returncode = UNKNOWN_EXIT
             else:
                 if pid:
                     self._returncode = os.waitstatus_to_exitcode(status)

@@ -11,7 +11,7 @@ from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.config import Settings
 from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.location import Location
-from greencoro.errors import ComputeError, DeadlineExceeded
+from greencoro.errors import ComputeError, DeadlineExceeded, NetworkError
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
@@ -20,7 +20,9 @@ from greencoro.hub.coroutine import sleep
 __all__ = ["LocalCluster"]
 
 _START_SECONDS = 30.0
-_POLL_SECONDS = 0.01
+#: How soon the scheduler is looked at again, how soon the daemon is asked again.
+_LOOK_SECONDS = 0.01
+_ASK_SECONDS = 0.05
 #: What the daemon is given to end its servers, itself and its files; then it is killed, which ends the servers too.
 _END_SECONDS = 5.0
 
@@ -66,7 +68,7 @@ class LocalCluster:
         self._owns_scheduler = current_scheduler() is None
         try:
             settings = Settings.from_env() if settings is None else settings
-            if runtimes._default is None:
+            if runtimes.current_runtime() is None:
                 self._runtime = runtimes.Runtime(node="127.0.0.1", settings=settings)
             self.scheduler = self._start(count, settings, dest_path)
         except BaseException:
@@ -114,20 +116,31 @@ class LocalCluster:
 
         Raises:
             DeadlineExceeded: There were fewer in time; the message says why.
+
+            ComputeError: The node daemon has ended.
         """
         wanted = self.servers if n is None else n
         deadline = None if timeout is None else native.monotonic() + timeout
-        while (ready := self._ready_count()) < wanted:
+        while True:
+            if self._process.poll() is not None:
+                raise ComputeError("the cluster has no servers: its node daemon has ended")
+            asks = self.scheduler.look(lambda state: state.current) is None
+            ready = self._ask(deadline) if asks else len(self.scheduler.look(SchedulerState.ready_locations))
+            if ready >= wanted:
+                return
             if deadline is not None and native.monotonic() > deadline:
                 why = self.scheduler.why_no_server()
                 raise DeadlineExceeded(f"{ready} of {wanted} servers were ready after {timeout:g} s: {why}")
-            sleep(_POLL_SECONDS)
+            sleep(_ASK_SECONDS if asks else _LOOK_SECONDS)
 
-    def _ready_count(self) -> int:
-        if self.scheduler.look(lambda state: state.current) is not None:
-            return len(self.scheduler.look(SchedulerState.ready_locations))
-        runtime = self.scheduler.runtime
-        count: int = runtime.request(runtime.connect(self.location), "node.attach", {}, timeout=10.0).header["ready"]
+    def _ask(self, deadline: float | None) -> int:
+        """How many servers the daemon says are ready; 0 where it does not answer."""
+        left = _END_SECONDS if deadline is None else max(_ASK_SECONDS, deadline - native.monotonic())
+        try:
+            header = self.scheduler.runtime.request(self.location, "node.attach", {}, timeout=left).header
+        except (NetworkError, DeadlineExceeded):
+            return 0  # it is ending, or hangs: the next look at its process tells
+        count: int = header["ready"]
         return count
 
     @property
@@ -142,12 +155,12 @@ class LocalCluster:
         self._closed = True
         process_exit.cancel_at_exit(self.close)
         self._channel.send({"order": "retire"})
-        if self._owns_scheduler:
-            scheduler = current_scheduler()
-            if scheduler is not None:
+        scheduler: Scheduler | None = getattr(self, "scheduler", None)  # none where the start failed
+        if scheduler is not None:
+            if self._owns_scheduler:
                 scheduler.close()
-        elif hasattr(self, "location"):
-            self.scheduler.remove_node(self.location)
+            else:
+                scheduler.remove_node(self.location)
         self._channel.send({"order": "end"})
         deadline = native.monotonic() + _END_SECONDS
         while self._process.poll() is None:

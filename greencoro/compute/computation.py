@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from greencoro import compute
 from greencoro.compute.placement import Candidate, least_loaded
 from greencoro.compute.scheduler import Scheduler, current_scheduler
 from greencoro.compute.scheduler_state import SchedulerState
@@ -32,8 +34,7 @@ from greencoro.hub.mailbox import Encoded
 
 __all__ = ["Computation"]
 
-#: Default of `Computation.timeout` in seconds; may be assigned, and is read when a computation is made.
-MsgTimeout: float = 10.0
+_log = logging.getLogger(__name__)
 
 #: Beyond the nodes' own limit for ending their servers.
 _CLOSE_SECONDS = 15.0
@@ -56,7 +57,8 @@ class Computation:
         status_coro (Coro | None): Is sent a `Status` at every change of nodes, servers and jobs, and the
             `MonitorException` of every job of `run` and `run_at`. May be set until `schedule`.
 
-        timeout (float | None): Longest wait for a server, and for its answer, in seconds; None: `MsgTimeout`.
+        timeout (float | None): Longest wait for a server, and for its answer, in seconds; None:
+            `greencoro.compute.MsgTimeout`.
 
     Raises:
         PackagingError: A component cannot be shipped.
@@ -67,7 +69,7 @@ class Computation:
     def __init__(
         self, components: Sequence[Any] | Any = (), status_coro: Coro | None = None, timeout: float | None = None
     ) -> None:
-        self.timeout = float(MsgTimeout if timeout is None else timeout)
+        self.timeout = float(compute.MsgTimeout if timeout is None else timeout)
         if not self.timeout > 0:
             raise ValueError(f"the timeout is a positive number of seconds, not {timeout!r}")
         if status_coro is not None and not isinstance(status_coro, Coro):
@@ -129,14 +131,18 @@ class Computation:
     def close(self) -> None:
         """End what still runs and give the servers back; where it is not scheduled, nothing.
 
-        When it returns, the server processes have ended, with their files; whoever waits for a job gets
-        `ComputationClosed`.
+        When it returns, whoever waits for a job has got `ComputationClosed`, and the server processes have ended, with
+        their files. Where a node does not say that within 15 seconds, a WARNING does not leave that unsaid.
         """
         if self._scheduler is None:
             return
         self._closing = True
         self._scheduler.give_up(self._number)
-        self._ended.wait(_CLOSE_SECONDS)
+        if not self._ended.wait(_CLOSE_SECONDS):
+            _log.warning(
+                "the computation is closed, but not every node has said within %g s that its servers have ended",
+                _CLOSE_SECONDS,
+            )
 
     # Where it runs.
 

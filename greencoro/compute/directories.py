@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -14,6 +15,7 @@ from greencoro.errors import ConfigError
 __all__ = ["DaemonDirectory", "default_path"]
 
 _PREFIX = "node-"
+_LOCK_SUFFIX = ".lock"
 
 
 def default_path() -> Path:
@@ -24,7 +26,8 @@ def default_path() -> Path:
 class DaemonDirectory:
     """A new directory for one daemon, mode 0700. Those of daemons that died without removing theirs are removed.
 
-    A daemon that lives holds a lock on a file in its directory; the system takes it away with the process.
+    A daemon that lives holds a lock on a file beside its directory; the system takes the lock away with the process.
+    The file is there before the directory and is removed after it, so whatever is left is found by its file.
 
     Args:
         parent (Path | None): Where to make it; None for `default_path`, which nobody else may be able to write to.
@@ -50,32 +53,59 @@ class DaemonDirectory:
                 f"{parent} is not a directory of this user's alone: remove it, or name another with --dest_path"
             )
         _remove_abandoned(parent)
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            path = parent / f"{_PREFIX}{secrets.token_hex(4)}"
+            try:
+                lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                continue
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Another daemon may have taken the new file, before it was locked, for one that was left behind.
+            if _is_at(lock, _lock_file(path)):
+                break
+            os.close(lock)
+        self._lock = lock
+        path.mkdir(mode=0o700)
         return path
 
     def remove(self) -> None:
         """Remove it with everything in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
         os.close(self._lock)
 
 
 def _lock_file(directory: Path) -> Path:
-    return directory / ".lock"
+    return directory.with_name(f".{directory.name}{_LOCK_SUFFIX}")
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Is the open file still the one that has this name?"""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(directory: Path) -> None:
+    """Remove it, then its lock file; where something of it cannot be removed, the file stays too, for another try."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        _lock_file(directory).unlink(missing_ok=True)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for directory in parent.glob(f"{_PREFIX}*"):
+    for file in parent.glob(f".{_PREFIX}*{_LOCK_SUFFIX}"):
         try:
-            lock = os.open(_lock_file(directory), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            continue  # just being made or removed, or not ours
+            continue  # just removed, or not ours
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             continue  # its daemon lives
         else:
-            shutil.rmtree(directory, ignore_errors=True)
+            # What somebody else has put there names none of our directories.
+            if _is_at(lock, file) and os.fstat(lock).st_uid == os.geteuid():
+                _remove(parent / file.name.removeprefix(".").removesuffix(_LOCK_SUFFIX))
         finally:
             os.close(lock)

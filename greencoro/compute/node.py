@@ -131,9 +131,9 @@ class Node:
             on_ready(runtime)
             while not self._stopped:
                 action = self._inbox.take(self._until_due())
-                for step in (action, self._look_at_clock):
-                    if step is not None:
-                        self._do(step)
+                if action is not None:
+                    self._do(action)
+                self._do(self._look_at_clock)
         return self._exit_code
 
     def _do(self, action: Callable[[], None]) -> None:
@@ -344,6 +344,10 @@ class Node:
         told = {"token": order.token, "incarnation": order.identity["incarnation"], "explanation": order.explanation}
         self._tell(order.holder, "scheduler.server_died", told)
 
+    def _tell_draining(self, order: decisions.TellDraining) -> None:
+        told = {"token": order.token, "incarnation": order.identity["incarnation"]}
+        self._tell(order.holder, "scheduler.server_draining", told)
+
     def _tell(self, holder: bytes, what: str, told: dict[str, Any]) -> None:
         peer = self._peers.get(holder)
         if peer is not None:
@@ -400,6 +404,7 @@ _CARRY_OUT: dict[type, Callable[[Node, Any], None]] = {
     decisions.Refuse: Node._refuse,
     decisions.TellReady: Node._tell_ready,
     decisions.TellDied: Node._tell_died,
+    decisions.TellDraining: Node._tell_draining,
     decisions.TellReleased: Node._tell_released,
     decisions.Stopped: Node._have_stopped,
 }

@@ -32,6 +32,7 @@ __all__ = [
     "StartServer",
     "Stopped",
     "TellDied",
+    "TellDraining",
     "TellReady",
     "TellReleased",
 ]
@@ -116,6 +117,15 @@ class TellDied:
 
 
 @dataclass(frozen=True)
+class TellDraining:
+    """Tell the lease's holder of a server that takes no more jobs, because its node is ending."""
+
+    holder: Any
+    token: str
+    identity: Any
+
+
+@dataclass(frozen=True)
 class TellReleased:
     """Answer the request: the lease is over and its servers are gone."""
 
@@ -127,7 +137,19 @@ class Stopped:
     """No process is left; the daemon may end."""
 
 
-Instruction = StartServer | EndServer | Assign | Drain | Grant | Refuse | TellReady | TellDied | TellReleased | Stopped
+Instruction = (
+    StartServer
+    | EndServer
+    | Assign
+    | Drain
+    | Grant
+    | Refuse
+    | TellReady
+    | TellDied
+    | TellDraining
+    | TellReleased
+    | Stopped
+)
 
 
 class SlotState(enum.Enum):
@@ -393,7 +415,11 @@ class NodeState:
         if self._drained is not None or self._stopping:
             return []
         self._drained = set()
-        instructions: list[Instruction] = [Drain(slot.number) for slot in self.slots if slot.state is SlotState.LEASED]
+        instructions: list[Instruction] = []
+        for slot in self.slots:
+            if slot.state is SlotState.LEASED and self._lease is not None:
+                instructions.append(Drain(slot.number))
+                instructions.append(TellDraining(self._lease.holder, self._lease.token, slot.identity))
         return [*instructions, *self._stop_if_drained()]
 
     def drained(self, number: int, run: int) -> list[Instruction]:

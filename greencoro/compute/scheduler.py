@@ -9,39 +9,21 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from greencoro.compute import scheduler_vocabulary as vocabulary
 from greencoro.compute.placement import Candidate
 from greencoro.compute.scheduler_state import SchedulerState
-from greencoro.compute.scheduler_vocabulary import (
-    Begun,
-    CloseRequested,
-    Ended,
-    Event,
-    Granted,
-    Instruction,
-    NodeLost,
-    NodeUp,
-    Refused,
-    Release,
-    Released,
-    Reserve,
-    Retry,
-    RetryLater,
-    ServerGone,
-    ServerLost,
-    ServerReady,
-    ServerSilent,
-    ServerStarted,
-    SetUp,
-    SetUpDone,
-    SetUpFailed,
-    Submitted,
-    Tell,
-)
 from greencoro.compute.status import StatusCodes
 from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
-from greencoro.errors import BusyResource, ConfigError, GreencoroError
+from greencoro.errors import (
+    AuthenticationError,
+    BusyResource,
+    ConfigError,
+    GreencoroError,
+    IncompatibleVersion,
+    NetworkError,
+)
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
@@ -58,19 +40,54 @@ _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
+#: Before a node is asked again that answers but does not know our secret or our protocol: somebody has to see to that.
+_REFUSED_PAUSE_SECONDS = 30.0
 #: How soon a node that is in use is asked again.
 _RETRY_SECONDS = 0.5
 #: How long a node may take to say how a server ended whose connection broke.
 _EXPLANATION_SECONDS = 2.0
 _SAY_EVERY_SECONDS = 5.0
 
+Nodes = Iterable[Location | str] | Location | str
+
 _current: Scheduler | None = None
+#: Set when the scheduler that some thread is making is there, or could not be made.
+_making: Completion | None = None
 _current_lock = native.Lock()
 
 
 def current_scheduler() -> Scheduler | None:
     """This process's scheduler, where there is one."""
     return _current
+
+
+class _Sought:
+    """A place where a node is looked for.
+
+    Attributes:
+        problem (str): Why there is none to be used; empty where there is one.
+
+        hint (str): What a person can do about it.
+
+        dropped (Completion): Set when it is not looked for any more.
+    """
+
+    __slots__ = ("dropped", "hint", "problem")
+
+    def __init__(self) -> None:
+        self.problem = "not answered yet"
+        self.hint = ""
+        self.dropped = Completion()
+
+    def failed(self, error: GreencoroError) -> None:
+        """It could not be reached, or not be used."""
+        self.problem = str(error)
+        if isinstance(error, AuthenticationError):
+            self.hint = "both sides need the same secret: copy the secret file of one machine to the other"
+        elif isinstance(error, NetworkError) and not isinstance(error, IncompatibleVersion):
+            self.hint = "start one with `greencoro node`"
+        else:
+            self.hint = ""  # the error says all
 
 
 class Scheduler(StatusCodes):
@@ -80,8 +97,8 @@ class Scheduler(StatusCodes):
     as a context manager, which closes it.
 
     Args:
-        nodes (iterable): Node daemons to use, as `Location` or ``"host:port"``; without a port it is 51350. None given:
-            one on this machine.
+        nodes (iterable): Node daemons to use, as `Location` or ``"host:port"``; without a port it is 51350. One alone
+            may be given as it is. None given, and none known before: one on this machine.
 
         runtime_options: Parameters of `Runtime`, for the one that is started where the process has none.
 
@@ -89,29 +106,41 @@ class Scheduler(StatusCodes):
         ConfigError: Options for a runtime, but there is one already.
     """
 
-    def __new__(cls, nodes: Iterable[Location | str] = (), **runtime_options: Any) -> Scheduler:
-        with _current_lock:
-            return _current if _current is not None else super().__new__(cls)
-
-    def __init__(self, nodes: Iterable[Location | str] = (), **runtime_options: Any) -> None:
-        global _current
-        nodes = list(nodes)
-        if runtime_options and (self is _current or runtimes._default is not None):
-            raise ConfigError(
-                f"this process has a Runtime already ({runtimes._default}), so options for another cannot be used: "
-                f"{', '.join(runtime_options)}"
-            )
-        if self is not _current:
-            self._owns_runtime = runtimes._default is None
-            self._begin(runtimes.Runtime(**runtime_options) if runtime_options else runtimes.runtime())
+    def __new__(cls, *, nodes: Nodes = (), **runtime_options: Any) -> Scheduler:
+        global _current, _making
+        while True:
             with _current_lock:
-                _current = self
-            if not nodes:
-                nodes = [Location("127.0.0.1", runtimes.DEFAULT_PORT)]
-        for node in nodes:
+                current, others = _current, _making
+                if current is None and others is None:
+                    mine = _making = Completion()
+                    break
+            if others is not None:
+                others.wait()
+            elif current is not None:
+                _refuse(runtime_options)
+                return current
+        try:
+            scheduler = super().__new__(cls)
+            scheduler._begin(runtime_options)
+            with _current_lock:
+                _current = scheduler
+        finally:
+            with _current_lock:
+                _making = None
+            mine.set()
+        return scheduler
+
+    def __init__(self, *, nodes: Nodes = (), **runtime_options: Any) -> None:
+        wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
+        if not wanted and not self._sought:
+            wanted = [Location("127.0.0.1", runtimes.DEFAULT_PORT)]
+        for node in wanted:
             self.add_node(node)
 
-    def _begin(self, runtime: runtimes.Runtime) -> None:
+    def _begin(self, runtime_options: dict[str, Any]) -> None:
+        self._owns_runtime = runtimes.current_runtime() is None
+        _refuse(runtime_options)
+        runtime = runtimes.Runtime(**runtime_options) if runtime_options else runtimes.runtime()
         self.runtime = runtime
         self._state = SchedulerState(runtime.location)
         # Held for a few lines and never by the reactor.
@@ -122,10 +151,10 @@ class Scheduler(StatusCodes):
         #: Node daemons by id (incarnation as hex), and what to set when one is lost.
         self._nodes: dict[str, tuple[PeerInfo, Completion]] = {}
         self._servers: dict[str, PeerInfo] = {}
-        #: Where nodes are looked for -> what came of it last.
-        self._sought: dict[Location, str] = {}
+        self._sought: dict[Location, _Sought] = {}
         self._closed = Completion()
         runtime.handle("scheduler.server_started", self._on_server_started)
+        runtime.handle("scheduler.server_draining", self._on_server_draining)
         runtime.handle("scheduler.server_died", self._on_server_died)
         runtime.watch_peers(self._on_peer)
         process_exit.at_exit(20, self.close)
@@ -149,6 +178,8 @@ class Scheduler(StatusCodes):
         for computation in list(self._computations.values()):
             computation.close()
         self._closed.set()
+        for sought in list(self._sought.values()):
+            sought.dropped.set()
         for _, lost in list(self._nodes.values()):
             lost.set("it is not used any more")
         self.runtime.unwatch_peers(self._on_peer)
@@ -160,14 +191,15 @@ class Scheduler(StatusCodes):
         location = node if isinstance(node, Location) else Location.parse(node)
         if not location.port:
             location = Location(location.addr, runtimes.DEFAULT_PORT)
-        if location in self._sought:
-            return
-        self._sought[location] = "not answered yet"
-        self._spawn(self._keep, location)
+        sought = _Sought()
+        if self._sought.setdefault(location, sought) is sought:
+            self._spawn(self._keep, location, sought)
 
     def remove_node(self, node: Location) -> None:
         """Look for a node daemon there no more; one that is in use stays so until it is lost."""
-        self._sought.pop(node, None)
+        sought = self._sought.pop(node, None)
+        if sought is not None:
+            sought.dropped.set()
 
     # What a computation asks for; any thread.
 
@@ -179,12 +211,12 @@ class Scheduler(StatusCodes):
             number = self._numbers
             self._computations[number] = computation
             self._tokens[number] = token
-        self._feed(Submitted(number))
+        self._feed(vocabulary.Submitted(number))
         return number, token
 
     def give_up(self, computation: int) -> None:
         """Have everything given back that a computation has."""
-        self._feed(CloseRequested(computation))
+        self._feed(vocabulary.CloseRequested(computation))
 
     def assign(self, choose: Callable[[SchedulerState, Iterable[Candidate]], str | None]) -> str | None:
         """Count a job for the server that ``choose`` picks, and return its id."""
@@ -212,49 +244,51 @@ class Scheduler(StatusCodes):
         """What was tried and came to nothing, for people."""
         with self._lock:
             problems = self._state.problems()
-        tried = [f"{location} ({problem})" for location, problem in self._sought.items() if problem]
+        tried = [(location, sought) for location, sought in list(self._sought.items()) if sought.problem]
         if tried:
-            problems.insert(0, f"tried {', '.join(tried)}; start one with `greencoro node`")
+            each = ", ".join(f"{location} ({sought.problem})" for location, sought in tried)
+            hints = dict.fromkeys(sought.hint for _, sought in tried if sought.hint)
+            problems.insert(0, "; ".join([f"tried {each}", *hints]))
         return "; ".join(problems) or "every server is gone"
 
     # Events and instructions.
 
-    def _feed(self, event: Event) -> None:
+    def _feed(self, event: vocabulary.Event) -> None:
         with self._lock:
             # Within the lock, so that they are carried out in the order in which they were decided.
             userhub.post(self._carry_out, self._state.handle(event))
 
-    def _carry_out(self, instructions: list[Instruction]) -> None:
+    def _carry_out(self, instructions: list[vocabulary.Instruction]) -> None:
         for instruction in instructions:
             _CARRY_OUT[type(instruction)](self, instruction)
 
     def _spawn(self, function: Callable[..., None], *args: Any) -> None:
         self.runtime.spawn(function, *args).set_daemon()
 
-    def _begin_computation(self, order: Begun) -> None:
+    def _begin_computation(self, order: vocabulary.Begun) -> None:
         self._computations[order.computation]._has_begun()
         self._spawn(self._say_what_is_waited_for, order.computation)
 
-    def _end_computation(self, order: Ended) -> None:
+    def _end_computation(self, order: vocabulary.Ended) -> None:
         with self._lock:
             self._servers = {server: peer for server, peer in self._servers.items() if self._state.node_of(server)}
         self._tokens.pop(order.computation)
         self._computations.pop(order.computation)._has_ended()
 
-    def _tell(self, order: Tell) -> None:
+    def _tell(self, order: vocabulary.Tell) -> None:
         self._computations[order.computation]._tell(order.status)
 
-    def _offer(self, order: ServerReady) -> None:
+    def _offer(self, order: vocabulary.ServerReady) -> None:
         self._computations[order.computation]._server_ready(order.server)
 
-    def _server_gone(self, order: ServerGone) -> None:
+    def _server_gone(self, order: vocabulary.ServerGone) -> None:
         peer = self._servers.pop(order.server)
         self._computations[order.computation]._server_gone(order.server, peer.location, order.explanation)
 
-    def _reserve(self, order: Reserve) -> None:
+    def _reserve(self, order: vocabulary.Reserve) -> None:
         self._spawn(self._ask_for_servers, order)
 
-    def _ask_for_servers(self, order: Reserve) -> None:
+    def _ask_for_servers(self, order: vocabulary.Reserve) -> None:
         header = {
             "token": self._tokens[order.computation],
             "name": f"{self.runtime.name}, computation {order.computation}",
@@ -264,28 +298,28 @@ class Scheduler(StatusCodes):
         except (GreencoroError, KeyError) as error:
             if not isinstance(error, BusyResource | KeyError):
                 _log.warning("a node could not be reserved: %s", error)
-            self._feed(Refused(order.node))
+            self._feed(vocabulary.Refused(order.node))
         else:
-            self._feed(Granted(order.node))
+            self._feed(vocabulary.Granted(order.node))
 
-    def _retry_later(self, order: RetryLater) -> None:
-        userhub.call_later(_RETRY_SECONDS, self._feed, Retry(order.node))
+    def _retry_later(self, order: vocabulary.RetryLater) -> None:
+        userhub.call_later(_RETRY_SECONDS, self._feed, vocabulary.Retry(order.node))
 
-    def _release(self, order: Release) -> None:
+    def _release(self, order: vocabulary.Release) -> None:
         self._spawn(self._give_back, order)
 
-    def _give_back(self, order: Release) -> None:
+    def _give_back(self, order: vocabulary.Release) -> None:
         header = {"token": self._tokens[order.computation]}
         try:
             self.runtime.request(self._nodes[order.node][0], "node.release", header, timeout=_ANSWER_SECONDS)
         except (GreencoroError, KeyError) as error:
             _log.warning("a node did not say that its servers have ended: %s", error)
-        self._feed(Released(order.node))
+        self._feed(vocabulary.Released(order.node))
 
-    def _set_up(self, order: SetUp) -> None:
+    def _set_up(self, order: vocabulary.SetUp) -> None:
         self._spawn(self._send_components, order)
 
-    def _send_components(self, order: SetUp) -> None:
+    def _send_components(self, order: vocabulary.SetUp) -> None:
         computation = self._computations.get(order.computation)
         peer = self._servers.get(order.server)
         if computation is None or peer is None:
@@ -298,18 +332,22 @@ class Scheduler(StatusCodes):
         except Exception as error:
             # Whatever is wrong with this server or with a component: this server is not used, and the error is shown.
             _log.warning("server %s could not be set up: %s", peer.location, error)
-            self._feed(SetUpFailed(order.server, str(error)))
+            self._feed(vocabulary.SetUpFailed(order.server, str(error)))
         else:
-            self._feed(SetUpDone(order.server))
+            self._feed(vocabulary.SetUpDone(order.server))
 
     def _say_what_is_waited_for(self, computation: int) -> None:
-        """Every few seconds, while the computation has its turn and no server."""
+        """While the computation has its turn and no server: after a few seconds, then whenever it is something else."""
+        said = ""
         while not self._closed.wait(_SAY_EVERY_SECONDS):
             if self.look(lambda state: state.current) != computation:
                 return
             if self.look(lambda state: state.ready_locations()):
                 continue
             why = self.why_no_server()
+            if why == said:
+                continue
+            said = why
             if sys.stderr is not None and sys.stderr.isatty():
                 print(f"greencoro: no servers yet: {why}", file=sys.stderr, flush=True)
             else:
@@ -317,30 +355,33 @@ class Scheduler(StatusCodes):
 
     # Nodes.
 
-    def _keep(self, location: Location) -> None:
+    def _keep(self, location: Location, sought: _Sought) -> None:
         """Connect to the node at ``location``, and again whenever it is lost."""
         pause = _FIRST_PAUSE_SECONDS
-        while location in self._sought and not self._closed.done:
+        while not sought.dropped.done:
             try:
                 peer = self.runtime.connect(location)
                 answer = self.runtime.request(peer, "node.attach", {}, timeout=_ANSWER_SECONDS).header
             except GreencoroError as error:
-                self._sought[location] = str(error)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                sought.failed(error)
+                if isinstance(error, AuthenticationError | IncompatibleVersion):
+                    pause = _REFUSED_PAUSE_SECONDS
+                else:
+                    pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
                 pause = _FIRST_PAUSE_SECONDS
-                self._sought[location] = ""
+                sought.problem = ""
                 lost = Completion()
                 node = peer.incarnation.hex()
                 self._nodes[node] = peer, lost
-                self._feed(NodeUp(node, answer["address"]))
+                self._feed(vocabulary.NodeUp(node, answer["address"]))
                 if peer.incarnation not in (known.incarnation for known in self.runtime.peer_infos()):
                     lost.set("it ended")  # before it was watched for
                 lost.wait()
-                self._sought[location] = "it was lost"
-                self._feed(NodeLost(node, lost.value))
+                sought.problem, sought.hint = "it was lost", ""
+                self._feed(vocabulary.NodeLost(node, lost.value))
                 del self._nodes[node]
-            self._closed.wait(pause)
+            sought.dropped.wait(pause)
 
     def _on_peer(self, event: Any) -> None:
         if event.online:
@@ -349,7 +390,7 @@ class Scheduler(StatusCodes):
         if identity in self._nodes:
             self._nodes[identity][1].set(event.reason)
         elif identity in self._servers:
-            self._feed(ServerSilent(identity))
+            self._feed(vocabulary.ServerSilent(identity))
             self._spawn(self._explain_loss, identity, event.reason)
 
     def _explain_loss(self, server: str, reason: str) -> None:
@@ -363,7 +404,7 @@ class Scheduler(StatusCodes):
             # It may hang, or hold the interpreter lock: nobody can use it any more.
             header = {"token": self._tokens[current], "incarnation": server}
             self.runtime.post(self._nodes[node][0], "node.replace", header)
-        self._feed(ServerLost(server, f"cannot be reached any more: {reason}"))
+        self._feed(vocabulary.ServerLost(server, f"cannot be reached any more: {reason}"))
 
     def _is_of_current(self, token: str) -> bool:
         current = self.look(lambda state: state.current)
@@ -376,16 +417,21 @@ class Scheduler(StatusCodes):
             location = Location(told["host"], told["port"])
             server = told["incarnation"]
             self._servers[server] = PeerInfo(location, told["name"], bytes.fromhex(server))
-            self._feed(ServerStarted(request.peer.incarnation.hex(), server, location))
+            self._feed(vocabulary.ServerStarted(request.peer.incarnation.hex(), server, location))
+
+    def _on_server_draining(self, request: Any) -> None:
+        told = request.header
+        if self._is_of_current(told["token"]) and told["incarnation"] in self._servers:
+            self._feed(vocabulary.ServerSilent(told["incarnation"]))
 
     def _on_server_died(self, request: Any) -> None:
         told = request.header
         server = told["incarnation"]
         if self._is_of_current(told["token"]) and server in self._servers:
-            self._feed(ServerSilent(server))
+            self._feed(vocabulary.ServerSilent(server))
             # What the server sent before it died may still be under way on its own connection.
             self._wait_for_last_words(server)
-            self._feed(ServerLost(server, told["explanation"]))
+            self._feed(vocabulary.ServerLost(server, told["explanation"]))
 
     def _wait_for_last_words(self, server: str) -> None:
         peer = self._servers[server]
@@ -396,14 +442,24 @@ class Scheduler(StatusCodes):
             sleep(0.005)
 
 
+def _refuse(runtime_options: dict[str, Any]) -> None:
+    """Refuse options for a runtime where there is one already."""
+    runtime = runtimes.current_runtime()
+    if runtime_options and runtime is not None:
+        raise ConfigError(
+            f"this process has a Runtime already ({runtime}), so options for another cannot be used: "
+            f"{', '.join(runtime_options)}"
+        )
+
+
 _CARRY_OUT: dict[type, Callable[[Scheduler, Any], None]] = {
-    Begun: Scheduler._begin_computation,
-    Ended: Scheduler._end_computation,
-    Reserve: Scheduler._reserve,
-    RetryLater: Scheduler._retry_later,
-    Release: Scheduler._release,
-    SetUp: Scheduler._set_up,
-    ServerReady: Scheduler._offer,
-    ServerGone: Scheduler._server_gone,
-    Tell: Scheduler._tell,
+    vocabulary.Begun: Scheduler._begin_computation,
+    vocabulary.Ended: Scheduler._end_computation,
+    vocabulary.Reserve: Scheduler._reserve,
+    vocabulary.RetryLater: Scheduler._retry_later,
+    vocabulary.Release: Scheduler._release,
+    vocabulary.SetUp: Scheduler._set_up,
+    vocabulary.ServerReady: Scheduler._offer,
+    vocabulary.ServerGone: Scheduler._server_gone,
+    vocabulary.Tell: Scheduler._tell,
 }

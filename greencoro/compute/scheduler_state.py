@@ -25,33 +25,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from greencoro.compute import scheduler_vocabulary as vocabulary
 from greencoro.compute.placement import Candidate
-from greencoro.compute.scheduler_vocabulary import (
-    Begun,
-    CloseRequested,
-    Ended,
-    Event,
-    Granted,
-    Instruction,
-    NodeLost,
-    NodeUp,
-    Refused,
-    Release,
-    Released,
-    Reserve,
-    Retry,
-    RetryLater,
-    ServerGone,
-    ServerLost,
-    ServerReady,
-    ServerSilent,
-    ServerStarted,
-    SetUp,
-    SetUpDone,
-    SetUpFailed,
-    Submitted,
-    Tell,
-)
 from greencoro.compute.status import Status
 from greencoro.errors import LocalProtocolError
 
@@ -97,7 +72,7 @@ class _ServerState(enum.Enum):
     READY = "ready"
     #: Could not be set up.
     REJECTED = "rejected"
-    #: Does not answer; its node will say why.
+    #: Takes no more jobs: it does not answer, or its node is ending; the node will say how it has ended.
     SILENT = "silent"
 
 
@@ -185,7 +160,7 @@ class SchedulerState:
     _current: _Computation | None = None
     _queue: deque[_Computation] = field(default_factory=deque)
 
-    def handle(self, event: Event) -> list[Instruction]:
+    def handle(self, event: vocabulary.Event) -> list[vocabulary.Instruction]:
         """Take in what happened.
 
         Returns:
@@ -194,7 +169,7 @@ class SchedulerState:
         Raises:
             LocalProtocolError: It cannot have happened in this state; nothing has changed.
         """
-        handler: Callable[[SchedulerState, Any], Iterator[Instruction]] = _HANDLERS[type(event)]
+        handler: Callable[[SchedulerState, Any], Iterator[vocabulary.Instruction]] = _HANDLERS[type(event)]
         return list(handler(self, event))
 
     # Questions.
@@ -210,11 +185,6 @@ class SchedulerState:
         for server in self._servers.values():
             if server.state is _ServerState.READY:
                 yield Candidate(server.id, server.node.id, server.load)
-
-    def is_ready(self, server: str) -> bool:
-        """Does this server take jobs?"""
-        known = self._servers.get(server)
-        return known is not None and known.state is _ServerState.READY
 
     def location_of(self, server: str) -> Any:
         """Where a server is; it must be known."""
@@ -272,27 +242,27 @@ class SchedulerState:
 
     # Computations.
 
-    def _submitted(self, event: Submitted) -> Iterator[Instruction]:
+    def _submitted(self, event: vocabulary.Submitted) -> Iterator[vocabulary.Instruction]:
         self._queue.append(_Computation(event.computation))
         yield from self._next_turn()
 
-    def _next_turn(self) -> Iterator[Instruction]:
+    def _next_turn(self) -> Iterator[vocabulary.Instruction]:
         if self._current is not None or not self._queue:
             return
         computation = self._current = self._queue.popleft()
         computation.advance("turn")
-        yield Begun(computation.id)
+        yield vocabulary.Begun(computation.id)
         yield self._tell(Status.ComputationScheduled, self.location)
         for node in self._nodes.values():
             yield self._tell(Status.NodeDiscovered, node.address)
             if node.state is _NodeState.KNOWN:
                 yield self._reserve(node)
 
-    def _close(self, event: CloseRequested) -> Iterator[Instruction]:
+    def _close(self, event: vocabulary.CloseRequested) -> Iterator[vocabulary.Instruction]:
         for queued in self._queue:
             if queued.id == event.computation:
                 self._queue.remove(queued)
-                yield Ended(queued.id)
+                yield vocabulary.Ended(queued.id)
                 return
         current = self._current
         if current is None or current.id != event.computation or current.state is _ComputationState.CLOSING:
@@ -304,12 +274,12 @@ class SchedulerState:
                 yield self._tell(Status.ServerClosed, server.location)
         for node in self._nodes.values():
             if node.state is _NodeState.RESERVED:
-                yield Release(node.id, current.id)
+                yield vocabulary.Release(node.id, current.id)
             if node.state in (_NodeState.RESERVED, _NodeState.RESERVING, _NodeState.TAKEN):
                 node.advance("release")
         yield from self._over_if_all_released()
 
-    def _over_if_all_released(self) -> Iterator[Instruction]:
+    def _over_if_all_released(self) -> Iterator[vocabulary.Instruction]:
         current = self._current
         if current is None or current.state is not _ComputationState.CLOSING:
             return
@@ -319,12 +289,12 @@ class SchedulerState:
         self._current = None
         for node in self._nodes.values():
             node.initialized = False
-        yield Ended(current.id)
+        yield vocabulary.Ended(current.id)
         yield from self._next_turn()
 
     # Nodes.
 
-    def _node_up(self, event: NodeUp) -> Iterator[Instruction]:
+    def _node_up(self, event: vocabulary.NodeUp) -> Iterator[vocabulary.Instruction]:
         if event.node in self._nodes:
             return
         node = self._nodes[event.node] = _Node(event.node, event.address)
@@ -332,31 +302,31 @@ class SchedulerState:
             yield self._tell(Status.NodeDiscovered, node.address)
             yield self._reserve(node)
 
-    def _reserve(self, node: _Node) -> Reserve:
+    def _reserve(self, node: _Node) -> vocabulary.Reserve:
         assert self._current is not None
         node.advance("reserve")
-        return Reserve(node.id, self._current.id)
+        return vocabulary.Reserve(node.id, self._current.id)
 
-    def _granted(self, event: Granted) -> Iterator[Instruction]:
+    def _granted(self, event: vocabulary.Granted) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.get(event.node)
         if node is None:
             return
         node.advance("granted")
         if node.state is _NodeState.RELEASING:
             assert self._current is not None
-            yield Release(node.id, self._current.id)
+            yield vocabulary.Release(node.id, self._current.id)
 
-    def _refused(self, event: Refused) -> Iterator[Instruction]:
+    def _refused(self, event: vocabulary.Refused) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.get(event.node)
         if node is None:
             return
         node.advance("refused")
         if node.state is _NodeState.TAKEN:
-            yield RetryLater(node.id)
+            yield vocabulary.RetryLater(node.id)
         else:
             yield from self._over_if_all_released()
 
-    def _retry(self, event: Retry) -> Iterator[Instruction]:
+    def _retry(self, event: vocabulary.Retry) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.get(event.node)
         if node is None or node.state is not _NodeState.TAKEN:
             return
@@ -364,7 +334,7 @@ class SchedulerState:
         if self.current is not None:
             yield self._reserve(node)
 
-    def _released(self, event: Released) -> Iterator[Instruction]:
+    def _released(self, event: vocabulary.Released) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.get(event.node)
         if node is None:
             return
@@ -373,7 +343,7 @@ class SchedulerState:
             yield self._tell(Status.NodeClosed, node.address)
         yield from self._over_if_all_released()
 
-    def _node_lost(self, event: NodeLost) -> Iterator[Instruction]:
+    def _node_lost(self, event: vocabulary.NodeLost) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.pop(event.node, None)
         if node is None:
             return
@@ -385,7 +355,7 @@ class SchedulerState:
 
     # Servers.
 
-    def _server_started(self, event: ServerStarted) -> Iterator[Instruction]:
+    def _server_started(self, event: vocabulary.ServerStarted) -> Iterator[vocabulary.Instruction]:
         node = self._nodes.get(event.node)
         # Its news may overtake the node's answer to the reservation.
         if node is None or node.state not in (_NodeState.RESERVING, _NodeState.RESERVED):
@@ -395,9 +365,9 @@ class SchedulerState:
         assert self._current is not None
         self._servers[event.server] = _Server(event.server, node, event.location)
         yield self._tell(Status.ServerDiscovered, event.location)
-        yield SetUp(event.server, self._current.id)
+        yield vocabulary.SetUp(event.server, self._current.id)
 
-    def _set_up_done(self, event: SetUpDone) -> Iterator[Instruction]:
+    def _set_up_done(self, event: vocabulary.SetUpDone) -> Iterator[vocabulary.Instruction]:
         server = self._servers.get(event.server)
         if server is None or server.state is _ServerState.SILENT:
             return
@@ -406,10 +376,10 @@ class SchedulerState:
         if not server.node.initialized:
             server.node.initialized = True
             yield self._tell(Status.NodeInitialized, server.node.address)
-        yield ServerReady(server.id, self._current.id)
+        yield vocabulary.ServerReady(server.id, self._current.id)
         yield self._tell(Status.ServerInitialized, server.location)
 
-    def _set_up_failed(self, event: SetUpFailed) -> Iterator[Instruction]:
+    def _set_up_failed(self, event: vocabulary.SetUpFailed) -> Iterator[vocabulary.Instruction]:
         server = self._servers.get(event.server)
         if server is None or server.state is _ServerState.SILENT:
             return
@@ -417,40 +387,40 @@ class SchedulerState:
         server.problem = event.reason
         yield self._tell(Status.ServerIgnore, server.location)
 
-    def _server_silent(self, event: ServerSilent) -> Iterator[Instruction]:
+    def _server_silent(self, event: vocabulary.ServerSilent) -> Iterator[vocabulary.Instruction]:
         server = self._servers.get(event.server)
         if server is not None and server.state in (_ServerState.SETTING_UP, _ServerState.READY):
             server.advance("silent")
         yield from ()
 
-    def _server_lost(self, event: ServerLost) -> Iterator[Instruction]:
+    def _server_lost(self, event: vocabulary.ServerLost) -> Iterator[vocabulary.Instruction]:
         server = self._servers.get(event.server)
         if server is not None:
             yield from self._forget(server, event.explanation)
 
-    def _forget(self, server: _Server, explanation: str) -> Iterator[Instruction]:
+    def _forget(self, server: _Server, explanation: str) -> Iterator[vocabulary.Instruction]:
         assert self._current is not None
         del self._servers[server.id]
-        yield ServerGone(server.id, self._current.id, explanation)
+        yield vocabulary.ServerGone(server.id, self._current.id, explanation)
         yield self._tell(Status.ServerDisconnected, server.location)
 
-    def _tell(self, code: int, info: Any) -> Tell:
+    def _tell(self, code: int, info: Any) -> vocabulary.Tell:
         assert self._current is not None
-        return Tell(self._current.id, Status(code, info))
+        return vocabulary.Tell(self._current.id, Status(code, info))
 
 
-_HANDLERS: dict[type, Callable[[SchedulerState, Any], Iterator[Instruction]]] = {
-    Submitted: SchedulerState._submitted,
-    CloseRequested: SchedulerState._close,
-    NodeUp: SchedulerState._node_up,
-    NodeLost: SchedulerState._node_lost,
-    Granted: SchedulerState._granted,
-    Refused: SchedulerState._refused,
-    Retry: SchedulerState._retry,
-    Released: SchedulerState._released,
-    ServerStarted: SchedulerState._server_started,
-    SetUpDone: SchedulerState._set_up_done,
-    SetUpFailed: SchedulerState._set_up_failed,
-    ServerSilent: SchedulerState._server_silent,
-    ServerLost: SchedulerState._server_lost,
+_HANDLERS: dict[type, Callable[[SchedulerState, Any], Iterator[vocabulary.Instruction]]] = {
+    vocabulary.Submitted: SchedulerState._submitted,
+    vocabulary.CloseRequested: SchedulerState._close,
+    vocabulary.NodeUp: SchedulerState._node_up,
+    vocabulary.NodeLost: SchedulerState._node_lost,
+    vocabulary.Granted: SchedulerState._granted,
+    vocabulary.Refused: SchedulerState._refused,
+    vocabulary.Retry: SchedulerState._retry,
+    vocabulary.Released: SchedulerState._released,
+    vocabulary.ServerStarted: SchedulerState._server_started,
+    vocabulary.SetUpDone: SchedulerState._set_up_done,
+    vocabulary.SetUpFailed: SchedulerState._set_up_failed,
+    vocabulary.ServerSilent: SchedulerState._server_silent,
+    vocabulary.ServerLost: SchedulerState._server_lost,
 }

@@ -122,7 +122,7 @@ class SetUpFailed:
 
 @dataclass(frozen=True)
 class ServerSilent:
-    """The connection to a server broke; how its process ended, if it did, will be known soon."""
+    """A server takes no more jobs: its connection broke, or its node is ending; how it has ended will be known."""
 
     server: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import shutil
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from greencoro.compute.child import spawn
+from greencoro.compute.child import UNKNOWN_EXIT, spawn
 from greencoro.compute.guard import Guard
 from greencoro.hub import native
 
 __all__ = ["ServerProcess", "explain_exit"]
+
+_log = logging.getLogger(__name__)
 
 _LAST_LINES = 8
 _MAX_LINE_CHARACTERS = 300
@@ -131,7 +134,10 @@ class ServerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         while select.select([self._stderr], [], [], 0)[0] and self._pass_on():
             pass
-        self._guard.forget(self._process.pid)
+        try:
+            self._guard.forget(self._process.pid)
+        except OSError as error:
+            _log.warning("the process that guards the servers could not be told of an end: %s", error)
         with self._burying:
             self._buried = True
             returncode = self._process.wait()
@@ -157,7 +163,9 @@ class ServerProcess:
 
 def explain_exit(returncode: int, last_lines: list[str]) -> str:
     """How a process ended, for people: its exit code or signal, then the last lines of its standard error."""
-    if returncode < 0:
+    if returncode == UNKNOWN_EXIT:
+        what = "ended in a way that is not known"
+    elif returncode < 0:
         try:
             name = signal.Signals(-returncode).name
         except ValueError:

@@ -250,6 +250,71 @@ def test_quit_waits_for_running_jobs(terminal, programs):
 
 
 @pytest.mark.cluster
+def test_quit_ends_a_queue_of_jobs_after_those_that_run(terminal, programs):
+    client = programs.script(
+        f"""
+        import itertools, time
+        from greencoro import Computation, NoMatchingServer, RemoteCoroScheduler, Scheduler
+
+        with Scheduler(nodes="{terminal.location}", node="127.0.0.1"), Computation(timeout=1) as computation:
+            print(computation.run(pow, 2, 5).value(10), flush=True)
+            try:
+                RemoteCoroScheduler(computation).map_results(time.sleep, itertools.repeat(0.01))
+            except NoMatchingServer as error:
+                print("ended")
+        """
+    )
+    assert client.line() == "32"
+    terminal.type("quit")
+    assert terminal.process.wait(10) == 0
+    assert client.line() == "ended"
+
+
+@pytest.mark.cluster
+def test_client_hears_that_a_server_takes_no_more_jobs_while_the_last_one_runs(terminal, programs):
+    client = programs.script(
+        f"""
+        import time
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes="{terminal.location}", node="127.0.0.1"), Computation() as computation:
+            job = computation.run(lambda coro=None: coro.receive())
+            print("running", flush=True)
+            while computation.servers():
+                time.sleep(0.01)
+            job.send("over")
+            print(job.value(10), flush=True)
+        """
+    )
+    assert client.line() == "running"
+    terminal.type("quit")
+    assert client.line() == "over"
+    assert terminal.process.wait(10) == 0
+
+
+def servers_of(program):
+    return [each for each in program.look_at_family() if "server_process" in " ".join(each.cmdline())]
+
+
+@pytest.mark.cluster
+def test_server_that_cannot_be_started_is_tried_again_and_ends_nothing_else(programs, tmp_path):
+    program, _ = programs.node("-c", "1", "--dest_path", str(tmp_path / "dest"))
+    poll_until(lambda: servers_of(program), 10)
+    [directory] = (tmp_path / "dest").glob("node-*/server-1")
+    # A file where the next server's directory is to be made.
+    directory.rename(directory.with_name("aside"))
+    directory.touch()
+    servers_of(program)[0].kill()
+    poll_until(lambda: program.errors().count("could not be started: ") >= 2, 10)
+    assert "listen" not in program.errors()
+    assert "Traceback" not in program.errors()
+    directory.unlink()
+    poll_until(lambda: servers_of(program), 10)
+    os.kill(program.pid, signal.SIGTERM)
+    assert program.wait() == 0
+
+
+@pytest.mark.cluster
 def test_terminate_does_not_wait_for_running_jobs(terminal, programs):
     client = programs.script(CLIENT.format(location=terminal.location, seconds=600))
     assert client.line() == "running"

@@ -23,6 +23,8 @@ class Program:
         self.process = process
         self.pid = process.pid
         self.family: set[psutil.Process] = {psutil.Process(process.pid)}
+        #: What a node daemon says first.
+        self.announcement = ""
         self._buffer = b""
 
     def line(self, seconds: float = 20.0) -> str:
@@ -103,7 +105,8 @@ class Programs:
         """Run a node daemon on loopback, and return it with its location."""
         command = ["-m", "greencoro", "node", "-i", "127.0.0.1", "--port", "0"]
         program = self.start(*command, *arguments, stdin=stdin, **environment)
-        return program, program.line().split(" at ")[1].split(": ")[0]
+        program.announcement = program.line()
+        return program, program.announcement.split(" at ")[1].split(": ")[0]
 
     def end(self) -> None:
         for program in self._started:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import psutil
 import pytest
@@ -17,22 +16,31 @@ pytestmark = pytest.mark.cluster
 # A client with two servers: both compute, one has started a process of its own.
 CLIENT = """
     import os, subprocess, sys, time
-    from greencoro import Computation, LocalCluster
+    from greencoro import Computation, Coro, LocalCluster
 
-    def compute_with_child():
+    def compute_with_child(client):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        client.deliver("computing", timeout=10)
         while True:
             pass
 
-    def hold_interpreter():
+    def hold_interpreter(client):
         import re
+        client.deliver("computing", timeout=10)
         re.match("(a+)+$", "a" * 64 + "b")  # C code that does not give the interpreter lock away
+
+    def hear_of_both(coro=None):
+        return [coro.receive(), coro.receive()]
 
     with LocalCluster(servers=2) as cluster, Computation() as computation:
         cluster.wait_for_servers()
         servers = computation.servers()
-        jobs = [computation.run_at(servers[0], compute_with_child), computation.run_at(servers[1], hold_interpreter)]
-        time.sleep(1.0)
+        client = Coro(hear_of_both)
+        jobs = [
+            computation.run_at(servers[0], compute_with_child, client),
+            computation.run_at(servers[1], hold_interpreter, client),
+        ]
+        client.value(20)
         print("computing", cluster.pid, flush=True)
         jobs[0].value()
 """
@@ -222,20 +230,32 @@ def test_released_node_serves_another_client(programs):
 
 def test_client_waits_for_a_node_that_another_client_uses(programs):
     _, location = programs.node("-c", "1")
-    client = """
-        import os, sys, time
+    first = programs.script(
+        f"""
+        import os, time
         from greencoro import Computation, Scheduler
 
-        with Scheduler(nodes=[sys.argv[1]], node="127.0.0.1"), Computation(timeout=20) as computation:
+        with Scheduler(nodes="{location}", node="127.0.0.1"), Computation() as computation:
             print(computation.run(os.getpid).value(10), flush=True)
-            time.sleep(float(sys.argv[2]))
-    """
-    path = programs.directory / "client.py"
-    first = programs.script(client.replace("sys.argv[1]", repr(location)).replace("sys.argv[2]", "600"), "first.py")
+            time.sleep(600)
+        """,
+        "first.py",
+    )
     pid = first.line()
-    second = programs.script(client.replace("sys.argv[1]", repr(location)).replace("sys.argv[2]", "0"), "second.py")
-    assert not path.exists()
-    time.sleep(0.5)
+    second = programs.script(
+        f"""
+        import os, time
+        from greencoro import Computation, Scheduler
+
+        with Scheduler(nodes="{location}", node="127.0.0.1") as scheduler, Computation(timeout=20) as computation:
+            while "is in use by another computation" not in scheduler.why_no_server():
+                time.sleep(0.01)
+            print("waiting", flush=True)
+            print(computation.run(os.getpid).value(10), flush=True)
+        """,
+        "second.py",
+    )
+    assert second.line() == "waiting"
     kill(first.pid)
     assert second.line() != pid
     assert second.wait() == 0
@@ -266,22 +286,33 @@ def test_servers_of_a_killed_client_are_gone_within_two_seconds_and_fresh_ones_t
 
 def test_wrong_secret_gets_nothing_and_says_so(programs, tmp_path):
     other = tmp_path / "other-secret"
-    _, location = programs.node("-c", "1", "--secret_file", str(other))
+    node, location = programs.node("-c", "1", "--secret_file", str(other))
     client = programs.script(
         f"""
-        from greencoro import Computation, Scheduler
+        import logging
+        from greencoro import Computation, Scheduler, runtime
 
-        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation(timeout=1) as computation:
+        logging.basicConfig(level=logging.WARNING)
+        with Scheduler(nodes=["{location}"], node="127.0.0.1"), Computation(timeout=3) as computation:
+            print(runtime().secret.fingerprint)
             try:
                 computation.run(pow, 2, 5)
             except Exception as error:
                 print(type(error).__name__, error)
         """
     )
+    fingerprint = client.line()
     line = client.line()
-    assert line.startswith("NoMatchingServer")
-    assert "secret" in line
-    assert location in line
+    assert line.startswith(f"NoMatchingServer no server within 3 s: tried {location}")
+    assert line.endswith("copy the secret file of one machine to the other")
+    assert client.wait() == 0
+    assert fingerprint not in node.announcement
+    # One line on each side, however long it is tried; with the fingerprint that the other one lacks.
+    [said_by_client] = client.errors().splitlines()
+    [said_by_node] = node.errors().splitlines()
+    assert "wrong secret" in said_by_client and location in said_by_client and fingerprint in said_by_client
+    assert "wrong secret" in said_by_node and "127.0.0.1" in said_by_node
+    assert node.announcement.split()[-1] in said_by_node
 
 
 def test_no_node_at_all_is_said_with_what_was_tried(programs):
@@ -331,6 +362,27 @@ def test_requests_without_the_token_are_refused(programs, tmp_path):
             runtime.request(node, "node.reserve", {"token": "1" * 32, "name": "thief"}, timeout=5)
     assert client.process.poll() is None
     client.process.terminate()
+
+
+def test_waiting_for_servers_of_a_killed_daemon_ends_at_once(programs):
+    program = programs.script(
+        """
+        import os, signal, time
+        from greencoro import ComputeError, LocalCluster
+
+        with LocalCluster(servers=1) as cluster:
+            os.kill(cluster.pid, signal.SIGKILL)
+            began = time.monotonic()
+            try:
+                cluster.wait_for_servers(2, timeout=60)
+            except ComputeError as error:
+                print(error)
+                print(time.monotonic() - began < 20)
+        """
+    )
+    assert program.line() == "the cluster has no servers: its node daemon has ended"
+    assert program.line() == "True"
+    assert program.wait() == 0
 
 
 def test_plain_runtime_runs_nothing_for_anybody():

@@ -75,6 +75,15 @@ def compute(seconds):
     return os.getpid()
 
 
+def note(x):
+    globals().setdefault("notes", []).append(x)
+    return x
+
+
+def noted():
+    return globals().get("notes", [])
+
+
 def sometimes_fail(x):
     if x % 10 == 3:
         raise ValueError(x)
@@ -310,7 +319,10 @@ def test_schedule_waits_for_a_free_server(computation):
     assert first[0].location != first[1].location
     third = Completion()
     coro = Coro(lambda: third.set(scheduler.schedule(echo)))
-    assert not third.wait(0.3)
+    poll_until(lambda: scheduler._waiting)
+    for location in computation.servers():  # there and back: what it might have started would be known by now
+        computation.run_at(location, process_id).value(10)
+    assert not third.done
     first[1].send((None, None))
     assert third.wait(5)
     assert third.value.location == first[1].location
@@ -331,15 +343,24 @@ def test_execute_returns_the_result_or_raises(computation):
 
 def test_map_results_that_is_terminated_withdraws_its_jobs(computation):
     scheduler = RemoteCoroScheduler(computation)
+    scheduler.map_results(add_offset, range(500))  # jobs are so short that from now on several are sent to each server
     stuck = [scheduler.schedule(echo) for _ in range(2)]
-    waiting = Coro(lambda: scheduler.map_results(add_offset, range(4)))
-    assert not Completion().wait(0.2)
+    waiting = Coro(lambda: scheduler.map_results(note, range(4)))
+    poll_until(lambda: len(scheduler._outstanding) == 6)
     waiting.terminate()
     with pytest.raises(CoroTerminated):
         waiting.value(5)
+    poll_until(lambda: len(scheduler._outstanding) == 2)
+    # The jobs of the next one wait for those that are stuck, although the ones before them are gone.
+    again = Coro(lambda: scheduler.map_results(note, range(10, 14)))
+    poll_until(lambda: len(scheduler._outstanding) == 6)
+    servers = computation.servers()
+    assert [computation.run_at(location, noted).value(10) for location in servers] == [[], []]
     for job in stuck:
         job.send((None, None))
-    assert scheduler.execute(add_offset, 1) == 1001
+    assert again.value(5) == list(range(10, 14))
+    at_each = [computation.run_at(location, noted).value(10) for location in servers]
+    assert sorted(at_each[0] + at_each[1]) == [10, 11, 12, 13]
     scheduler.finish()
 
 
@@ -401,7 +422,9 @@ def test_second_computation_waits_for_its_turn(cluster):
     assert first.schedule() == 0
     begun = Completion()
     coro = Coro(lambda: begun.set(second.schedule()))
-    assert not begun.wait(0.2)
+    poll_until(lambda: second._scheduler is not None)
+    assert first.run(add_offset, 1).value(10) == 1001
+    assert not begun.done
     first.close()
     assert begun.wait(5)
     assert second.run(add_offset, 1).value(10) == 1001

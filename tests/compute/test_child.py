@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import greencoro
-from greencoro.compute.child import Channel, child_environment, settings_as_json, spawn
+from greencoro.compute.child import UNKNOWN_EXIT, Channel, ChildProcess, child_environment, settings_as_json, spawn
 from greencoro.config import Settings
 
 ECHO = """
@@ -99,6 +99,12 @@ def test_lines_are_taken_after_a_single_read():
     os.close(theirs)
     assert not channel.fill()
     channel.close()
+
+
+def test_exit_that_somebody_else_waited_for_is_not_known():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert ChildProcess(process.pid).wait() == UNKNOWN_EXIT
 
 
 def test_child_finds_the_same_greencoro(tmp_path):

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import stat
 
@@ -42,14 +43,56 @@ def test_two_daemons_have_directories_of_their_own(tmp_path):
 def test_directory_of_a_dead_daemon_is_removed(tmp_path):
     abandoned = tmp_path / "node-abandoned"
     abandoned.mkdir()
-    (abandoned / ".lock").touch()
     (abandoned / "server-1").mkdir()
+    lock = tmp_path / ".node-abandoned.lock"
+    lock.touch()
     bystander = tmp_path / "node-without-lock"
     bystander.mkdir()
     directory = DaemonDirectory(tmp_path)
     assert not abandoned.exists()
+    assert not lock.exists()
     assert bystander.exists()
     directory.remove()
+    assert list(tmp_path.iterdir()) == [bystander]
+
+
+def test_directory_that_was_removed_in_part_is_removed_by_the_next_daemon(tmp_path, monkeypatch):
+    directory = DaemonDirectory(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(directories.shutil, "rmtree", lambda path, ignore_errors: None)
+        directory.remove()
+    assert directory.path.exists()
+    DaemonDirectory(tmp_path).remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lock_file_that_another_daemon_took_for_an_abandoned_one_is_made_again(tmp_path, monkeypatch):
+    taken = []
+    flock = fcntl.flock
+
+    def lock_too_late(descriptor, operation):
+        if not taken:
+            # Between the making of the file and its locking.
+            [file] = tmp_path.glob(".node-*")
+            taken.append(file.name)
+            file.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(directories.fcntl, "flock", lock_too_late)
+    directory = DaemonDirectory(tmp_path)
+    assert len(taken) == 1
+    [lock] = tmp_path.glob(".node-*")
+    assert lock.name == f".{directory.path.name}.lock"
+    directory.remove()
+
+
+def test_directory_that_a_file_of_another_user_names_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "node-mine").mkdir()
+    (tmp_path / ".node-mine.lock").touch()
+    user = os.geteuid()
+    monkeypatch.setattr(directories.os, "geteuid", lambda: user + 1)
+    DaemonDirectory(tmp_path).remove()
+    assert (tmp_path / "node-mine").exists()
 
 
 def test_default_directory_that_others_can_enter_is_refused(default):

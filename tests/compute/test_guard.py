@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import psutil
 
@@ -63,3 +64,40 @@ def test_close_without_groups_kills_nothing():
     assert sleeper.poll() is None
     sleeper.kill()
     sleeper.wait()
+
+
+class Pipe:
+    """In place of the shell and of the pipe to it: keeps the lines, giving way to other threads before each."""
+
+    def __init__(self):
+        self.stdin = self
+        self.lines = []
+        self.writing = threading.Event()
+        self.go_on = threading.Event()
+
+    def write(self, line):
+        if threading.current_thread() is not threading.main_thread():
+            self.writing.set()
+            self.go_on.wait(5)
+        self.lines.append(line)
+
+    def close(self):
+        pass
+
+    def wait(self):
+        pass
+
+
+def test_last_line_is_the_last_state_whichever_threads_tell(monkeypatch):
+    pipe = Pipe()
+    monkeypatch.setattr(Guard, "_start", lambda guard: pipe)
+    guard = Guard()
+    guard.watch(1)
+    ending = threading.Thread(target=guard.forget, args=(1,))
+    ending.start()
+    assert pipe.writing.wait(5)  # its line is made, and not written yet
+    threading.Timer(0.05, pipe.go_on.set).start()
+    guard.watch(2)
+    ending.join()
+    assert pipe.lines == [b"1\n", b"\n", b"2\n"]
+    guard.close()

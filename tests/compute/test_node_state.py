@@ -11,6 +11,7 @@ from greencoro.compute.node_state import (
     StartServer,
     Stopped,
     TellDied,
+    TellDraining,
     TellReady,
     TellReleased,
 )
@@ -206,9 +207,16 @@ def test_drain_without_a_lease_stops(state):
 def test_drain_waits_for_the_last_job(state):
     warm(state)
     lease(state)
-    assert state.drain() == [Drain(1), Drain(2)]
+    assert [each.slot for each in state.drain() if isinstance(each, Drain)] == [1, 2]
     assert state.drained(1, 1) == []
     assert [each for each in state.drained(2, 1) if isinstance(each, EndServer)] == [EndServer(1), EndServer(2)]
+
+
+def test_drain_tells_the_holder_which_servers_take_no_more_jobs(state):
+    warm(state)
+    lease(state)
+    told = [each for each in state.drain() if isinstance(each, TellDraining)]
+    assert told == [TellDraining("holder", "t", slot.identity) for slot in state.slots]
 
 
 def test_drain_counts_a_server_that_dies_as_done(state):
