@@ -28,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import click
 
+    from greencoro._version import __version__
     from greencoro.cli.node import node
 
     group = click.Group("greencoro", commands=[node], help="Plain blocking-style functions on many machines.")
+    click.version_option(__version__, prog_name="greencoro")(group)
     try:
         code = group.main(args=arguments, prog_name="greencoro", standalone_mode=False)
     except click.exceptions.Exit as end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 #: Beyond the nodes' own limit for ending their servers.
 _CLOSE_SECONDS = 15.0
+#: After this long `schedule` says what it waits for.
+_SAY_AFTER_SECONDS = 3.0
 #: More than what travels beside the arguments of a job.
 _HEADER_BYTES = 16 * 1024
 
@@ -120,13 +123,24 @@ class Computation:
         self._scheduler = scheduler
         self._number, self._token = scheduler.submit(self)
         try:
-            self._begun.wait()
+            self._wait_for_turn()
         except BaseException:
             scheduler.give_up(self._number)
             raise
         if self._ended.done:
             raise ComputationClosed("the computation was closed before its turn came")
         return 0
+
+    def _wait_for_turn(self) -> None:
+        """Until this is the scheduler's current computation; after a few seconds it is said what is waited for."""
+        if self._begun.wait(_SAY_AFTER_SECONDS):
+            return
+        waiting = "a computation waits for its turn: another one of this process is open, close() that first"
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(f"greencoro: {waiting}", file=sys.stderr, flush=True)
+        else:
+            _log.warning("%s", waiting)
+        self._begun.wait()
 
     def close(self) -> None:
         """End what still runs and give the servers back; where it is not scheduled, nothing.

@@ -114,7 +114,7 @@ class RemoteCoroScheduler:
         """Run ``function`` once for each element.
 
         Args:
-            iterable: A tuple is spread to arguments; anything else is the one argument.
+            iterable: A tuple is spread to arguments; anything else, a named tuple among it, is the one argument.
 
         Returns:
             list: What each element came to, in the order of the elements; where one failed, the exception object in its
@@ -137,7 +137,7 @@ class RemoteCoroScheduler:
                 results.append(None)
                 try:
                     prepared = computation._shipping.prepare(
-                        function, element if isinstance(element, tuple) else (element,), {}
+                        function, element if type(element) is tuple else (element,), {}
                     )
                 except Exception as error:
                     results[index] = error  # of the arguments: the function itself was fine

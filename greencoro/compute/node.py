@@ -7,6 +7,7 @@ signals, commands, times that are due. Nothing of a user's is run or decoded her
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import signal
@@ -174,8 +175,9 @@ class Node:
         try:
             runtime = self._runtime = Runtime(**given)
         except OSError as error:
-            where = options.host or "this machine"
-            raise ConfigError(f"cannot listen at {where}, port {options.port}: {error}") from error
+            taken = error.errno == errno.EADDRINUSE
+            hint = "; another node may run there, --port chooses another port" if taken else ""
+            raise ConfigError(f"{error.strerror or error}{hint}") from error
         for server in self._servers.values():
             self._configure(server)
         runtime.handle("node.attach", self._from_network(self._attach), on_reactor=True)

@@ -276,8 +276,9 @@ def test_map_results_keeps_order_and_puts_exceptions_in_their_places(computation
 
 
 def test_map_results_spreads_only_tuples(computation):
-    results = RemoteCoroScheduler(computation).map_results(lambda *args: args, [(1, 2), [1, 2], "ab", 3])
-    assert results == [(1, 2), ([1, 2],), ("ab",), (3,)]
+    whole = os.terminal_size((80, 25))  # a tuple with names is one thing to its user
+    results = RemoteCoroScheduler(computation).map_results(lambda *args: args, [(1, 2), [1, 2], "ab", 3, whole])
+    assert results == [(1, 2), ([1, 2],), ("ab",), (3,), (whole,)]
 
 
 def test_map_results_puts_arguments_that_cannot_be_shipped_in_their_place(computation):
