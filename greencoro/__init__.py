@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         DeadlineExceeded,
         EndOfChannel,
         GreencoroError,
+        HotSwapException,
         IncompatibleVersion,
+        LinkedCoroEnded,
         LocalProtocolError,
         MonitorException,
         NetworkError,
@@ -57,7 +59,8 @@ if TYPE_CHECKING:
         TransferError,
         WouldBlock,
     )
-    from greencoro.hub.coroutine import Coro, sleep
+    from greencoro.hub.coroutine import Coro
+    from greencoro.hub.execution import sleep
 
 __all__ = [
     "AuthenticationError",
@@ -74,7 +77,9 @@ __all__ = [
     "DeadlineExceeded",
     "EndOfChannel",
     "GreencoroError",
+    "HotSwapException",
     "IncompatibleVersion",
+    "LinkedCoroEnded",
     "LocalCluster",
     "LocalProtocolError",
     "Location",
@@ -115,7 +120,7 @@ _HOME = {
     "Settings": "greencoro.config",
     "Status": "greencoro.compute.status",
     "runtime": "greencoro.distributed.runtime",
-    "sleep": "greencoro.hub.coroutine",
+    "sleep": "greencoro.hub.execution",
 }
 
 

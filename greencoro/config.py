@@ -190,6 +190,12 @@ class Settings:
             "How long send waits for room in a full queue before it returns -1; none: as long as the peer timeout.",
         ),
     )
+    max_mailbox_messages: int | None = field(
+        default=None,
+        metadata=_about(
+            _optional(_count(1, 1_000_000_000)), "Messages in a mailbox from which on senders in its process wait."
+        ),
+    )
     chunk_bytes: int = field(
         default=256 * KIB,
         metadata=_about(

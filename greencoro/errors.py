@@ -10,6 +10,7 @@
       BrokenResource              the other side or the network did
       EndOfChannel                nothing will come any more
       CoroTerminated              the coroutine waited for was terminated
+      LinkedCoroEnded             .coro, .kind, .error: a linked coroutine did not finish
       RemoteError                 .traceback_text, .location: what went wrong elsewhere
       NetworkError                (also OSError)
         PeerUnreachable, PeerLost
@@ -26,6 +27,7 @@
         PartialFailure            .results, .failures: some of several failed
     Terminated                    (greenlet.GreenletExit: a BaseException)
     MonitorException              the notice of a coroutine's end; a message, not raised
+    HotSwapException              raised in a coroutine that is to go on as another function
 
 ``Terminated`` is what a coroutine meets inside itself when somebody ends it; it is no ``Exception``, so that
 ``except Exception`` in user code lets it by. Whoever waits for that coroutine gets ``CoroTerminated``.
@@ -49,7 +51,9 @@ __all__ = [
     "DeadlineExceeded",
     "EndOfChannel",
     "GreencoroError",
+    "HotSwapException",
     "IncompatibleVersion",
+    "LinkedCoroEnded",
     "LocalProtocolError",
     "MonitorException",
     "NetworkError",
@@ -101,6 +105,28 @@ class EndOfChannel(GreencoroError):
 
 class CoroTerminated(GreencoroError):
     """The coroutine waited for was terminated, so it has no result."""
+
+
+class LinkedCoroEnded(GreencoroError):
+    """Raised at the waiting call of a coroutine when one that it is linked to raised or was terminated.
+
+    Attributes:
+        coro: The coroutine that ended.
+
+        kind (str): As in `MonitorException`: ``"exception"``, ``"terminated"`` or ``"lost"``.
+
+        error (BaseException | None): What it raised.
+    """
+
+    def __init__(self, coro: Any, kind: str, error: BaseException | None = None) -> None:
+        self.coro = coro
+        self.kind = kind
+        self.error = error
+        super().__init__(coro, kind, error)
+
+    def __str__(self) -> str:
+        reason = f": {type(self.error).__name__}: {self.error}" if self.error is not None else ""
+        return f"linked coroutine {self.coro} ended ({self.kind}){reason}"
 
 
 class RemoteError(GreencoroError):
@@ -248,3 +274,14 @@ class MonitorException(Exception):
         if self.kind == "finished":
             return f"{self.coro} finished"
         return f"{self.coro} {self.kind}" + (f": {type(self.error).__name__}: {self.error}" if self.error else "")
+
+
+class HotSwapException(Exception):
+    """Raised at the waiting call of a coroutine that `hot_swap` was called for.
+
+    A function that catches it and goes on refuses the swap. One that lets it by, or raises it again, is over, and the
+    coroutine goes on as the new function, with its messages.
+
+    Attributes:
+        args: One element: the new function (of a generator function: the new generator).
+    """

@@ -15,7 +15,7 @@ from greencoro.errors import ComputeError, DeadlineExceeded, NetworkError
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
-from greencoro.hub.coroutine import sleep
+from greencoro.hub.execution import sleep
 
 __all__ = ["LocalCluster"]
 

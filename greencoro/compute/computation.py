@@ -407,7 +407,7 @@ class Computation:
                 del self._untold[submission]
             except KeyError:
                 return
-            status_coro._mailbox.put(_EndOfJob(submission))
+            status_coro.put_past_limit(_EndOfJob(submission))
 
 
 class _EndOfJob(Encoded):

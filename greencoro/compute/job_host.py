@@ -139,7 +139,7 @@ class JobHost:
             self._start(request)
         except Exception as error:
             # Nobody waits for an answer to this request, so whatever is wrong with it becomes the job's outcome.
-            self._watch_job(request, Coro._make(self._runtime, _fail, (error,), {}))
+            self._watch_job(request, Coro.at_home(self._runtime, _fail, (error,), {}))
 
     def _check_takes(self, request: Any) -> None:
         self._check_token(request)
@@ -155,11 +155,11 @@ class JobHost:
             arguments=request.parts[0],
             turn=None if lane is None else self._lanes.get(lane),
         )
-        coro = Coro._make(self._runtime, _run_job, (self, job), {})
+        coro = Coro.at_home(self._runtime, _run_job, (self, job), {})
         coro.name = header["name"]
         if lane is not None:
             over = self._lanes[lane] = Completion()
-            if not coro._observers.add(lambda coro: _hand_on(job.turn, over)):
+            if not coro.add_observer(lambda coro: _hand_on(job.turn, over)):
                 _hand_on(job.turn, over)
         self._watch_job(request, coro)
         return coro
@@ -167,7 +167,7 @@ class JobHost:
     def _watch_job(self, request: Any, coro: Coro) -> None:
         key = (request.peer.incarnation, request.header["watch"])
         self._jobs[key] = coro
-        if not coro._observers.add(lambda coro: self._over(key)):
+        if not coro.add_observer(lambda coro: self._over(key)):
             self._over(key)
         self._runtime.serve_watch(request, request.header["watch"], coro)
 

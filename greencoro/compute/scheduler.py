@@ -27,7 +27,7 @@ from greencoro.errors import (
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
-from greencoro.hub.coroutine import sleep
+from greencoro.hub.execution import sleep
 
 if TYPE_CHECKING:
     from greencoro.compute.computation import Computation

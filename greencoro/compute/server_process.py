@@ -28,7 +28,8 @@ from greencoro.config import Settings
 from greencoro.distributed.runtime import Runtime
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 
 __all__ = ["main"]
 

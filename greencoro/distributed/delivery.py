@@ -38,10 +38,12 @@ class RemoteMessage(Encoded):
         self._size = size
         self._warn = warn
 
-    def decode(self) -> tuple[bool, Any]:
+    def taken(self) -> None:
         grant = self._inflow.taken(self._size)
         if grant is not None:
             self._link.send_urgent(Credit(self._target, *grant).encode())
+
+    def decode(self) -> tuple[bool, Any]:
         try:
             return True, codec.loads(self._payload)
         except (Exception, SystemExit) as error:
@@ -96,7 +98,7 @@ class Delivery:
             link.send_urgent(Gone(target).encode())
             return False
         inflow.arrived(size)
-        coro._mailbox.put(RemoteMessage(link, inflow, target, payload, size, self._warn))
+        coro.put_past_limit(RemoteMessage(link, inflow, target, payload, size, self._warn))
         # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
         return find(target) is coro
 
@@ -114,8 +116,8 @@ class Delivery:
 
         # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
         link.inflows[target] = inflow
-        link.when_lost(("inflow", target), lambda error: coro._observers.remove(over))
-        if not coro._observers.add(over):
+        link.when_lost(("inflow", target), lambda error: coro.remove_observer(over))
+        if not coro.add_observer(over):
             link.inflows.pop(target, None)
             link.on_lost.pop(("inflow", target), None)
             return None

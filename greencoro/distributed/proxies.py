@@ -22,7 +22,6 @@ from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
-from greencoro.hub.observers import notice_of
 from greencoro.log import escape
 
 __all__ = ["Home", "RemoteCoro"]
@@ -169,10 +168,23 @@ class RemoteCoro(Coro):
 
             PeerLost, ServerDied: Its process is gone.
         """
+        outcome = self._watch() if self._outcome is None else self._outcome
+        return self._result(outcome, outcome.wait(timeout), timeout)
+
+    async def wait(self, timeout: float | None = None) -> Any:
+        """`value` for code on an asyncio loop."""
+        import asyncio
+
+        from greencoro.hub.awaiting import until
+
+        # Asking for the end takes a round trip, for which the loop must not stand still.
         outcome = self._outcome
         if outcome is None:
-            outcome = self._watch()
-        if not outcome.wait(timeout):
+            outcome = await asyncio.get_running_loop().run_in_executor(None, self._watch)
+        return self._result(outcome, await until(outcome, timeout), timeout)
+
+    def _result(self, outcome: Completion, in_time: bool, timeout: float | None) -> Any:
+        if not in_time:
             raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
         notice = outcome.value
         if isinstance(notice, _Undecoded):
@@ -248,7 +260,7 @@ class RemoteCoro(Coro):
 
     def _hear_of(self, ended: Coro) -> None:
         """A coroutine here that this one monitors is over."""
-        self._send_notice(notice_of(ended))
+        self._send_notice(ended.notice())
 
     def _send_notice(self, notice: MonitorException) -> None:
         link = self._link()
@@ -291,8 +303,38 @@ class RemoteCoro(Coro):
         """A coroutine is registered in its own process: -1."""
         return -1
 
-    def receive(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
-        raise RuntimeError(f"receive() of {self!r} may be called by that coroutine only, and it runs elsewhere")
+    def receive(
+        self,
+        timeout: float | None = None,
+        alarm_value: Any = None,
+        match: Callable[[Any], object] | None = None,
+    ) -> Any:
+        raise self._elsewhere("receive")
+
+    def suspend(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
+        raise self._elsewhere("suspend")
+
+    def throw(self, *exception: Any) -> int:
+        raise self._elsewhere("throw")
+
+    def resume(self, update: Any = None) -> int:
+        raise self._elsewhere("resume")
+
+    def hot_swap(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> int:
+        raise self._elsewhere("hot_swap")
+
+    def hot_swappable(self, flag: bool = True) -> int:
+        """Only the coroutine itself can say so: -1."""
+        return -1
+
+    def call(self, message: Any, timeout: float | None = None) -> Any:
+        raise self._elsewhere("call")
+
+    def _elsewhere(self, what: str) -> RuntimeError:
+        return RuntimeError(f"{what}() of {self!r} works in that coroutine's own process only, and it runs elsewhere")
+
+    def _is_local(self) -> bool:
+        return False
 
     def set_daemon(self, flag: bool = True) -> int:
         """Only the coroutine itself can say so: -1."""

@@ -134,6 +134,7 @@ class Runtime:
             self._listener.close()
             reactors.release()
             raise ConfigError(str(error)) from None
+        self.max_mailbox_messages = self.settings.max_mailbox_messages
         self.send_timeout_seconds = self.settings.effective_send_timeout_seconds
         self.answer_timeout_seconds = self.settings.connect_timeout_seconds + self.settings.peer_timeout_seconds
         self._finished = False
@@ -348,7 +349,7 @@ class Runtime:
 
     def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
         """Start a coroutine that is at home in this runtime, which matters where a process has several."""
-        return Coro._make(self, target, args, kwargs)
+        return Coro.at_home(self, target, args, kwargs)
 
     def link_for(self, reference: Reference) -> Link | None:
         """The link to a reference's incarnation, dialling where there is none; None where that is lost."""
@@ -432,7 +433,7 @@ def current_runtime() -> Runtime | None:
 
 
 def _home_of(coro: Coro) -> Runtime | None:
-    home: Runtime | None = coro._home if coro._home is not None else _default
+    home: Runtime | None = coro.home if coro.home is not None else _default
     return home
 
 

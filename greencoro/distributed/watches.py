@@ -19,7 +19,6 @@ from greencoro.distributed.messages import Monitor, Notice, Result
 from greencoro.errors import MonitorException, NetworkError, RemoteError, RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.lifecycle import State
 from greencoro.log import escape
 
 __all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "fitting", "in_words"]
@@ -144,8 +143,8 @@ class Watches:
             _send_notice(link, watch_id, ended)
 
         # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
-        link.when_lost(("watched", watch_id), lambda error: coro._observers.remove(over))
-        if coro._observers.add(over):
+        link.when_lost(("watched", watch_id), lambda error: coro.remove_observer(over))
+        if coro.add_observer(over):
             return True
         link.on_lost.pop(("watched", watch_id), None)
         return False
@@ -169,27 +168,28 @@ def fitting(
 
 def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
     """Runs on the user hub: pickling the result runs its own code."""
-    error = coro._error if coro._state is State.FAILED else None
+    end = coro.notice()
+    error = end.error
 
     def told(room: int) -> Notice:
-        if coro._state is State.TERMINATED:
+        if end.kind == "terminated":
             return Notice(watch_id, _TERMINATED, "", "", "", b"")
         if error is None:
             return Notice(watch_id, _FINISHED, "", "", "", b"")
         # The class, the text and the traceback of an exception travel beside it, for where it is unknown.
-        trace = _both_ends(coro._traceback_text, room)
+        trace = _both_ends(end.traceback_text, room)
         return Notice(watch_id, _EXCEPTION, type(error).__name__[:100], text_of(error, room), trace, b"")
 
     def whole() -> list[codec.Buffer]:
         notice = told(link.max_message_bytes)
         if notice.outcome == _TERMINATED:
             return [notice.header()]
-        return [notice.header(), *codec.dumps(coro._value if error is None else error)]
+        return [notice.header(), *codec.dumps(end.value if error is None else error)]
 
     def words(why: BaseException, room: int) -> list[codec.Buffer]:
         notice = told(room)
         if notice.outcome == _FINISHED:
-            kind, text, value = type(why).__name__[:100], text_of(why, room), text_of(coro._value, room)
+            kind, text, value = type(why).__name__[:100], text_of(why, room), text_of(end.value, room)
             notice = notice._replace(error_type=kind, error_text=text, traceback_text=value)
         return [notice.header()]
 

@@ -6,34 +6,36 @@ one waits: code without a waiting call is atomic with regard to the other corout
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import logging
 import sys
-import traceback
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from greenlet import GreenletExit, getcurrent
+from greenlet import getcurrent
 
-from greencoro.errors import CoroTerminated, DeadlineExceeded, Terminated
+from greencoro.errors import CoroTerminated, DeadlineExceeded, LinkedCoroEnded, WouldBlock
 from greencoro.hub import exit as process_exit
-from greencoro.hub import names, native, userhub, workers
-from greencoro.hub.binding import bind, name_of
+from greencoro.hub import names, native, requests
+from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
-from greencoro.hub.lifecycle import Event, State, advance
+from greencoro.hub.execution import Execution, running
+from greencoro.hub.lifecycle import State
 from greencoro.hub.mailbox import Mailbox
-from greencoro.hub.observers import Observers, notice_of
+from greencoro.hub.process_settings import process_settings
+from greencoro.hub.waiting import seconds
 
-__all__ = ["Coro", "current_home", "find", "plug_in", "sleep"]
+__all__ = ["Coro", "Home", "current_home", "find", "plug_in"]
 
-_log = logging.getLogger(__name__)
+_ACTIVE = State.ACTIVE
 
-# An enum member is found by a Python call in 3.11, a name of the module by a look-up; every message needs one.
-_NEW, _ACTIVE = State.NEW, State.ACTIVE
+_MISSING: Any = object()
 
-_ids = itertools.count(1)
+class Home(Protocol):
+    """What a coroutine needs of the runtime that it is at home in."""
+
+    names: names.Names
+    max_mailbox_messages: int | None
+    send_timeout_seconds: float
+
 
 # Where the distributed layer plugs in: (coro) -> what `pickle` makes of a local coroutine, and its location.
 _reduce: Callable[[Coro], tuple[Any, ...]] | None = None
@@ -46,160 +48,151 @@ def plug_in(reduce: Callable[[Coro], tuple[Any, ...]] | None, location: Callable
     _reduce, _locate_home = reduce, location
 
 
-class Coro:
+class Coro(Execution):
     """A function running as a coroutine, and the handle to it.
 
     ``Coro(function, *args, **kwargs)`` returns at once; the function begins soon after. Where it has a parameter named
-    ``coro`` it is given this object there.
+    ``coro`` it is given this object there. ``Coro(target=function, args=(...), kwargs={...})``, as with
+    `threading.Thread`, is the same.
 
     Raises:
-        TypeError: ``function`` is not a plain function (or other callable), or does not take these arguments.
+        TypeError: ``function`` is not callable, is an ``async`` function, or does not take these arguments.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_args",
-        "_call_with_coro",
-        "_error",
-        "_home",
-        "_kwargs",
-        "_mailbox",
-        "_observers",
-        "_pending",
-        "_registered",
-        "_state",
-        "_target",
-        "_trace",
-        "_traceback_text",
-        "_value",
-        "_worker",
-        "id",
-        "name",
-    )
+    __slots__ = ("_home", "_mailbox", "_registered")
 
-    def __init__(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        self._call_with_coro = bind(target, args, kwargs)
-        self._spawn(target, args, kwargs, current_home())
+    def __init__(self, target: Callable[..., Any] = _MISSING, /, *args: Any, **kwargs: Any) -> None:
+        if target is _MISSING:
+            target, args, kwargs = _as_for_a_thread(kwargs)
+        self._begin(current_home(), target, args, kwargs)
 
-    def _spawn(self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], home: Any) -> None:
-        self._target: Any = target
-        self._args = args
-        self._kwargs: dict[str, Any] | None = (
-            kwargs or None
-        )  # an empty dict is 64 bytes, for as long as the coroutine waits to begin
+    def _begin(
+        self, home: Home | None, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        takes_coro = bind(target, args, kwargs)
         self._home = home
-        self._state = _NEW
         self._mailbox = Mailbox()
-        self._observers = Observers()
         self._registered = False
-        self._worker: Any = None
-        self._pending: BaseException | None = None
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._trace: TracebackType | None = None
-        self._traceback_text = ""
-        #: A number unique in this process's life.
-        self.id = next(_ids)
-        #: The function's name.
-        self.name = name_of(target)
-        if not userhub.ident:
-            process_exit.start()
-        process_exit.alive[self.id] = self
-        process_exit.holding.add(self)
-        if native.get_ident() == userhub.ident:
-            workers.start(self)
-        else:
-            userhub.post(workers.start, self)
+        limit = process_settings().max_mailbox_messages if home is None else home.max_mailbox_messages
+        if limit is not None:
+            self._mailbox.limit = limit
+        self._spawn(target, args, kwargs, takes_coro)
 
     @classmethod
-    def _make(cls, home: Any, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coro:
+    def at_home(
+        cls, home: Home, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coro:
         """A coroutine at home in a given runtime, instead of its creator's."""
         coro = cls.__new__(cls)
-        coro._call_with_coro = bind(target, args, kwargs)
-        coro._spawn(target, args, kwargs, home)
+        coro._begin(home, target, args, kwargs)
         return coro
 
-    # What the worker calls.
-
-    def _is_new(self) -> bool:
-        return self._state is _NEW
-
-    def _run(self, worker: Any) -> None:
-        """Run the function to its end; called by the worker, raises nothing."""
-        self._worker = worker
-        self._state = advance(self._state, Event.START)
-        target, args, kwargs = self._target, self._args, self._kwargs
-        # From here on they live as long as the function needs them.
-        self._target = self._kwargs = None
-        self._args = ()
-        try:
-            # A call without a star needs no C frame (Python 3.11): half a KB less to keep of each coroutine that waits.
-            if kwargs:
-                value = target(*args, coro=self, **kwargs) if self._call_with_coro else target(*args, **kwargs)
-            elif not args:
-                value = target(coro=self) if self._call_with_coro else target()
-            elif len(args) == 1:
-                value = target(args[0], coro=self) if self._call_with_coro else target(args[0])
-            else:
-                value = target(*args, coro=self) if self._call_with_coro else target(*args)
-        except GreenletExit:
-            self._end(Event.TERMINATE)
-        except BaseException as error:
-            try:
-                self._keep(error)
-                _report(self)
-            finally:
-                self._end(Event.RAISE)
-        else:
-            self._value = value
-            self._end(Event.RETURN)
-
-    def _keep(self, error: BaseException) -> None:
-        self._error = error
-        # This file's frame is no news to anybody.
-        self._trace = error.__traceback__.tb_next if error.__traceback__ else None
-        error.__traceback__ = self._trace
-        self._traceback_text = "".join(traceback.format_exception(error)).rstrip()
-
-    def _end(self, event: Event) -> None:
-        self._state = advance(self._state, event)
-        self._worker = self._target = self._kwargs = self._pending = None
-        self._args = ()
-        process_exit.alive.pop(self.id, None)
+    def _clean_up(self) -> None:
         if self._registered:
             self._names().forget(self)
         self._mailbox.clear()
-        self._observers.tell(self)
-        process_exit.released(self)
 
     # Messages.
 
     def send(self, message: Any) -> int:
-        """Put ``message`` into this coroutine's mailbox, without waiting.
+        """Put ``message`` into this coroutine's mailbox; only a full one (`max_mailbox`) makes the caller wait.
 
         Locally the very object is handed over; from a remote reference a copy is (a snapshot made now).
 
         Returns:
-            int: 0 where it is queued, which does not say that it will be read; -1 where this coroutine is over.
+            int: 0 where it is queued, which does not say that it will be read; -1 where this coroutine is over, or was
+            full for ``send_timeout`` (or the caller may not wait): then nothing was queued.
+
+        Raises:
+            WouldBlock: The mailbox is full, and an asyncio loop runs in the calling thread: see `send_async`.
         """
         if self._state > _ACTIVE:
             return -1
+        if self._mailbox.room is None:
+            self._mailbox.put(message)
+            return 0
+        return 0 if self._send_bounded(message, self._send_timeout()) else -1
+
+    def put_past_limit(self, message: Any) -> None:
+        """Put ``message`` into the mailbox though that may be full: what comes from elsewhere is bounded by credit."""
         self._mailbox.put(message)
-        return 0
 
     def deliver(self, message: Any, timeout: float | None = None) -> int:
         """Put ``message`` into the mailbox and learn whether it got there.
 
         Args:
-            timeout (float | None): Longest wait for a remote coroutine's process to confirm, in seconds.
+            timeout (float | None): Longest wait, for room or for a remote coroutine's process to confirm, in seconds.
 
         Returns:
             int: 1 where the message is in the mailbox of a live coroutine; 0 where that is not confirmed.
         """
+        timeout = seconds(timeout, "deliver()")
+        if self._state > _ACTIVE:
+            return 0
+        if self._mailbox.room is None:
+            self._mailbox.put(message)
+        elif not self._send_bounded(message, timeout):
+            return 0
         # From another thread it may have ended between the look at its state and the message.
-        return 1 if self.send(message) == 0 and self._state <= _ACTIVE else 0
+        return 1 if self._state <= _ACTIVE else 0
 
-    def receive(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
+    def _send_timeout(self) -> float:
+        if self._home is not None:
+            return self._home.send_timeout_seconds
+        return process_settings().effective_send_timeout_seconds
+
+    def _send_bounded(self, message: Any, timeout: float | None) -> bool:
+        room = self._mailbox.room
+        assert room is not None
+        if room.offer(message):
+            return True
+        sender = running()
+        # Nobody but a coroutine itself makes room in its mailbox, and a callback may not wait.
+        if sender is self or native.thread_hub() is getcurrent():
+            return False
+        if sender is None and _asyncio_runs_here():
+            raise WouldBlock(f"the mailbox of {self!r} is full; here, use: await coro.send_async(message)")
+        if sender is not None:
+            sender._raise_pending()
+        return room.wait(timeout, message)
+
+    async def send_async(self, message: Any) -> int:
+        """`send` for code on an asyncio loop: where the mailbox is full, that is awaited."""
+        from greencoro.hub.awaiting import until
+
+        room = self._mailbox.room
+        if room is None or self._state > _ACTIVE:
+            return self.send(message)
+        sender = room.enter(message)
+        if sender is None:
+            return -1
+        try:
+            await until(sender.changed, self._send_timeout())
+        finally:
+            accepted = room.leave(sender)
+        return 0 if accepted else -1
+
+    @property
+    def max_mailbox(self) -> int | None:
+        """How many messages its mailbox holds before senders here wait (guarantees.md, B2); None, the default: any.
+
+        Raises:
+            ValueError: Set to something else than None or a whole number of at least 1.
+        """
+        return self._mailbox.limit
+
+    @max_mailbox.setter
+    def max_mailbox(self, limit: int | None) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"max_mailbox is a number of messages of at least 1, or None for no limit, not {limit!r}")
+        self._mailbox.limit = limit
+
+    def receive(
+        self,
+        timeout: float | None = None,
+        alarm_value: Any = None,
+        match: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Take the oldest message, waiting for one if the mailbox is empty; only the coroutine itself may call this.
 
         Messages from one sender arrive in the order sent; between senders no order is promised. One from elsewhere that
@@ -210,6 +203,8 @@ class Coro:
 
             alarm_value: What to return where nothing came in time.
 
+            match: Take the oldest message for which ``match(message)`` is true, and leave the others where they are.
+
         Returns:
             The message, or ``alarm_value``; then the mailbox is unchanged.
 
@@ -218,11 +213,38 @@ class Coro:
 
             RuntimeError: Called by somebody else than the coroutine itself.
         """
-        if self._worker is not getcurrent():
-            raise RuntimeError(f"receive() of {self!r} may be called by that coroutine only")
-        if self._pending is not None:
-            self._raise_pending()
-        return self._mailbox.take(timeout, alarm_value)
+        if timeout is not None:
+            timeout = seconds(timeout, "receive()")
+        if self._worker is not getcurrent() or self._pending is not None:
+            self._must_be_caller("receive")
+        if match is None:
+            return self._mailbox.take(timeout, alarm_value)
+        if not callable(match):
+            raise TypeError(f"match= of receive() takes a function of a message, not {match!r}")
+        return self._mailbox.take_matching(match, timeout, alarm_value)
+
+    def call(self, message: Any, timeout: float | None = None) -> Any:
+        """Ask the coroutine something and wait for its answer.
+
+        It receives a `Request` with the ``message`` and answers with ``request.reply(value)``.
+
+        Args:
+            timeout (float | None): Longest wait, in seconds. ``None`` waits for ever.
+
+        Returns:
+            What it replied.
+
+        Raises:
+            DeadlineExceeded: No answer came in time; what the coroutine does about the request goes on.
+
+            BrokenResource: The coroutine is over, or ended without an answer. Its cause is what it raised.
+
+            BaseException: What it gave to ``request.fail(error)``.
+        """
+        timeout = seconds(timeout, "call()")
+        if self._worker is getcurrent():
+            raise RuntimeError(f"{self!r} would wait for its own answer")
+        return requests.ask(self, message, timeout)
 
     # The end, and who hears of it.
 
@@ -239,6 +261,7 @@ class Coro:
 
             BaseException: What its function raised.
         """
+        timeout = seconds(timeout, "value()")
         if self._state <= _ACTIVE and not self._wait_for_end(timeout):
             raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
         if self._state is State.FINISHED:
@@ -253,68 +276,40 @@ class Coro:
     finish = value
 
     def _wait_for_end(self, timeout: float | None) -> bool:
-        running = getcurrent()
-        if self._worker is running:
+        caller = running()
+        if caller is self:
             raise RuntimeError(f"{self!r} would wait for its own end")
-        if running.__class__ is workers.Worker and running.coro._pending is not None:
-            running.coro._raise_pending()
+        if caller is not None:
+            caller._raise_pending()
         ended = Completion()
         observer = ended.set
-        if not self._observers.add(observer):
+        if not self.add_observer(observer):
             # Its end has begun; what is left of it needs no turn of the hub but this thread must see it whole.
             return True
         try:
             return ended.wait(timeout)
         finally:
-            self._observers.remove(observer)
+            self.remove_observer(observer)
 
-    def is_alive(self) -> bool:
-        """Is it not over yet?"""
-        return self._state <= _ACTIVE
+    async def wait(self, timeout: float | None = None) -> Any:
+        """`value` for code on an asyncio loop: ``result = await coro.wait()``.
 
-    def terminate(self) -> int:
-        """End the coroutine: `Terminated` is raised at the call where it waits (or at its next one, where it runs).
-
-        Returns:
-            int: 0 where it was told; -1 where it was over already.
+        Raises:
+            DeadlineExceeded, CoroTerminated, BaseException: As `value`.
         """
-        if self._state > _ACTIVE:
-            return -1
-        if native.get_ident() == userhub.ident:
-            self._terminate()
-        else:
-            userhub.post(self._terminate)
-        return 0
+        from greencoro.hub.awaiting import until
 
-    def _terminate(self) -> None:
-        if self._state is _NEW:
-            self._end(Event.TERMINATE)
-        elif self._state is _ACTIVE:
-            self._pending = Terminated(f"{self!r} was terminated")
-            # Where it runs right now, this meets it in whatever it waits for next; our own waiting calls look first.
-            userhub.call_soon(self._throw_pending)
-
-    def _throw_pending(self) -> None:
-        worker, pending = self._worker, self._pending
-        if pending is None or worker is None:
-            return
-        self._pending = None
-        worker.throw(pending)
-
-    def _raise_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            raise pending
-
-    def set_daemon(self, flag: bool = True) -> int:
-        """Say whether the program's end should wait for this coroutine (it does, unless told); returns 0."""
-        if flag:
-            process_exit.released(self)
-        elif self._state <= _ACTIVE:
-            process_exit.holding.add(self)
-            if self._state > _ACTIVE:  # ended meanwhile, on another thread
-                process_exit.released(self)
-        return 0
+        timeout = seconds(timeout, "wait()")
+        ended = Completion()
+        observer = ended.set
+        if self.add_observer(observer):
+            try:
+                await until(ended, timeout)
+            finally:
+                self.remove_observer(observer)
+        if not ended.done and self.is_alive():
+            raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
+        return self.value()
 
     def monitor(self, observed: Coro) -> int:
         """Have this coroutine be sent a `MonitorException` when ``observed`` is over.
@@ -337,10 +332,51 @@ class Coro:
 
     def _add_monitor(self, monitor: Coro) -> int:
         # The same bound method twice is one observer, so that asking twice does not bring two notices.
-        return 0 if self._observers.add(monitor._hear_of) else -1
+        return 0 if self.add_observer(monitor._hear_of) else -1
 
     def _hear_of(self, ended: Coro) -> None:
-        self.send(notice_of(ended))
+        if self._state <= _ACTIVE:
+            self._mailbox.put(ended.notice())
+
+    def link(self, other: Coro) -> int:
+        """Tie this coroutine and ``other`` together: where one raises or is terminated, the other shall not go on.
+
+        Then a `LinkedCoroEnded` is raised at the other's waiting call. One that returns breaks no link.
+
+        Returns:
+            int: 0: they are linked; -1: one of them was over already.
+
+        Raises:
+            TypeError: ``other`` is no coroutine of this process.
+
+            ValueError: It is this one.
+        """
+        if not isinstance(other, Coro) or not other._is_local() or not self._is_local():
+            raise TypeError(f"link() takes a coroutine of this process, not {other!r}")
+        if other is self:
+            raise ValueError(f"{self!r} cannot be linked to itself")
+        if not other.add_observer(self._linked_ended):
+            return -1
+        if not self.add_observer(other._linked_ended):
+            other.remove_observer(self._linked_ended)
+            return -1
+        return 0
+
+    def unlink(self, other: Coro) -> int:
+        """Undo `link`, from either side; returns 0."""
+        if isinstance(other, Coro) and other._is_local() and self._is_local():
+            other.remove_observer(self._linked_ended)
+            self.remove_observer(other._linked_ended)
+        return 0
+
+    def _is_local(self) -> bool:
+        return True
+
+    def _linked_ended(self, ended: Coro) -> None:
+        self.remove_observer(ended._linked_ended)
+        notice = ended.notice()
+        if notice.kind != "finished":
+            self._interrupt(LinkedCoroEnded(ended, notice.kind, notice.error))
 
     # Names.
 
@@ -389,6 +425,7 @@ class Coro:
             return found
         if location is not None:
             raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
+        timeout = seconds(timeout, "locate()")
         appeared = Completion()
         local.listen("coro", name, appeared.set)
         try:
@@ -402,8 +439,12 @@ class Coro:
     @staticmethod
     def current() -> Coro | None:
         """The coroutine that runs this code; None outside of coroutines."""
-        running = getcurrent()
-        return running.coro if running.__class__ is workers.Worker else None
+        return running()
+
+    @property
+    def home(self) -> Any:
+        """The runtime in which it is at home; None stands for the process's default one."""
+        return self._home
 
     @property
     def location(self) -> Any:
@@ -422,25 +463,6 @@ class Coro:
         return f"{self.name}/{self.id}" if location is None else f"{self.name}/{self.id}@{location}"
 
 
-def _report(coro: Coro) -> None:
-    """Log what a coroutine raised; where the program set up no logging at all, say it on standard error."""
-    if _has_real_handler():
-        _log.error("uncaught exception in coroutine %r:\n%s", coro, coro._traceback_text)
-    elif sys.stderr is not None:
-        # A stream that is closed or whose reader is gone cannot be told of anything.
-        with contextlib.suppress(OSError, ValueError):
-            print(f"uncaught exception in coroutine {coro!r}:\n{coro._traceback_text}", file=sys.stderr, flush=True)
-
-
-def _has_real_handler() -> bool:
-    logger: logging.Logger | None = _log
-    while logger is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-            return True
-        logger = logger.parent if logger.propagate else None
-    return False
-
-
 def find(coro_id: int) -> Coro | None:
     """The live local coroutine with this id, or None."""
     return process_exit.alive.get(coro_id)
@@ -448,37 +470,26 @@ def find(coro_id: int) -> Coro | None:
 
 def current_home() -> Any:
     """The runtime in which the running coroutine is at home; None stands for the process's default one."""
-    running = getcurrent()
-    return running.coro._home if running.__class__ is workers.Worker else None
+    coro = running()
+    return None if coro is None else coro._home
 
 
-def sleep(seconds: float = 0.0) -> None:
-    """Let others run for at least ``seconds``; 0 gives way once.
+def _asyncio_runs_here() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
-    In a coroutine (or a gevent greenlet) only that waits; in a plain thread the thread does.
 
-    Raises:
-        Terminated: The calling coroutine was terminated meanwhile.
-
-        ValueError: ``seconds`` is negative.
-    """
-    if seconds < 0:
-        raise ValueError(f"sleep() takes a number of seconds of at least 0, not {seconds!r}")
-    if not userhub.on_hub():
-        hub = native.thread_hub()
-        if hub is not None and getcurrent() is not hub:
-            import gevent
-
-            gevent.sleep(seconds)
-        else:
-            native.sleep(seconds)
-        return
-    running = getcurrent()
-    if running.__class__ is workers.Worker and running.coro._pending is not None:
-        running.coro._raise_pending()
-    wait = userhub.Wait()
-    if seconds == 0:
-        wait.wake()
-        wait.park()
-    else:
-        wait.park(seconds)
+def _as_for_a_thread(kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What ``Coro(target=..., args=..., kwargs=...)`` means; without those two, other keywords go to the function."""
+    kwargs = dict(kwargs)
+    if "target" not in kwargs:
+        raise TypeError("Coro() takes the function to run, as its first argument or as target=")
+    target = kwargs.pop("target")
+    if "args" not in kwargs and "kwargs" not in kwargs:
+        return target, (), kwargs
+    args, keywords = kwargs.pop("args", ()), kwargs.pop("kwargs", None)
+    if kwargs:
+        raise TypeError(f"Coro(target=, args=, kwargs=) takes no {', '.join(kwargs)}; put it into kwargs=")
+    if isinstance(args, str) or not isinstance(keywords, dict | None):
+        raise TypeError(f"args= is a tuple and kwargs= a dictionary, not {args!r} and {keywords!r}")
+    return target, tuple(args), keywords or {}

@@ -1,5 +1,7 @@
 """The queue of messages of one coroutine.
 
+It has no limit, unless it is given one: then `room` says who may put what in.
+
 Any thread puts; only the coroutine whose mailbox it is takes. No lock is needed for that: the putter appends first and
 then looks whether somebody waits, the taker says that it waits and then looks at the queue again. Either the taker sees
 the message or the putter sees the taker.
@@ -7,12 +9,15 @@ the message or the putter sees the taker.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from greenlet import getcurrent
 
 from greencoro.hub import native, userhub
+from greencoro.hub.room import Room
 
 __all__ = ["Encoded", "Mailbox"]
 
@@ -31,13 +36,34 @@ class Encoded:
         """(True, the message), or (False, None) where it cannot be decoded and was reported as dropped."""
         raise TypeError("decode() is the subclass's")
 
+    def taken(self) -> None:
+        """It has left the mailbox: what it took up there is free."""
+
+
+class _Seen(Encoded):
+    """What was decoded for a selective `receive` that did not want it, and still counts as what it came as."""
+
+    __slots__ = ("_encoded", "_message")
+
+    def __init__(self, encoded: Encoded, message: Any) -> None:
+        self._encoded = encoded
+        self._message = message
+
+    def decode(self) -> tuple[bool, Any]:
+        return True, self._message
+
+    def taken(self) -> None:
+        self._encoded.taken()
+
 
 class Mailbox:
     """Messages in the order they came."""
 
-    __slots__ = ("_queue", "_receiver", "_waking")
+    __slots__ = ("_queue", "_receiver", "_waking", "room")
 
     def __init__(self) -> None:
+        #: Who waits at the limit; None while there is none.
+        self.room: Room | None = None
         # An empty deque costs 780 bytes, and many coroutines never get a message.
         self._queue: deque[Any] | None = None
         self._receiver: Any = None
@@ -48,8 +74,20 @@ class Mailbox:
         queue = self._queue
         return len(queue) if queue is not None else 0
 
+    @property
+    def limit(self) -> int | None:
+        """How many messages fit in before senders wait; None for no limit."""
+        return None if self.room is None or self.room.limit == sys.maxsize else self.room.limit
+
+    @limit.setter
+    def limit(self, limit: int | None) -> None:
+        if self.room is not None:
+            self.room.limit = sys.maxsize if limit is None else limit
+        elif limit is not None:
+            self.room = Room(self.__len__, self.put, limit)
+
     def put(self, message: Any) -> None:
-        """Append ``message`` and wake whoever waits for one. Never blocks, never switches."""
+        """Append ``message``, whatever the limit, and wake whoever waits for one. Never blocks, never switches."""
         queue = self._queue
         if queue is None:
             queue = self._make_queue()
@@ -88,8 +126,11 @@ class Mailbox:
             queue = self._queue
             if queue:
                 message = queue.popleft()
+                if self.room is not None:
+                    self.room.admit()
                 if not isinstance(message, Encoded):
                     return message
+                message.taken()
                 usable, message = message.decode()
                 if usable:
                     return message
@@ -111,6 +152,55 @@ class Mailbox:
                     return alarm_value
                 self._await(deadline - now)
 
+    def take_matching(self, match: Callable[[Any], object], timeout: float | None, alarm_value: Any) -> Any:
+        """The oldest message for which ``match(message)`` is true, as `take` does; the others stay as they are.
+
+        What ``match`` raises goes to the caller, and then nothing was taken.
+        """
+        deadline = None if timeout is None else native.monotonic() + timeout
+        looked_at = 0
+        while True:
+            queue = self._queue
+            while queue is not None and looked_at < len(queue):
+                entry = message = queue[looked_at]
+                if isinstance(entry, Encoded):
+                    usable, message = entry.decode()
+                    if not usable:
+                        self._remove(queue, looked_at)
+                        continue
+                    if not isinstance(entry, _Seen):
+                        entry = queue[looked_at] = _Seen(entry, message)
+                wanted = match(message)
+                if looked_at >= len(queue) or queue[looked_at] is not entry:
+                    raise RuntimeError("the match= of a receive() called receive() itself; it may only look")
+                if wanted:
+                    self._remove(queue, looked_at)
+                    return message
+                looked_at += 1
+            self._receiver = getcurrent()
+            if self._queue is not None and looked_at < len(self._queue):
+                self._receiver = None
+                continue
+            remaining = None if deadline is None else deadline - native.monotonic()
+            if remaining is not None and not remaining > 0:
+                self._receiver = None
+                return alarm_value
+            timer = None if remaining is None else userhub.call_later(remaining, self._wake)
+            try:
+                userhub.park()
+            finally:
+                self._receiver = None
+                if timer is not None:
+                    timer.close()
+
+    def _remove(self, queue: deque[Any], index: int) -> None:
+        entry = queue[index]
+        del queue[index]
+        if isinstance(entry, Encoded):
+            entry.taken()
+        if self.room is not None:
+            self.room.admit()
+
     def _await(self, seconds: float) -> None:
         """Park until a message may be there, at the longest for ``seconds``."""
         self._receiver = getcurrent()
@@ -125,5 +215,7 @@ class Mailbox:
             timer.close()
 
     def clear(self) -> None:
-        """Drop what is in it."""
+        """Drop what is in it; whoever waits for room waits no more."""
         self._queue = None
+        if self.room is not None:
+            self.room.close()

@@ -12,10 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.errors import MonitorException
-from greencoro.hub.lifecycle import State
-
-__all__ = ["Observers", "notice_of"]
+__all__ = ["Observers"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,13 +58,3 @@ class Observers:
                     observer(coro)
                 except Exception:
                     _log.exception("an observer of %r failed", coro)
-
-
-def notice_of(coro: Any) -> MonitorException:
-    """The notice of the end of ``coro``, which is over and runs in this process."""
-    state = coro._state
-    if state is State.FINISHED:
-        return MonitorException(coro, "finished", coro._value)
-    if state is State.TERMINATED:
-        return MonitorException(coro, "terminated")
-    return MonitorException(coro, "exception", None, coro._error, coro._traceback_text)

@@ -25,7 +25,8 @@ import os, signal, sys, threading, time
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 KEY = {key!r}
 runtime = Runtime("127.0.0.1", secret_key=KEY, settings=Settings(**{settings!r}))
 print(runtime.location, flush=True)

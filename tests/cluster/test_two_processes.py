@@ -10,7 +10,8 @@ import pytest
 from greencoro.config import Settings
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import PeerLost
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from tests.cluster.peer_process import KEY, TICK, peer_process
 from tests.support.polling import poll_until
 

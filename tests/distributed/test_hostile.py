@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from greencoro.distributed.handshake import MAGIC, PROTOCOL
-from greencoro.hub.coroutine import sleep
+from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.support.polling import poll_until
 

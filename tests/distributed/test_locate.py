@@ -6,7 +6,8 @@ import pytest
 
 from greencoro.distributed.messages import Forget, Locate
 from greencoro.distributed.proxies import RemoteCoro
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from tests.support.polling import poll_until
 
 

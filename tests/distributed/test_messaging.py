@@ -13,7 +13,8 @@ from greencoro.distributed import messages
 from greencoro.distributed.delivery import RemoteMessage
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.errors import LocalProtocolError
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from tests.distributed.conftest import Pair, reference
 from tests.support.polling import poll_until
 

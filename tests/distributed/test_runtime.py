@@ -22,7 +22,8 @@ from greencoro.errors import (
     PeerUnreachable,
     RemoteError,
 )
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.support.polling import poll_until
 

@@ -10,7 +10,8 @@ import pytest
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.watches import UnsentResult
 from greencoro.errors import CoroTerminated, DeadlineExceeded, MonitorException, PeerLost, RemoteError
-from greencoro.hub.coroutine import Coro, sleep
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.support.polling import poll_until
 

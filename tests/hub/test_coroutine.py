@@ -7,6 +7,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,11 +142,11 @@ def test_a_coroutine_does_not_travel_where_there_is_no_runtime() -> None:
 
 
 def test_a_runtime_plugs_in_how_coroutines_travel_and_where_they_are() -> None:
-    home = object()
+    home = SimpleNamespace(max_mailbox_messages=None, send_timeout_seconds=1.0)
     assert module.current_home() is None
     module.plug_in(lambda coro: (str, (f"travelled {coro.id}",)), lambda coro: f"home of {coro.id}")
     try:
-        coro = Coro._make(
+        coro = Coro.at_home(
             home, lambda coro: (coro._home, module.current_home(), Coro(module.current_home).value()), (), {}
         )
         assert pickle.loads(pickle.dumps(coro)) == f"travelled {coro.id}"

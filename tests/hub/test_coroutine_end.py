@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greencoro import Coro, MonitorException
-from greencoro.hub import coroutine as module
+from greencoro.hub import execution, names
 from greencoro.hub import exit as process_exit
 from tests.support.polling import poll_until
 
@@ -58,7 +58,7 @@ def test_where_logging_is_set_up_a_failure_goes_there_and_only_there(run: Run) -
     )
     assert ended.err == ""
     lines = ended.out.splitlines()
-    assert lines[0].startswith("ERROR greencoro.hub.coroutine uncaught exception in coroutine fail/")
+    assert lines[0].startswith("ERROR greencoro.hub.execution uncaught exception in coroutine fail/")
     assert lines[-1] == "ValueError: of the function"
 
 
@@ -99,7 +99,7 @@ def test_a_report_that_fails_still_ends_the_coroutine_and_the_hub_goes_on(
     def broken(coro: Any) -> None:
         raise RuntimeError("of the report")
 
-    monkeypatch.setattr(module, "_report", broken)
+    monkeypatch.setattr(execution, "_report", broken)
     for _ in range(5):
         with pytest.raises(ValueError, match="of the function"):
             Coro(fail).value(10)
@@ -272,19 +272,19 @@ def test_locate_waits_for_a_name_that_appears_later(place: Callable[..., Any]) -
 @pytest.mark.parametrize("timeout", [0, -1, 0.02])
 def test_locate_gives_up_at_its_limit(timeout: float) -> None:
     assert Coro.locate("nobody", timeout=timeout) is None
-    assert not module.names.default._listeners
+    assert not names.default._listeners
 
 
 def test_one_that_ends_while_it_is_registered_gets_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     coro = Coro(parked)
-    register = module.names.default.register
+    register = names.default.register
 
     def end_first(kind: str, name: str, target: Any) -> bool:
         coro.send(1)
         coro.value(10)
         return register(kind, name, target)
 
-    monkeypatch.setattr(module.names.default, "register", end_first)
+    monkeypatch.setattr(names.default, "register", end_first)
     assert coro.register("too late") == -1
     assert Coro.locate("too late", timeout=0) is None
 
@@ -298,7 +298,7 @@ def test_a_name_registered_while_its_coroutine_ends_does_not_stay() -> None:
             coro.unregister("ending")
         coro.register("ending")
     poll_until(lambda: Coro.locate("ending", timeout=0) is None)
-    assert not module.names.default._of
+    assert not names.default._of
 
 
 # Who keeps the process from ending.

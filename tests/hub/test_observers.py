@@ -1,12 +1,9 @@
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from greencoro import Coro
 from greencoro.hub import native
-from greencoro.hub.lifecycle import State
-from greencoro.hub.observers import Observers, notice_of
+from greencoro.hub.observers import Observers
 
 
 def test_observers_are_told_once_in_the_order_they_were_added() -> None:
@@ -128,32 +125,3 @@ def test_many_observers_cost_no_more_each_than_few() -> None:
     assert told == list(range(1, 20_000, 2))
     # A list that is searched would need some 10 s.
     assert native.monotonic() - began < 3
-
-
-@pytest.mark.parametrize(
-    ("state", "kind", "value"),
-    [(State.FINISHED, "finished", 5), (State.TERMINATED, "terminated", None), (State.FAILED, "exception", None)],
-)
-def test_the_notice_says_how_it_ended(state: State, kind: str, value: Any) -> None:
-    error = ValueError("why") if kind == "exception" else None
-    coro = SimpleNamespace(_state=state, _value=value, _error=error, _traceback_text="text" if error else "")
-    notice = notice_of(coro)
-    assert (notice.coro, notice.kind, notice.value, notice.error) == (coro, kind, value, error)
-    assert notice.traceback_text == coro._traceback_text
-
-
-def test_the_notice_unpacks_as_old_programs_do() -> None:
-    def fail() -> None:
-        raise KeyError("gone")
-
-    finished, failed, terminated = Coro(lambda: 5), Coro(fail), Coro(lambda coro: coro.receive())
-    terminated.terminate()
-    for coro in (finished, failed, terminated):
-        while coro.is_alive():
-            native.sleep(0.001)
-    coro, (kind, value) = notice_of(finished).args
-    assert (coro, kind, value) == (finished, StopIteration, 5)
-    coro, (kind, value) = notice_of(failed).args
-    assert (coro, kind, repr(value)) == (failed, KeyError, "KeyError('gone')")
-    coro, (kind, value) = notice_of(terminated).args
-    assert (coro, kind, value) == (terminated, StopIteration, None)
