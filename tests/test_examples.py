@@ -20,8 +20,16 @@ SQUARES = "1 squared is 1\n2 squared is 4\n3 squared is 9\n"
 MONITOR = "quick finished 42\nbroken exception KeyError('nowhere')\npatient terminated None\n"
 CLUSTER_SQUARES = "the root of 2 is 1.414\n1 1.0\n4 2.0\n-9 ValueError('math domain error')\n16 4.0\n"
 
+OUTPUTS = {
+    "coroutines": (
+        "they came in this order: 0 1 2 3 4 5 6 7 8 9\nand returned: 100 101 102 103 104 105 106 107 108 109\n"
+    ),
+    "call": "apples 3\npears 1\nthere are no 'plums'\nno answer in time\n",
+    "hot_swap": "Hello Ada\nenglish makes room for french\nBonjour Ada\n",
+}
+
 #: Run by tests of their own: here, or (the demo) in tests/cluster/test_demo.py.
-PROGRAMS = {"squares", "square_server", "square_client", "monitor", "cluster_squares", "analyse_sources"}
+PROGRAMS = {"squares", "square_server", "square_client", "monitor", "cluster_squares", "analyse_sources"} | set(OUTPUTS)
 PARTS = {"source_report"}
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,6 +112,7 @@ def test_every_example_is_run_by_a_test():
 @pytest.mark.parametrize(
     ("name", "output"),
     [
+        *OUTPUTS.items(),
         ("squares", SQUARES),
         ("monitor", MONITOR),
         pytest.param("cluster_squares", CLUSTER_SQUARES, marks=pytest.mark.cluster),

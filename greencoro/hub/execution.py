@@ -47,6 +47,23 @@ class _Suspension(userhub.Wait):
         self.update = update
 
 
+class _Interruption:
+    """An entry of the ready queue that throws what is pending into a coroutine's wait.
+
+    It stands there in its turn, so that what somebody does to a coroutine (ends it, sends to it) reaches it in order.
+    """
+
+    __slots__ = ("_execution",)
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def switch(self) -> None:
+        """Throw; where there is nothing to throw any more, let the next one go on."""
+        if not self._execution._throw_pending() and not userhub.in_hub_callback():
+            userhub.park()
+
+
 class Execution:
     """What runs: its state, whom it waits for, how it ended."""
 
@@ -113,7 +130,7 @@ class Execution:
         self._worker = worker
         self._state = advance(self._state, Event.START)
         if self._pending is not None:
-            userhub.call_soon(self._throw_pending)
+            userhub.ready(_Interruption(self))
         while True:
             target, args, kwargs = self._target, self._args, self._kwargs
             # From here on they live as long as the function needs them.
@@ -226,7 +243,7 @@ class Execution:
             # Whatever else was to be thrown does not matter any more; twice is once, until it was raised.
             self._pending = [Terminated(f"{self!r} was terminated")]
             # Where it runs right now, this meets it in whatever it waits for next; our own waiting calls look first.
-            userhub.call_soon(self._throw_pending)
+            userhub.ready(_Interruption(self))
 
     def throw(self, *exception: Any) -> int:
         """Raise an exception in the coroutine, at the call where it waits or at its next one.
@@ -256,17 +273,20 @@ class Execution:
             self._pending = []
         self._pending.append(error)
         if self._state is _ACTIVE:
-            userhub.call_soon(self._throw_pending)
+            userhub.ready(_Interruption(self))
 
-    def _throw_pending(self) -> None:
+    def _throw_pending(self) -> bool:
+        """Throw the first that is pending into its wait; False where there is nothing to throw, or nothing waits."""
         worker, pending = self._worker, self._pending
-        if pending is not None and worker is not None:
-            worker.throw(self._next_pending(pending))
+        if pending is None or worker is None:
+            return False
+        worker.throw(self._next_pending(pending))
+        return True
 
     def _next_pending(self, pending: list[BaseException]) -> BaseException:
         error = pending.pop(0)
         if pending:
-            userhub.call_soon(self._throw_pending)
+            userhub.ready(_Interruption(self))
         else:
             self._pending = None
         return error
