@@ -14,6 +14,6 @@ The frame, from the bottom up, each using only those above it:
 - report: what a person reads
 - pycos_setup: how pycos is started here
 
-The questions: local_ping_pong, spawn, round_trip, one_way, jobs, start_up. `programs` has the programs that start_up
-starts, as a user would write them.
+The questions: those of `local`, about one process, and round_trip, one_way, jobs, start_up. `programs` has the programs
+that start_up starts, as a user would write them.
 """

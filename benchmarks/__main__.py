@@ -11,12 +11,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import jobs, local_ping_pong, machine, one_way, report, round_trip, rounds, spawn, start_up
+from benchmarks import jobs, machine, one_way, report, round_trip, rounds, start_up
+from benchmarks.local import broadcast, fan_in, finishers, memory, park, ping_pong, ring, sleepers, spawn
 from benchmarks.question import Scale
 
-QUESTIONS = {
-    each.QUESTION.name: each.QUESTION for each in (local_ping_pong, spawn, round_trip, one_way, jobs, start_up)
-}
+LOCAL = (ping_pong, ring, fan_in, broadcast, spawn, park, memory, sleepers, finishers)
+DISTRIBUTED = (round_trip, one_way, jobs, start_up)
+QUESTIONS = {each.QUESTION.name: each.QUESTION for each in (*LOCAL, *DISTRIBUTED)}
+
+#: What may be named instead of all that it stands for.
+GROUPS = {"local": [each.QUESTION.name for each in LOCAL]}
+CHOICES = [*QUESTIONS, *GROUPS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,20 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A target that is missed is no failure: a busy machine misses some.
     """
     parser = argparse.ArgumentParser(prog="benchmarks", description="How fast greencoro is, beside its peers.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(QUESTIONS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a first look in under a minute; figures vary more")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(CHOICES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a first look; figures vary more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, too")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in QUESTIONS]
+    unknown = [name for name in options.names if name not in CHOICES]
     if unknown:
-        parser.error(f"no such question: {', '.join(unknown)} (there are {', '.join(QUESTIONS)})")
+        parser.error(f"no such question: {', '.join(unknown)} (there are {', '.join(CHOICES)})")
+    names = [name for chosen in options.names or QUESTIONS for name in GROUPS.get(chosen, [chosen])]
 
     scale: Scale = "quick" if options.quick else "full"
     began = time.monotonic()
-    here = machine.describe(["gevent", "greenlet", "cryptography", "pycos"])
+    here = machine.describe(["gevent", "greenlet", "cryptography", "pycos", "uvloop"])
     print("\n".join(report.machine_lines(here)), flush=True)
     results = []
-    for name in options.names or QUESTIONS:
+    for name in names:
         result = rounds.run(QUESTIONS[name], scale, _progress)
         _progress("")
         print("\n" + "\n".join(report.result_lines(result)), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Machine:
         load: Processes that wanted to run in the last minute, on average, when the run began. Where it is much above
             zero somebody else was at work, and the figures are worse than they need be.
 
-        packages: Versions by distribution; None where it is not installed.
+        packages: Versions by distribution, and that of Erlang; None where it is not installed.
     """
 
     cpu: str
@@ -46,7 +47,11 @@ def describe(packages: Iterable[str]) -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         load=round(os.getloadavg()[0], 2),
         # greencoro's own word and not the installation's: a checkout may be measured without being installed.
-        packages={"greencoro": greencoro.__version__, **{name: version_of(name) for name in packages}},
+        packages={
+            "greencoro": greencoro.__version__,
+            **{name: version_of(name) for name in packages},
+            "Erlang/OTP": _otp_release(),
+        },
     )
 
 
@@ -56,6 +61,16 @@ def version_of(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _otp_release() -> str | None:
+    """The release of Erlang that is installed, or None."""
+    program = shutil.which("erl")
+    if program is None:
+        return None
+    # Read, since to start its virtual machine for that takes a third of a second.
+    start_data = Path(program).resolve().parent.parent / "releases" / "start_erl.data"
+    return start_data.read_text().split()[1] if start_data.exists() else "of an unknown release"
 
 
 def _cpu(cpuinfo: str) -> str:

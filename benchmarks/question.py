@@ -58,6 +58,8 @@ class Side:
         partner: What its second process runs; see `side.partner`.
 
         package: The distribution that must be installed; None where it needs none.
+
+        program: The program that must be on the path; None where it needs none.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Side:
     setup: str
     partner: Callable[[], None] | None = None
     package: str | None = None
+    program: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Question:
     """One question.
 
     Attributes:
-        name: Of its module, and on the command line.
+        name: Of its module below `benchmarks`, and on the command line.
 
         text: The question itself.
 

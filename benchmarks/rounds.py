@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -57,7 +58,6 @@ class Result:
             for index in both
         ]
 
-
     def cpu_ratio(self, above: str, below: str) -> float | None:
         """The ratio of the medians of two sides' CPU time an operation; None where one is too short to be counted."""
         medians = [
@@ -89,9 +89,9 @@ def run(question: Question, scale: Scale = "full", progress: Callable[[str], Non
 
 
 def _run_once(question: Question, scale: Scale, outcome: Outcome, index: int, bytecode: Path) -> None:
-    package = outcome.side.package
-    if package is not None and version_of(package) is None:
-        outcome.failures.append(f"{package} is not installed")
+    lacking = missing(outcome.side)
+    if lacking is not None:
+        outcome.failures.append(lacking)
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
@@ -104,6 +104,15 @@ def _run_once(question: Question, scale: Scale, outcome: Outcome, index: int, by
             outcome.samples[index] = Sample(**json.loads(answer.read_text()))
         else:
             outcome.failures.append(_explain(ending, question.timeout_seconds))
+
+
+def missing(side: Side) -> str | None:
+    """What the side needs that is not installed, in words; None where all is there."""
+    if side.package is not None and version_of(side.package) is None:
+        return f"{side.package} is not installed"
+    if side.program is not None and shutil.which(side.program) is None:
+        return f"{side.program} is not on the path"
+    return None
 
 
 def environment(directory: Path, bytecode: Path) -> dict[str, str]:

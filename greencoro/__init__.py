@@ -56,26 +56,46 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         ServerDied,
         Terminated,
+        TooManyRestarts,
         TransferError,
         WouldBlock,
     )
+    from greencoro.hub.categories import CategorizeMessages
+    from greencoro.hub.channel import Channel
     from greencoro.hub.coroutine import Coro
     from greencoro.hub.execution import sleep
+    from greencoro.hub.files import AsyncFile
+    from greencoro.hub.pipes import AsyncPipe, Popen
+    from greencoro.hub.requests import Request
+    from greencoro.hub.sockets import AsyncSocket
+    from greencoro.hub.stacks import show_stacks_on_signal, stacks
+    from greencoro.hub.supervisor import Supervisor
+    from greencoro.hub.sync import Condition, Event, Lock, RLock, Semaphore
+    from greencoro.hub.thread_pool import AsyncThreadPool
+    from greencoro.hub.timers import Timer, every, send_after
 
 __all__ = [
+    "AsyncFile",
+    "AsyncPipe",
+    "AsyncSocket",
+    "AsyncThreadPool",
     "AuthenticationError",
     "BrokenResource",
     "BusyResource",
+    "CategorizeMessages",
+    "Channel",
     "ClosedResource",
     "Computation",
     "ComputationClosed",
     "ComputeError",
+    "Condition",
     "ConfigError",
     "Coro",
     "CoroInfo",
     "CoroTerminated",
     "DeadlineExceeded",
     "EndOfChannel",
+    "Event",
     "GreencoroError",
     "HotSwapException",
     "IncompatibleVersion",
@@ -83,6 +103,7 @@ __all__ = [
     "LocalCluster",
     "LocalProtocolError",
     "Location",
+    "Lock",
     "MonitorException",
     "NetworkError",
     "NoMatchingServer",
@@ -90,37 +111,67 @@ __all__ = [
     "PartialFailure",
     "PeerLost",
     "PeerUnreachable",
+    "Popen",
     "ProtocolError",
+    "RLock",
     "RemoteCoroScheduler",
     "RemoteError",
     "RemoteProtocolError",
+    "Request",
     "Runtime",
     "Scheduler",
+    "Semaphore",
     "ServerDied",
     "Settings",
     "Status",
+    "Supervisor",
     "Terminated",
+    "Timer",
+    "TooManyRestarts",
     "TransferError",
     "WouldBlock",
     "__version__",
+    "every",
     "runtime",
+    "send_after",
+    "show_stacks_on_signal",
     "sleep",
+    "stacks",
 ]
 
 # Public name -> the module that defines it. Errors are most of the names, so a name that is not here is one of theirs.
 _HOME = {
+    "AsyncFile": "greencoro.hub.files",
+    "AsyncPipe": "greencoro.hub.pipes",
+    "AsyncSocket": "greencoro.hub.sockets",
+    "AsyncThreadPool": "greencoro.hub.thread_pool",
+    "CategorizeMessages": "greencoro.hub.categories",
+    "Channel": "greencoro.hub.channel",
     "Computation": "greencoro.compute.computation",
+    "Condition": "greencoro.hub.sync",
     "Coro": "greencoro.hub.coroutine",
     "CoroInfo": "greencoro.compute.status",
+    "Event": "greencoro.hub.sync",
     "LocalCluster": "greencoro.compute.cluster",
     "Location": "greencoro.distributed.location",
+    "Lock": "greencoro.hub.sync",
+    "Popen": "greencoro.hub.pipes",
+    "RLock": "greencoro.hub.sync",
     "RemoteCoroScheduler": "greencoro.compute.jobs",
+    "Request": "greencoro.hub.requests",
     "Runtime": "greencoro.distributed.runtime",
     "Scheduler": "greencoro.compute.scheduler",
+    "Semaphore": "greencoro.hub.sync",
     "Settings": "greencoro.config",
     "Status": "greencoro.compute.status",
+    "Supervisor": "greencoro.hub.supervisor",
+    "Timer": "greencoro.hub.timers",
+    "every": "greencoro.hub.timers",
     "runtime": "greencoro.distributed.runtime",
+    "send_after": "greencoro.hub.timers",
+    "show_stacks_on_signal": "greencoro.hub.stacks",
     "sleep": "greencoro.hub.execution",
+    "stacks": "greencoro.hub.stacks",
 }
 
 

@@ -210,6 +210,13 @@ class Settings:
             "File of the secret that lets processes in; none: the file `secret` in the user's configuration directory.",
         ),
     )
+    max_blocked_seconds: float | None = field(
+        default=5.0,
+        metadata=_about(
+            _optional(_seconds(0.05, 86_400)),
+            "How long one coroutine may keep all others waiting before a warning names it; none: for ever.",
+        ),
+    )
     log_lines_per_second: int = field(
         default=10,
         metadata=_about(

@@ -11,6 +11,7 @@
       EndOfChannel                nothing will come any more
       CoroTerminated              the coroutine waited for was terminated
       LinkedCoroEnded             .coro, .kind, .error: a linked coroutine did not finish
+      TooManyRestarts             a supervisor gave up on a child
       RemoteError                 .traceback_text, .location: what went wrong elsewhere
       NetworkError                (also OSError)
         PeerUnreachable, PeerLost
@@ -67,6 +68,7 @@ __all__ = [
     "RemoteProtocolError",
     "ServerDied",
     "Terminated",
+    "TooManyRestarts",
     "TransferError",
     "WouldBlock",
 ]
@@ -127,6 +129,10 @@ class LinkedCoroEnded(GreencoroError):
     def __str__(self) -> str:
         reason = f": {type(self.error).__name__}: {self.error}" if self.error is not None else ""
         return f"linked coroutine {self.coro} ended ({self.kind}){reason}"
+
+
+class TooManyRestarts(GreencoroError):
+    """A supervisor's children failed more often than it may start them again; names the last and what it raised."""
 
 
 class RemoteError(GreencoroError):

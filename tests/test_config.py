@@ -28,6 +28,7 @@ def test_the_defaults_are_those_of_the_promises():
     assert (DEFAULTS.max_queue_messages, DEFAULTS.max_queue_bytes) == (10_000, 64 * 2**20)
     assert (DEFAULTS.max_message_bytes, DEFAULTS.chunk_bytes) == (64 * 2**20, 256 * 2**10)
     assert (DEFAULTS.connect_timeout_seconds, DEFAULTS.log_lines_per_second) == (5, 10)
+    assert DEFAULTS.max_blocked_seconds == 5
 
 
 def test_an_empty_environment_and_no_file_give_the_defaults():
@@ -130,6 +131,12 @@ def test_settings_made_in_a_program_are_checked_as_well():
 def test_peers_that_would_be_lost_between_two_heartbeats_are_refused():
     with pytest.raises(ConfigError, match=r"peer_timeout_ticks is 1 .* would be lost between two heartbeats"):
         Settings(peer_timeout_ticks=1)
+
+
+def test_the_watchdog_can_be_turned_off_and_has_a_shortest_time():
+    assert Settings.from_env({"GREENCORO_MAX_BLOCKED_SECONDS": "none"}).max_blocked_seconds is None
+    with pytest.raises(ConfigError, match=r"max_blocked_seconds is 0 .* from 0.05 to 86400, or none"):
+        Settings(max_blocked_seconds=0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 0, True, None, "1"])

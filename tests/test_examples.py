@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import queue
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from greencoro import AsyncSocket
 from tests.support.examples import EXAMPLES, ROOT, Block, fenced_blocks, program_environment, run_program
+from tests.support.polling import poll_until
 
 SQUARES = "1 squared is 1\n2 squared is 4\n3 squared is 9\n"
 MONITOR = "quick finished 42\nbroken exception KeyError('nowhere')\npatient terminated None\n"
@@ -25,11 +34,23 @@ OUTPUTS = {
         "they came in this order: 0 1 2 3 4 5 6 7 8 9\nand returned: 100 101 102 103 104 105 106 107 108 109\n"
     ),
     "call": "apples 3\npears 1\nthere are no 'plums'\nno answer in time\n",
+    "channel": "delivered to 2\ntotal 7\nlargest 4\n",
+    "categories": "fire!\nthe yearly report\na note\nnothing else is urgent\n",
+    "tcp_echo": "100 answers; the last is: HELLO FROM 99\n",
+    "udp": "mean of 3 readings: 20.0\n",
+    "pipe_checksum": "sha256sum agrees with hashlib: True\nthe clock ticked meanwhile: True\n",
+    "pipe_grep": "".join(f"LINE {number} IS ODD\n" for number in (1, 3, 5, 7, 9)),
+    "old_style": "half the square of 6 is 18.0\nthe square of 7 is 49\n",
+    "supervised": "2.5\nBrokenResource (ZeroDivisionError)\n2.0\n",
     "hot_swap": "Hello Ada\nenglish makes room for french\nBonjour Ada\n",
 }
 
 #: Run by tests of their own: here, or (the demo) in tests/cluster/test_demo.py.
-PROGRAMS = {"squares", "square_server", "square_client", "monitor", "cluster_squares", "analyse_sources"} | set(OUTPUTS)
+PROGRAMS = {
+    *("squares", "square_server", "square_client", "monitor", "cluster_squares", "analyse_sources"),
+    *("chat_server", "chat_client", "web_server"),
+    *OUTPUTS,
+}
 PARTS = {"source_report"}
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -133,6 +154,53 @@ def test_two_processes_talk(run, serve):
     assert (ended.stdout, ended.stderr, ended.returncode) == (SQUARES, "", 0)
 
 
+def test_the_web_server_counts_visits_and_refuses_what_it_does_not_know(serve):
+    url = serve(EXAMPLES / "web_server.py", "0").split()[-1]
+    for expected in ("visit 1 to /a\n", "visit 2 to /a\n"):
+        with urllib.request.urlopen(f"{url}/a", timeout=10) as answer:
+            assert answer.read().decode() == expected
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(urllib.request.Request(f"{url}/a", method="DELETE"), timeout=10)
+
+
+def test_what_one_chat_client_types_the_others_see(serve):
+    address = serve(EXAMPLES / "chat_server.py", "0").split()[-1]
+
+    def client(name):
+        return subprocess.Popen(
+            [sys.executable, EXAMPLES / "chat_client.py", address, name],
+            env=program_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    with client("ada") as ada, client("bob") as bob:
+        seen = queue.Queue()
+        threading.Thread(target=lambda: [seen.put(line) for line in bob.stdout], daemon=True).start()
+
+        def bob_sees():
+            print("hello", file=ada.stdin, flush=True)  # until bob is there to see it
+            with contextlib.suppress(queue.Empty):
+                return seen.get(timeout=0.2)
+
+        assert poll_until(bob_sees, seconds=20) == "ada: hello\n"
+        ada.stdin.close()
+        assert ada.wait(10) == 0
+        assert "ada left\n" in iter(lambda: seen.get(timeout=10), None)
+
+        host, port = address.rsplit(":", 1)
+        with AsyncSocket(socket.create_connection((host, int(port)))) as cut_off:
+            cut_off.send_msg(b"eve")
+            poll_until(lambda: (cut_off.send_msg(b"here"), "eve: here\n" in seen.queue)[1], seconds=20)
+            # The connection ends by a reset, not by its end.
+            cut_off.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert "eve left\n" in iter(lambda: seen.get(timeout=10), None)
+        assert ada.stdout.read() == "", "nobody sees what they typed themselves"
+        bob.stdin.close()
+        assert bob.wait(10) == 0
+
+
 @pytest.mark.parametrize("program", [_param(each) for each in ALL_PROGRAMS])
 def test_a_program_of_a_page_prints_what_the_page_says(run, serve, tmp_path, program):
     code = program.code
@@ -167,8 +235,18 @@ def test_the_programs_that_pages_show_are_the_examples():
     assert "\n".join(line.split("  #")[0] for line in body.splitlines()) in "\n".join(
         line.split("  #")[0] for line in readme.splitlines()
     )
-    for page, output in (("first-steps", MONITOR), ("two-processes", SQUARES), ("cluster", CLUSTER_SQUARES)):
-        assert output in (ROOT / f"docs/tutorial/{page}.md").read_text()
+    for page, output in (
+        ("tutorial/first-steps", MONITOR),
+        ("tutorial/two-processes", SQUARES),
+        ("tutorial/cluster", CLUSTER_SQUARES),
+        ("tutorial/one-process", OUTPUTS["supervised"]),
+        ("tutorial/one-process", OUTPUTS["hot_swap"]),
+        ("howto/sockets-files-programs", OUTPUTS["tcp_echo"]),
+        ("howto/sockets-files-programs", OUTPUTS["udp"]),
+        ("howto/sockets-files-programs", OUTPUTS["pipe_grep"]),
+        ("howto/old-generators", OUTPUTS["old_style"]),
+    ):
+        assert output in (ROOT / f"docs/{page}.md").read_text(), page
 
 
 def test_links_between_pages_lead_somewhere():

@@ -3,6 +3,8 @@
 - ports: the TCP ports of servers, as people list them
 - node: ``greencoro node``, server processes on this machine
 - handshake: a node daemon for a parent process
+- main_program: a program run as ``__main__`` in this process
+- run: ``greencoro run``, a program whose blocking calls let others go on
 """
 
 from __future__ import annotations
@@ -26,12 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run_for_parent()
 
+    if arguments[:1] == ["run"]:
+        # It patches the standard library, so nothing more of that is imported before.
+        from greencoro.cli.run import run
+
+        return run(arguments[1:])
+
     import click
 
     from greencoro._version import __version__
     from greencoro.cli.node import node
+    from greencoro.cli.run import HELP
 
-    group = click.Group("greencoro", commands=[node], help="Plain blocking-style functions on many machines.")
+    # Only for the list of commands: it never comes to be called.
+    listed = click.Command("run", help=HELP)
+    group = click.Group("greencoro", commands=[node, listed], help="Plain blocking-style functions on many machines.")
     click.version_option(__version__, prog_name="greencoro")(group)
     try:
         code = group.main(args=arguments, prog_name="greencoro", standalone_mode=False)

@@ -60,7 +60,7 @@ class Channel:
         descriptor = os.dup(0)  # not inherited by what this process starts
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        os.close(nothing)
+        native.close(nothing)
         return cls(descriptor)
 
     def fileno(self) -> int:
@@ -112,7 +112,7 @@ class Channel:
             # Its number may soon be another file's: a late `send` must not find it.
             descriptor, self._descriptor = self._descriptor, -1
             if descriptor >= 0:
-                os.close(descriptor)
+                native.close(descriptor)
 
 
 class ChildProcess:

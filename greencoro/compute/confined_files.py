@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from greencoro.errors import PackagingError
+from greencoro.hub import native
 
 __all__ = ["write"]
 
@@ -67,11 +68,11 @@ def _opened(directory: str | os.PathLike[str], below: list[str]) -> Iterator[int
             with suppress(FileExistsError):
                 os.mkdir(word, dir_fd=here)
             inner = os.open(word, _DIRECTORY, dir_fd=here)
-            os.close(here)
+            native.close(here)
             here = inner
         yield here
     finally:
-        os.close(here)
+        native.close(here)
 
 
 def _replace(parent: int, name: str, content: bytes, mode: int) -> None:

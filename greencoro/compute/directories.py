@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from greencoro.errors import ConfigError
+from greencoro.hub import native
 
 __all__ = ["DaemonDirectory", "default_path"]
 
@@ -63,7 +64,7 @@ class DaemonDirectory:
             # Another daemon may have taken the new file, before it was locked, for one that was left behind.
             if _is_at(lock, _lock_file(path)):
                 break
-            os.close(lock)
+            native.close(lock)
         self._lock = lock
         path.mkdir(mode=0o700)
         return path
@@ -71,7 +72,7 @@ class DaemonDirectory:
     def remove(self) -> None:
         """Remove it with everything in it."""
         _remove(self.path)
-        os.close(self._lock)
+        native.close(self._lock)
 
 
 def _lock_file(directory: Path) -> Path:
@@ -108,4 +109,4 @@ def _remove_abandoned(parent: Path) -> None:
             if _is_at(lock, file) and os.fstat(lock).st_uid == os.geteuid():
                 _remove(parent / file.name.removeprefix(".").removesuffix(_LOCK_SUFFIX))
         finally:
-            os.close(lock)
+            native.close(lock)

@@ -8,7 +8,6 @@ computation's token.
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from gevent.lock import RLock
 from greencoro.compute.loader import Loader
 from greencoro.compute.parts import Entry, Package
 from greencoro.errors import ComputationClosed, PackagingError
-from greencoro.hub import userhub
+from greencoro.hub import execution, userhub
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -64,7 +63,7 @@ class JobHost:
         self._jobs: dict[tuple[bytes, int], Coro] = {}
         self._installing = RLock()
         self._lanes: dict[str, Completion] = {}
-        logging.getLogger(Coro.__module__).addFilter(self._is_news)
+        execution.is_told_elsewhere.append(self._is_job)
         runtime.handle("server.set_up", self._set_up)
         runtime.handle("server.package", self._take_package, on_reactor=True)
         runtime.handle("server.run", self._run, on_reactor=True)
@@ -203,9 +202,9 @@ class JobHost:
             return function(*args, coro=coro, **kwargs)
         return function(*args, **kwargs)
 
-    def _is_news(self, record: logging.LogRecord) -> bool:
-        """Is a log record of the hub about something else than a job? How a job ended is told to who waits for it."""
-        return not (isinstance(record.args, tuple) and record.args and record.args[0] in self._jobs.values())
+    def _is_job(self, coro: Coro) -> bool:
+        """How a job ended is told to who waits for it."""
+        return coro in self._jobs.values()
 
 
 def _run_job(host: JobHost, job: _Job, coro: Coro) -> Any:

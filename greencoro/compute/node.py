@@ -151,13 +151,14 @@ class Node:
             server.join()
 
     def end_on_signals(self) -> None:
-        """Have SIGTERM end the daemon with exit code 0, SIGINT with 130; from the main thread."""
+        """Have SIGTERM end the daemon with exit code 0, SIGINT with 130, SIGUSR1 show stacks; from the main thread."""
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             self.stop(130 if number == signal.SIGINT else 0)
 
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGUSR1, _show_stacks)
 
     def _start_runtime(self) -> Any:
         from greencoro.distributed.runtime import Runtime
@@ -395,6 +396,13 @@ class Node:
                 busy = "busy" if count is None else f"{count} coroutine{'' if count == 1 else 's'}"
                 line += f", {busy} for {self._state.in_use_by}"
             print(line, flush=True)
+
+
+def _show_stacks(number: int, frame: FrameType | None) -> None:
+    # Imported by the runtime as well, and not before the servers' interpreters have been started.
+    from greencoro.hub.stacks import show_stacks
+
+    show_stacks()
 
 
 _CARRY_OUT: dict[type, Callable[[Node, Any], None]] = {

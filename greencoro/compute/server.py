@@ -67,17 +67,17 @@ class ServerProcess:
             directory.mkdir(mode=0o700, parents=True)
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
             self._stderr, theirs = os.pipe()
-            undo.callback(os.close, self._stderr)
+            undo.callback(native.close, self._stderr)
             try:
                 self._process, self._channel = spawn(["greencoro.compute.server_process"], stderr=theirs)
             finally:
-                os.close(theirs)
+                native.close(theirs)
             undo.callback(self._channel.close)
             undo.callback(self._give_up)
             guard.watch(self._process.pid)
             # A zombie keeps its number, so what this refers to cannot change until `wait`.
             self._exit_descriptor = os.pidfd_open(self._process.pid)
-            undo.callback(os.close, self._exit_descriptor)
+            undo.callback(native.close, self._exit_descriptor)
             self._watcher = native.Thread(self._watch, f"greencoro-server-{slot}")
             try:
                 self._watcher.start()
@@ -141,9 +141,9 @@ class ServerProcess:
         with self._burying:
             self._buried = True
             returncode = self._process.wait()
-            os.close(self._exit_descriptor)
+            native.close(self._exit_descriptor)
         self._channel.close()
-        os.close(self._stderr)
+        native.close(self._stderr)
         shutil.rmtree(self.directory, ignore_errors=True)
         self._on_exit(explain_exit(returncode, list(self._last_lines)))
 

@@ -27,9 +27,10 @@ from greencoro.compute.loader import Loader, fresh_main
 from greencoro.config import Settings
 from greencoro.distributed.runtime import Runtime
 from greencoro.hub import exit as process_exit
-from greencoro.hub import native, userhub
+from greencoro.hub import native, userhub, watchdog
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
+from greencoro.hub.stacks import show_stacks_on_signal
 
 __all__ = ["main"]
 
@@ -117,7 +118,9 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     log.enable_console(config["log_level"])
     fresh_main()
+    show_stacks_on_signal()
     userhub.adopt()
+    watchdog.start(config["settings"]["max_blocked_seconds"])
     _Server(channel, config).run()
 
 

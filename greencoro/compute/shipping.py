@@ -11,7 +11,7 @@ from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import PackagingError, PeerLost
 from greencoro.hub import native
-from greencoro.hub.binding import bind, name_of
+from greencoro.hub.binding import bind, is_generator_function, name_of
 
 __all__ = ["Prepared", "Shipping"]
 
@@ -74,6 +74,11 @@ class Shipping:
 
             TypeError: The function does not take these arguments.
         """
+        if is_generator_function(function):
+            raise TypeError(
+                f"{name_of(function)} is a generator function; write a job as a plain function, without yield: "
+                "receive(), sleep() and the rest wait by themselves"
+            )
         shipment = self._packager.pack(function)
         bind(function, args, kwargs)
         arguments = self._packager.arguments(args, kwargs)

@@ -333,7 +333,7 @@ class RemoteCoro(Coro):
     def _elsewhere(self, what: str) -> RuntimeError:
         return RuntimeError(f"{what}() of {self!r} works in that coroutine's own process only, and it runs elsewhere")
 
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
         return False
 
     def set_daemon(self, flag: bool = True) -> int:

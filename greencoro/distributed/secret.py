@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from greencoro.errors import ConfigError
+from greencoro.hub import native
 
 __all__ = ["MIN_TYPED_CHARACTERS", "Secret", "generate", "load"]
 
@@ -217,7 +218,7 @@ def _read(path: Path) -> str | None:
         _refuse_unless_private(path, os.fstat(descriptor))
         content = os.read(descriptor, _MAX_FILE_BYTES + 1)
     finally:
-        os.close(descriptor)
+        native.close(descriptor)
     try:
         text = content.decode("utf-8").strip()
     except UnicodeDecodeError:
@@ -267,7 +268,7 @@ def _create(path: Path) -> None:
                 os.write(descriptor, (generate() + "\n").encode("ascii"))
                 os.fsync(descriptor)
             finally:
-                os.close(descriptor)
+                native.close(descriptor)
             os.link(temporary, path)
         except FileExistsError:
             log.debug("another process has just made the secret file")

@@ -1,21 +1,62 @@
-"""One process, many coroutines. From the bottom up, each using only those above it:
+"""One process, many coroutines. From the bottom up, each using only those above it.
+
+The ground, which knows no coroutines:
 
 - native: unpatched locks, events, threads, time; the only source of them
 - waiting: what a timeout may be
-- lifecycle: the states of a coroutine, in one table
-- binding: whether a function can be called with given arguments
+- telling: lines for people that also reach those who set up no logging
+- process_settings: the settings of the process
 - userhub: the hub on which every coroutine runs; its ready queue, its doorway for other threads
-- workers: the pool of greenlets that carry coroutines
 - completion: a one-shot outcome that any thread can wait for
 - awaiting: waiting with await, where the loop is asyncio's
-- process_settings: the settings of the process
+
+A coroutine, from its parts to the handle:
+
+- lifecycle: the states of a coroutine, in one table
+- binding: whether a function can be called with given arguments
+- workers: the pool of greenlets that carry coroutines
 - room: who waits for room in a full mailbox
 - mailbox: the queue of messages of one coroutine
 - names: what is registered here, by kind and name
 - observers: who hears of a coroutine's end
+- whereabouts: where a coroutine stands in its program's code
+- watchdog: which coroutine keeps the hub from turning
+- stuck: who waits for what nobody is left to bring
 - exit: the end of the process waits for coroutines, then stops what turns
 - hot_swap: what a coroutine goes on as
 - requests: messages that want an answer
+- call_sites: which calls of a generator have their result yielded at once
+- generators: the trampoline that runs a generator with its sub-generators
+- routine: a generator coroutine's way over the hub
 - execution: a function on its way over the hub
 - coroutine: Coro, the handle that users hold
+- stacks: the stacks of all coroutines, as text
+
+What coroutines do with each other:
+
+- fan_out: one message to many recipients
+- channel: one message to those who subscribed
+- categories: messages of one coroutine, sorted
+- timers: a message or a call, later or again and again
+- supervision: what a supervisor does about a child that ended
+- supervisor: a coroutine that starts others again when they fail
+- permits: permits to go on, in the order asked for
+- sync: locks, conditions, events, semaphores
+- thread_pool: native threads for what would block the hub
+
+The world outside:
+
+- framing: messages on a stream of bytes
+- readiness: waiting until a descriptor can be read or written
+- tls_session: the TLS of one connection as bytes in, bytes out
+- endpoint: one raw socket, shared by all that was wrapped around it
+- socket_io: what is done with a socket, tried at once and waited for where it must be
+- transfers: sending and receiving, as users call it
+- sockets: AsyncSocket
+- descriptors: bytes in and out of any descriptor
+- files: AsyncFile
+- waiting_io: Python's file objects on a descriptor that lets others run
+- children: child processes whose end any place can wait for
+- together: several functions of one caller, run beside each other
+- pipes: AsyncPipe and Popen: other programs, talked to through their pipes
 """

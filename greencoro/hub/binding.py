@@ -8,10 +8,10 @@ from collections.abc import Callable
 from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
-__all__ = ["bind", "name_of"]
+__all__ = ["bind", "is_generator_function", "name_of", "wraps_generator_function"]
 
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -25,20 +25,33 @@ class _Shape(NamedTuple):
     positional: int
     #: 1 where the last positional parameter is `coro`.
     trailing_coro: int
+    code: CodeType
 
 
-# Code objects are few and live as long as their functions; the cap is for programs that make functions without end.
-@functools.lru_cache(maxsize=4096)
+# By identity, since the hash of a code object goes through all of it. Each shape holds its code object, so that no
+# other gets the same identity. The cap is for programs that make functions without end.
+_KEEP = 4096
+_shapes: dict[int, _Shape] = {}
+
+
+def _remember(code: CodeType) -> _Shape:
+    if len(_shapes) >= _KEEP:
+        _shapes.clear()
+    shape = _shapes[id(code)] = _shape(code)
+    return shape
+
+
 def _shape(code: CodeType) -> _Shape:
     positional = code.co_varnames[: code.co_argcount]
     keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     trailing_coro = int(positional[-1:] == ("coro",))
-    simple = not code.co_flags & (_VARIADIC | _GENERATORS) and not code.co_posonlyargcount
+    simple = not code.co_flags & (_VARIADIC | _ASYNC) and not code.co_posonlyargcount
     return _Shape(
         countable=simple and set(keyword_only) <= {"coro"} and "coro" not in positional[:-1],
         takes_coro=trailing_coro == 1 or "coro" in keyword_only,
         positional=code.co_argcount - trailing_coro,
         trailing_coro=trailing_coro,
+        code=code,
     )
 
 
@@ -49,7 +62,7 @@ def bind(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
         bool: Does ``target`` name a parameter ``coro`` for its coroutine to be given in?
 
     Raises:
-        TypeError: It is not callable, is a generator or ``async`` function, or does not take these arguments.
+        TypeError: It is not callable, is an ``async`` function, or does not take these arguments.
     """
     if not kwargs:
         # Without `inspect`, which takes longer than all the rest of a coroutine's life.
@@ -59,12 +72,15 @@ def bind(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
             function = function.__func__
             given += 1
         if type(function) is FunctionType:
-            shape = _shape(function.__code__)
-            if shape.countable and not hasattr(function, "__wrapped__"):
+            code = function.__code__
+            countable, takes_coro, positional, trailing_coro, _ = _shapes.get(id(code)) or _remember(code)
+            if countable and not hasattr(function, "__wrapped__"):
+                if given == positional:
+                    return takes_coro
                 defaults = len(function.__defaults__ or ())
                 # A default of `coro` itself saves the caller nothing: it is filled in anyway.
-                if shape.positional - max(0, defaults - shape.trailing_coro) <= given <= shape.positional:
-                    return shape.takes_coro
+                if positional - max(0, defaults - trailing_coro) <= given < positional:
+                    return takes_coro
     return _bind_by_signature(target, args, kwargs)
 
 
@@ -93,19 +109,30 @@ def _bind_by_signature(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 def _refuse_other_kinds(target: Any) -> None:
     if not callable(target):
         raise TypeError(f"a coroutine runs a function, not {target!r}")
-    inner = _unwrap_partial(target)
-    # An object with `__call__` is what that is.
-    for function in (inner, type(inner).__call__):
-        if inspect.isgeneratorfunction(function):
-            raise TypeError(
-                f"{name_of(target)} is a generator function; write it as a plain function, without yield: "
-                "receive(), sleep() and the rest wait by themselves"
-            )
+    for function in _functions_of(target):
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{name_of(target)} is an async function; write it as a plain function, without async and await: "
                 "receive(), sleep() and the rest wait by themselves"
             )
+
+
+def is_generator_function(target: Any) -> bool:
+    """Does calling ``target`` make a generator, which is then to be run?"""
+    if type(target) is FunctionType:
+        return bool(target.__code__.co_flags & inspect.CO_GENERATOR)
+    return any(inspect.isgeneratorfunction(function) for function in _functions_of(target))
+
+
+def wraps_generator_function(target: Any) -> bool:
+    """The same for what decorates one (`functools.wraps`): its call may return a generator."""
+    return is_generator_function(target) or is_generator_function(inspect.unwrap(_unwrap_partial(target)))
+
+
+def _functions_of(target: Any) -> tuple[Any, Any]:
+    """What is called; an object with `__call__` is what that is."""
+    inner = _unwrap_partial(target)
+    return inner, type(inner).__call__
 
 
 def _passes_keywords_on(target: Any) -> bool:
@@ -122,5 +149,7 @@ def _unwrap_partial(target: Any) -> Any:
 
 def name_of(target: Any) -> str:
     """A short name for a callable."""
+    if type(target) is FunctionType:
+        return target.__name__
     target = _unwrap_partial(target)
     return getattr(target, "__name__", None) or type(target).__name__

@@ -153,11 +153,18 @@ class Completion:
         watcher = hub.loop.async_()
         watcher.start(arrived.set)
         notify = watcher.send
+        # Not a `gevent.Timeout`: one that Ctrl-C overtakes may still be raised, wherever this greenlet is by then.
+        timer = None if timeout is None else hub.loop.timer(timeout)
+        if timer is not None:
+            timer.start(arrived.set, update=True)
         self.add_callback(notify)
         try:
-            arrived.wait(timeout)
+            arrived.wait()
         finally:
             self.remove_callback(notify)
+            if timer is not None:
+                timer.stop()
+                timer.close()
             watcher.stop()
             watcher.close()
         return self.done

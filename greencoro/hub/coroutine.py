@@ -7,32 +7,35 @@ one waits: code without a waiting call is atomic with regard to the other corout
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from greenlet import getcurrent
 
 from greencoro.errors import CoroTerminated, DeadlineExceeded, LinkedCoroEnded, WouldBlock
 from greencoro.hub import exit as process_exit
-from greencoro.hub import names, native, requests
+from greencoro.hub import names, native, requests, stuck
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.execution import Execution, running
 from greencoro.hub.lifecycle import State
 from greencoro.hub.mailbox import Mailbox
 from greencoro.hub.process_settings import process_settings
+from greencoro.hub.room import Room
 from greencoro.hub.waiting import seconds
 
 __all__ = ["Coro", "Home", "current_home", "find", "plug_in"]
 
-_ACTIVE = State.ACTIVE
+_ACTIVE, _FINISHED, _TERMINATED = State.ACTIVE, State.FINISHED, State.TERMINATED
 
 _MISSING: Any = object()
+
 
 class Home(Protocol):
     """What a coroutine needs of the runtime that it is at home in."""
 
     names: names.Names
+    location: Any
     max_mailbox_messages: int | None
     send_timeout_seconds: float
 
@@ -64,7 +67,8 @@ class Coro(Execution):
     def __init__(self, target: Callable[..., Any] = _MISSING, /, *args: Any, **kwargs: Any) -> None:
         if target is _MISSING:
             target, args, kwargs = _as_for_a_thread(kwargs)
-        self._begin(current_home(), target, args, kwargs)
+        creator = running()
+        self._begin(None if creator is None else creator._home, target, args, kwargs)
 
     def _begin(
         self, home: Home | None, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -79,13 +83,16 @@ class Coro(Execution):
         self._spawn(target, args, kwargs, takes_coro)
 
     @classmethod
-    def at_home(
-        cls, home: Home, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coro:
+    def at_home(cls, home: Home, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coro:
         """A coroutine at home in a given runtime, instead of its creator's."""
         coro = cls.__new__(cls)
         coro._begin(home, target, args, kwargs)
         return coro
+
+    def _renew(self) -> None:
+        limit = self._mailbox.limit
+        self._mailbox = Mailbox()
+        self._mailbox.limit = limit
 
     def _clean_up(self) -> None:
         if self._registered:
@@ -101,17 +108,35 @@ class Coro(Execution):
 
         Returns:
             int: 0 where it is queued, which does not say that it will be read; -1 where this coroutine is over, or was
-            full for ``send_timeout`` (or the caller may not wait): then nothing was queued.
+            full for ``send_timeout`` (or the caller may not wait): then nothing was queued. A generator coroutine does
+            not wait here but at its next ``yield``; until then up to twice ``max_mailbox`` messages go in.
 
         Raises:
             WouldBlock: The mailbox is full, and an asyncio loop runs in the calling thread: see `send_async`.
         """
         if self._state > _ACTIVE:
             return -1
-        if self._mailbox.room is None:
-            self._mailbox.put(message)
+        mailbox = self._mailbox
+        room = mailbox.room
+        if room is None:
+            mailbox.put(message)
             return 0
-        return 0 if self._send_bounded(message, self._send_timeout()) else -1
+        sender = running()
+        if sender is not None and sender.is_generator():
+            return 0 if self._overdraw(message, sender) else -1
+        if room.offer(message) or self._send_waiting(message, self._send_timeout(), "coro.send_async(message)"):
+            return 0
+        return -1
+
+    def _overdraw(self, message: Any, sender: Coro) -> bool:
+        """Put ``message`` in without waiting, up to twice the limit; ``sender`` waits at its next ``yield`` then."""
+        room = self._mailbox.room
+        assert room is not None
+        is_beyond = room.overdraw(message)
+        if is_beyond and sender is not self:
+            assert sender._routine is not None
+            sender._routine.debt = room, self._send_timeout()
+        return is_beyond is not None
 
     def put_past_limit(self, message: Any) -> None:
         """Put ``message`` into the mailbox though that may be full: what comes from elsewhere is bounded by credit."""
@@ -126,32 +151,40 @@ class Coro(Execution):
         Returns:
             int: 1 where the message is in the mailbox of a live coroutine; 0 where that is not confirmed.
         """
-        timeout = seconds(timeout, "deliver()")
+        return self._deliver(message, seconds(timeout, "deliver()"), "asyncio.to_thread(coro.deliver, message)")
+
+    def _deliver(self, message: Any, timeout: float | None, instead: str) -> int:
         if self._state > _ACTIVE:
             return 0
-        if self._mailbox.room is None:
+        room = self._mailbox.room
+        if room is None:
             self._mailbox.put(message)
-        elif not self._send_bounded(message, timeout):
-            return 0
+        elif not room.offer(message):
+            # Who lets a waiting message in is alive; it may have read that and ended before the sender goes on.
+            return 1 if self._send_waiting(message, timeout, instead) else 0
         # From another thread it may have ended between the look at its state and the message.
         return 1 if self._state <= _ACTIVE else 0
+
+    def room(self) -> tuple[Room | None, float]:
+        """Where senders wait while its mailbox is full (None: it never was limited), and their ``send_timeout``."""
+        return self._mailbox.room, self._send_timeout()
 
     def _send_timeout(self) -> float:
         if self._home is not None:
             return self._home.send_timeout_seconds
         return process_settings().effective_send_timeout_seconds
 
-    def _send_bounded(self, message: Any, timeout: float | None) -> bool:
+    def _send_waiting(self, message: Any, timeout: float | None, instead: str) -> bool:
+        """Wait for room and put ``message`` in; who must not wait here is told what to use ``instead``."""
         room = self._mailbox.room
         assert room is not None
-        if room.offer(message):
-            return True
         sender = running()
         # Nobody but a coroutine itself makes room in its mailbox, and a callback may not wait.
         if sender is self or native.thread_hub() is getcurrent():
             return False
-        if sender is None and _asyncio_runs_here():
-            raise WouldBlock(f"the mailbox of {self!r} is full; here, use: await coro.send_async(message)")
+        may_wait = timeout is None or timeout > 0
+        if sender is None and may_wait and native.asyncio_loop_runs():
+            raise WouldBlock(f"the mailbox of {self!r} is full; here, use: await {instead}")
         if sender is not None:
             sender._raise_pending()
         return room.wait(timeout, message)
@@ -213,12 +246,17 @@ class Coro(Execution):
 
             RuntimeError: Called by somebody else than the coroutine itself.
         """
+        if self._routine is not None:
+            token = self._routine.token_of_receive(sys._getframe(1), timeout, alarm_value, match)
+            if token is not None:
+                return token
         if timeout is not None:
             timeout = seconds(timeout, "receive()")
-        if self._worker is not getcurrent() or self._pending is not None:
+        worker = self._worker
+        if worker is not getcurrent() or self._pending is not None:
             self._must_be_caller("receive")
         if match is None:
-            return self._mailbox.take(timeout, alarm_value)
+            return self._mailbox.take(timeout, alarm_value, worker)
         if not callable(match):
             raise TypeError(f"match= of receive() takes a function of a message, not {match!r}")
         return self._mailbox.take_matching(match, timeout, alarm_value)
@@ -264,16 +302,21 @@ class Coro(Execution):
         timeout = seconds(timeout, "value()")
         if self._state <= _ACTIVE and not self._wait_for_end(timeout):
             raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
-        if self._state is State.FINISHED:
-            return self._value
-        if self._state is State.TERMINATED:
-            raise CoroTerminated(f"{self!r} was terminated")
-        assert self._error is not None
-        # Raised anew each time with the traceback it came with, which would otherwise grow with every raise.
-        raise self._error.with_traceback(self._trace)
+        return self._ended_with()
 
     #: The seeds' second name for it: there `finish` is for coroutines and `value` for threads, here both are for all.
     finish = value
+
+    def _ended_with(self) -> Any:
+        """Return or raise what it ended with, never waiting: one that failed may have been started anew since."""
+        if self._state is _FINISHED:
+            return self._value
+        if self._state is _TERMINATED:
+            raise CoroTerminated(f"{self!r} was terminated")
+        failure = self._failure
+        assert failure is not None
+        # Raised anew each time with the traceback it came with, which would otherwise grow with every raise.
+        raise failure.error.with_traceback(failure.trace)
 
     def _wait_for_end(self, timeout: float | None) -> bool:
         caller = running()
@@ -287,7 +330,7 @@ class Coro(Execution):
             # Its end has begun; what is left of it needs no turn of the hub but this thread must see it whole.
             return True
         try:
-            return ended.wait(timeout)
+            return stuck.wait(ended, timeout, process_exit.alive.values)
         finally:
             self.remove_observer(observer)
 
@@ -304,25 +347,29 @@ class Coro(Execution):
         observer = ended.set
         if self.add_observer(observer):
             try:
-                await until(ended, timeout)
+                in_time = await until(ended, timeout)
             finally:
                 self.remove_observer(observer)
-        if not ended.done and self.is_alive():
-            raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
-        return self.value()
+            if not in_time:
+                raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
+        return self._ended_with()
 
     def monitor(self, observed: Coro) -> int:
         """Have this coroutine be sent a `MonitorException` when ``observed`` is over.
 
         Returns:
-            int: 0: exactly one notice will come; -1: none will, ``observed`` was over already.
+            int: 0: exactly one notice will come; -1: none will, one of the two was over already.
 
         Raises:
             TypeError: ``observed`` is no coroutine.
+
+            ValueError: It is this one.
         """
         if not isinstance(observed, Coro):
             raise TypeError(f"monitor() takes a coroutine, not {observed!r}")
-        return observed._add_monitor(self)
+        if observed is self:
+            raise ValueError(f"{self!r} cannot monitor itself")
+        return observed._add_monitor(self) if self.is_alive() else -1
 
     def notify(self, monitor: Coro) -> int:
         """The reverse of `monitor`: have ``monitor`` be sent a `MonitorException` when this coroutine is over."""
@@ -332,10 +379,15 @@ class Coro(Execution):
 
     def _add_monitor(self, monitor: Coro) -> int:
         # The same bound method twice is one observer, so that asking twice does not bring two notices.
-        return 0 if self.add_observer(monitor._hear_of) else -1
+        # Whether one elsewhere has ended nobody here knows for sure.
+        watcher = monitor if monitor.is_local() else None
+        return 0 if self.add_observer(monitor._hear_of, watcher) else -1
 
     def _hear_of(self, ended: Coro) -> None:
         if self._state <= _ACTIVE:
+            if ended._state is State.FAILED and ended.is_local():
+                assert ended._failure is not None
+                ended._failure.monitors.append(self)
             self._mailbox.put(ended.notice())
 
     def link(self, other: Coro) -> int:
@@ -351,25 +403,26 @@ class Coro(Execution):
 
             ValueError: It is this one.
         """
-        if not isinstance(other, Coro) or not other._is_local() or not self._is_local():
+        if not isinstance(other, Coro) or not other.is_local() or not self.is_local():
             raise TypeError(f"link() takes a coroutine of this process, not {other!r}")
         if other is self:
             raise ValueError(f"{self!r} cannot be linked to itself")
-        if not other.add_observer(self._linked_ended):
+        if not other.add_observer(self._linked_ended, self):
             return -1
-        if not self.add_observer(other._linked_ended):
+        if not self.add_observer(other._linked_ended, other):
             other.remove_observer(self._linked_ended)
             return -1
         return 0
 
     def unlink(self, other: Coro) -> int:
         """Undo `link`, from either side; returns 0."""
-        if isinstance(other, Coro) and other._is_local() and self._is_local():
+        if isinstance(other, Coro) and other.is_local() and self.is_local():
             other.remove_observer(self._linked_ended)
             self.remove_observer(other._linked_ended)
         return 0
 
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Is it a coroutine of this process, no reference to one elsewhere?"""
         return True
 
     def _linked_ended(self, ended: Coro) -> None:
@@ -388,20 +441,25 @@ class Coro(Execution):
 
         Returns:
             int: 0; -1 where the name is taken here, or the coroutine is over.
+
+        Raises:
+            TypeError, ValueError: ``name`` is no text, or empty.
         """
+        name = names.checked(self.name if name is None else name)
         if self._state > _ACTIVE:
             return -1
         self._registered = True
-        if not self._names().register("coro", name or self.name, self):
+        if not self._names().register("coro", name, self):
             return -1
         if self._state > _ACTIVE:  # ended meanwhile, on another thread
-            self._names().unregister("coro", name or self.name, self)
+            self._names().unregister("coro", name, self)
             return -1
         return 0
 
     def unregister(self, name: str | None = None) -> int:
         """Undo `register`; 0, or -1 where that name is not this coroutine's."""
-        return 0 if self._names().unregister("coro", name or self.name, self) else -1
+        name = names.checked(self.name if name is None else name)
+        return 0 if self._names().unregister("coro", name, self) else -1
 
     @staticmethod
     def locate(name: str, location: Any = None, timeout: float | None = None) -> Coro | None:
@@ -416,23 +474,12 @@ class Coro(Execution):
             Coro | None: A reference; None where there was none in time.
 
         Raises:
+            TypeError, ValueError: ``name`` is no text, or empty.
+
             RuntimeError: A location was given, and this process has no Runtime to ask there.
         """
-        home = current_home()
-        local = names.default if home is None else home.names
-        if local.network is not None:
-            found: Coro | None = local.network.locate("coro", name, location, timeout)
-            return found
-        if location is not None:
-            raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
-        timeout = seconds(timeout, "locate()")
-        appeared = Completion()
-        local.listen("coro", name, appeared.set)
-        try:
-            appeared.wait(timeout)
-        finally:
-            local.unlisten("coro", name, appeared.set)
-        return appeared.value
+        found: Coro | None = names.find("coro", name, location, timeout, current_home())
+        return found
 
     # The rest.
 
@@ -474,11 +521,6 @@ def current_home() -> Any:
     return None if coro is None else coro._home
 
 
-def _asyncio_runs_here() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
-
-
 def _as_for_a_thread(kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """What ``Coro(target=..., args=..., kwargs=...)`` means; without those two, other keywords go to the function."""
     kwargs = dict(kwargs)
@@ -490,6 +532,6 @@ def _as_for_a_thread(kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict
     args, keywords = kwargs.pop("args", ()), kwargs.pop("kwargs", None)
     if kwargs:
         raise TypeError(f"Coro(target=, args=, kwargs=) takes no {', '.join(kwargs)}; put it into kwargs=")
-    if isinstance(args, str) or not isinstance(keywords, dict | None):
+    if isinstance(args, str) or not isinstance(args, Iterable) or not isinstance(keywords, dict | None):
         raise TypeError(f"args= is a tuple and kwargs= a dictionary, not {args!r} and {keywords!r}")
     return target, tuple(args), keywords or {}

@@ -6,13 +6,12 @@ broke, a hot swap. All of them go through one queue, `_pending`, which is emptie
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import sys
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from types import GeneratorType, TracebackType
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent
@@ -20,20 +19,31 @@ from greenlet import GreenletExit, getcurrent
 from greencoro.errors import MonitorException, Terminated
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub, workers
-from greencoro.hub.binding import bind, name_of
-from greencoro.hub.hot_swap import Swap, SwapRequested
+from greencoro.hub.binding import name_of, wraps_generator_function
+from greencoro.hub.generators import TerminatedAtYield
+from greencoro.hub.hot_swap import Swap, Swappable, SwapRequested
 from greencoro.hub.lifecycle import Event, State, advance
-from greencoro.hub.observers import Observers
-from greencoro.hub.waiting import seconds
+from greencoro.hub.observers import Observers, Watcher
+from greencoro.hub.routine import Pause, Routine, Suspension
+from greencoro.hub.telling import tell
+from greencoro.hub.waiting import LONGEST_SECONDS, seconds
 
-__all__ = ["Execution", "running", "sleep"]
+__all__ = ["Execution", "is_told_elsewhere", "running", "sleep"]
 
 _log = logging.getLogger(__name__)
 
 # An enum member is found by a Python call in 3.11, a name of the module by a look-up; every message needs one.
-_NEW, _ACTIVE = State.NEW, State.ACTIVE
+_NEW, _ACTIVE, _FINISHED, _TERMINATED = State.NEW, State.ACTIVE, State.FINISHED, State.TERMINATED
+_START, _RETURN = Event.START, Event.RETURN
 
 _ids = itertools.count(1)
+
+# Taken only to make observers, so that two threads that add a first one at once do not make two.
+_making_observers = native.RLock()
+
+# What the waits are called by.
+_SUSPEND = ("suspend", "sleep")
+_SLEEP = ("sleep",)
 
 
 class _Suspension(userhub.Wait):
@@ -45,6 +55,21 @@ class _Suspension(userhub.Wait):
         super().__init__()
         #: What `suspend` will return.
         self.update = update
+
+
+class _Failure:
+    """What a function raised, as it was when it came out."""
+
+    __slots__ = ("error", "monitors", "text", "trace")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        #: Who was told of it, and may start the coroutine anew.
+        self.monitors: list[Any] = []
+        #: Where it came from; kept beside it, since every further raise makes its own traceback longer.
+        self.trace = error.__traceback__
+        #: The traceback as people read it.
+        self.text = "".join(traceback.format_exception(error)).rstrip()
 
 
 class _Interruption:
@@ -64,24 +89,17 @@ class _Interruption:
             userhub.park()
 
 
-class Execution:
+class Execution(Swappable):
     """What runs: its state, whom it waits for, how it ended."""
 
     __slots__ = (
         "__weakref__",
-        "_args",
-        "_call_with_coro",
-        "_error",
-        "_kwargs",
+        "_failure",
         "_observers",
         "_pending",
+        "_routine",
         "_state",
         "_suspension",
-        "_swap",
-        "_swappable",
-        "_target",
-        "_trace",
-        "_traceback_text",
         "_value",
         "_worker",
         "id",
@@ -91,22 +109,16 @@ class Execution:
     def _spawn(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool
     ) -> None:
-        self._target: Any = target
-        self._args = args
-        # An empty dict is 64 bytes, for as long as the coroutine waits to begin.
-        self._kwargs: dict[str, Any] | None = kwargs or None
-        self._call_with_coro = takes_coro
         self._state = _NEW
-        self._observers = Observers()
-        self._worker: Any = None
-        self._pending: list[BaseException] | None = None
-        self._suspension: _Suspension | None = None
-        self._swap: Swap | None = None
+        self._observers: Observers | None = None
+        self._swap = None
         self._swappable = False
+        self._worker: Any = None
+        self._routine: Routine | None = None
+        self._pending: list[BaseException] | None = None
+        self._suspension: _Suspension | Suspension | None = None
         self._value: Any = None
-        self._error: BaseException | None = None
-        self._trace: TracebackType | None = None
-        self._traceback_text = ""
+        self._failure: _Failure | None = None
         #: A number unique in this process's life.
         self.id = next(_ids)
         #: The function's name.
@@ -114,111 +126,201 @@ class Execution:
         if not userhub.ident:
             process_exit.start()
         process_exit.alive[self.id] = self
-        process_exit.holding.add(self)
         if native.get_ident() == userhub.ident:
-            workers.start(self)
+            userhub.ready(workers.Start(self, target, args, kwargs, takes_coro))
         else:
-            userhub.post(workers.start, self)
+            userhub.post(userhub.ready, workers.Start(self, target, args, kwargs, takes_coro))
 
     # What the worker calls.
 
     def _is_new(self) -> bool:
         return self._state is _NEW
 
-    def _run(self, worker: Any) -> None:
-        """Run the function to its end; called by the worker, raises nothing."""
+    def _run(self, worker: Any, start: workers.Start) -> None:
+        """Call the function, to its end or to the first wait of a generator; called by the worker, raises nothing."""
+        if self._state is _NEW:
+            self._state = advance(self._state, _START)
+        elif self._state is not _ACTIVE:
+            # It was terminated before it began.
+            return
         self._worker = worker
-        self._state = advance(self._state, Event.START)
         if self._pending is not None:
             userhub.ready(_Interruption(self))
-        while True:
-            target, args, kwargs = self._target, self._args, self._kwargs
-            # From here on they live as long as the function needs them.
-            self._target = self._kwargs = None
-            self._args = ()
-            try:
-                # A call without a star needs no C frame (Python 3.11): half a KB less to keep of each coroutine that
-                # waits.
-                if kwargs:
-                    value = target(*args, coro=self, **kwargs) if self._call_with_coro else target(*args, **kwargs)
-                elif not args:
-                    value = target(coro=self) if self._call_with_coro else target()
-                elif len(args) == 1:
-                    value = target(args[0], coro=self) if self._call_with_coro else target(args[0])
-                else:
-                    value = target(*args, coro=self) if self._call_with_coro else target(*args)
-            except GreenletExit:
-                self._end(Event.TERMINATE)
-            except SwapRequested as request:
-                if request.coro is self:
-                    self._take_over(request.swap)
-                    continue
-                self._fail(request)
-            except BaseException as error:
-                self._fail(error)
+        target, args, kwargs, takes_coro = start.target, start.args, start.kwargs, start.takes_coro
+        try:
+            # A call without a star needs no C frame (Python 3.11): half a KB less to keep of each coroutine that waits.
+            if kwargs:
+                value = target(*args, coro=self, **kwargs) if takes_coro else target(*args, **kwargs)
+            elif not args:
+                value = target(coro=self) if takes_coro else target()
+            elif len(args) == 1:
+                value = target(args[0], coro=self) if takes_coro else target(args[0])
+            else:
+                value = target(*args, coro=self) if takes_coro else target(*args)
+        except BaseException as error:
+            # This file's frame is no news to anybody.
+            self._raised(error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None))
+        else:
+            if value.__class__ is GeneratorType and wraps_generator_function(target):
+                self._routine = Routine(self, value)
+                self._routine.run(worker)
             else:
                 self._value = value
-                self._end(Event.RETURN)
-            return
+                self._end(_RETURN)
+
+    def _returned(self, value: Any) -> None:
+        self._value = value
+        self._end(_RETURN)
+
+    def _raised(self, error: BaseException) -> None:
+        """End as what the function raised says, its traceback beginning in the user's code."""
+        if self._routine is not None:
+            # Old programs ask for it.
+            self._value = self._routine.last
+        if isinstance(error, GreenletExit) or (isinstance(error, GeneratorExit) and self._routine is not None):
+            self._end(Event.TERMINATE)
+        elif isinstance(error, SwapRequested) and error.coro is self:
+            self._take_over(error)
+        else:
+            process_exit.end_of_forker(self, error)
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         try:
-            self._error = error
-            # This file's frame is no news to anybody.
-            self._trace = error.__traceback__.tb_next if error.__traceback__ else None
-            error.__traceback__ = self._trace
-            self._traceback_text = "".join(traceback.format_exception(error)).rstrip()
+            self._failure = _Failure(error)
             _report(self)
         finally:
             self._end(Event.RAISE)
 
     def _end(self, event: Event) -> None:
         self._state = advance(self._state, event)
-        self._worker = self._target = self._kwargs = self._pending = self._swap = None
-        self._args = ()
-        process_exit.alive.pop(self.id, None)
+        self._worker = self._routine = self._pending = self._swap = None
         self._clean_up()
-        self._observers.tell(self)
-        process_exit.released(self)
+        observers = self._observers
+        if observers is not None:
+            self._observers = None
+            observers.tell(self)
+        if self._state > _ACTIVE:  # else an observer has started it anew
+            process_exit.ended(self.id)
+
+    def _take_over(self, request: SwapRequested) -> None:
+        """Go on, at a turn of its own, as what was asked for."""
+        self._worker = None
+        if request.generator is None:
+            self._routine = None
+            self._start_as(request.swap)
+        else:
+            self.name = name_of(request.swap.target)
+            self._routine = Routine(self, request.generator)
+            userhub.ready(self._routine)
+
+    def _restart(self, swap: Swap) -> None:
+        self._swappable = False
+        self._renew()
+        process_exit.alive[self.id] = self
+        process_exit.set_daemon(self.id, False)
+        # Another thread may look: what it raised is there until it is over again.
+        self._state = advance(self._state, Event.RESTART)
+        assert self._failure is not None
+        for monitor in self._failure.monitors:
+            self.add_observer(monitor._hear_of)
+        self._failure.monitors = []
+        self._start_as(swap)
+
+    def _start_as(self, swap: Swap) -> None:
+        self.name = name_of(swap.target)
+        userhub.ready(workers.Start(self, swap.target, swap.args, swap.kwargs, swap.takes_coro))
+
+    def _renew(self) -> None:
+        """Make anew what only a live coroutine has; before it starts again."""
 
     def _clean_up(self) -> None:
         """Let go of what only a live coroutine has; before the observers are told."""
 
     # The end, and who hears of it.
 
-    def add_observer(self, observer: Callable[[Any], object]) -> bool:
+    def add_observer(self, observer: Callable[[Any], object], watcher: Watcher | None = None) -> bool:
         """Have ``observer(coro)`` called at the end, on the hub, where it must not block.
+
+        Args:
+            watcher (Watcher | None): Once that has ended for good the observer may be forgotten.
 
         Returns:
             bool: False where it will not be called: the end has come.
         """
-        return self._observers.add(observer)
+        if self._state > _ACTIVE:
+            return False
+        # Most coroutines have none while they wait, and they take 112 bytes.
+        observers = self._observers
+        if observers is None:
+            observers = self._make_observers()
+        # If the end came meanwhile and found none, nobody will tell these.
+        return observers.add(observer, watcher) and (self._state <= _ACTIVE or not observers.remove(observer))
+
+    def _make_observers(self) -> Observers:
+        observers = Observers()
+        with _making_observers:
+            # A signal handler that waits for this end comes in at a call, so before these two lines or after them.
+            if self._observers is None:
+                self._observers = observers
+            return self._observers
 
     def remove_observer(self, observer: Callable[[Any], object]) -> None:
         """Do not call ``observer`` any more; where it was called already, nothing."""
-        self._observers.remove(observer)
+        observers = self._observers
+        if observers is not None:
+            observers.remove(observer)
 
     def notice(self) -> MonitorException:
         """The notice of its end, as its monitors get it; once it is over."""
-        if self._state is State.FINISHED:
+        if self._state is _FINISHED:
             return MonitorException(self, "finished", self._value)
-        if self._state is State.TERMINATED:
-            return MonitorException(self, "terminated")
-        return MonitorException(self, "exception", None, self._error, self._traceback_text)
+        if self._state is _TERMINATED:
+            notice = MonitorException(self, "terminated")
+            # Old programs find there what the last `yield` of a generator evaluated to.
+            notice.args = self, (StopIteration, self._value)
+            return notice
+        failure = self._failure
+        assert failure is not None
+        return MonitorException(self, "exception", None, failure.error, failure.text)
+
+    def is_generator(self) -> bool:
+        """Is its function, which runs, a generator function?"""
+        return self._routine is not None
 
     def is_alive(self) -> bool:
         """Is it not over yet?"""
         return self._state <= _ACTIVE
 
+    def has_ended_for_good(self) -> bool:
+        """Is it over, and is there nobody who may start it anew (`hot_swap`)?"""
+        alive, failure = process_exit.alive, self._failure
+        # Who is told of a failure is known once it is no longer listed as alive; while looking it may start anew.
+        return (
+            self.id not in alive
+            and (failure is None or not any(monitor.is_alive() for monitor in failure.monitors))
+            and self.id not in alive
+        )
+
     def set_daemon(self, flag: bool = True) -> int:
         """Say whether the program's end should wait for this coroutine (it does, unless told); returns 0."""
-        if flag:
-            process_exit.released(self)
-        elif self._state <= _ACTIVE:
-            process_exit.holding.add(self)
-            if self._state > _ACTIVE:  # ended meanwhile, on another thread
-                process_exit.released(self)
+        process_exit.set_daemon(self.id, flag)
         return 0
+
+    # In a process that was forked.
+
+    def leave_behind(self) -> None:
+        """Be over here, without a word to anybody: the parent's own copy goes on."""
+        if self._state <= _ACTIVE:
+            self._state = _TERMINATED
+
+    def come_along(self, at_end: Callable[[Any], object]) -> object:
+        """Go on here, since this one forked; of its end only ``at_end(coro)`` hears. Returns what must not be freed."""
+        left, self._observers = self._observers, Observers()
+        self._state = _ACTIVE
+        self._pending = None
+        self._observers.add(at_end)
+        return left
 
     # What interrupts it.
 
@@ -241,7 +343,8 @@ class Execution:
             self._end(Event.TERMINATE)
         elif self._state is _ACTIVE:
             # Whatever else was to be thrown does not matter any more; twice is once, until it was raised.
-            self._pending = [Terminated(f"{self!r} was terminated")]
+            kind = Terminated if self._routine is None else TerminatedAtYield
+            self._pending = [kind(f"{self!r} was terminated")]
             # Where it runs right now, this meets it in whatever it waits for next; our own waiting calls look first.
             userhub.ready(_Interruption(self))
 
@@ -277,23 +380,43 @@ class Execution:
 
     def _throw_pending(self) -> bool:
         """Throw the first that is pending into its wait; False where there is nothing to throw, or nothing waits."""
-        worker, pending = self._worker, self._pending
-        if pending is None or worker is None:
+        worker, routine = self._worker, self._routine
+        if worker is None and routine is None:
             return False
-        worker.throw(self._next_pending(pending))
+        error = self._next_pending()
+        if error is None:
+            return False
+        if worker is not None:
+            if routine is not None:
+                routine.meets(error)
+            # With its own traceback, which `throw(error)` would drop.
+            worker.throw(type(error), error, error.__traceback__)
+        elif routine is not None:
+            routine.interrupt(error)
         return True
 
-    def _next_pending(self, pending: list[BaseException]) -> BaseException:
+    def _next_pending(self) -> BaseException | None:
+        pending = self._pending
+        if pending is None:
+            return None
         error = pending.pop(0)
         if pending:
             userhub.ready(_Interruption(self))
         else:
             self._pending = None
+        routine = self._routine
+        if routine is not None and routine.in_sub_call() and isinstance(error, SwapRequested):
+            # It is asked for again when that is over.
+            self._swap = self._swap or error.swap
+            return None
         return error
 
     def _raise_pending(self) -> None:
-        if self._pending is not None:
-            raise self._next_pending(self._pending)
+        error = self._next_pending()
+        if error is not None:
+            if self._routine is not None:
+                self._routine.meets(error)
+            raise error
 
     # Suspending.
 
@@ -323,6 +446,12 @@ class Execution:
         self._must_be_caller("suspend")
         if timeout is not None and timeout <= 0:
             return alarm_value
+        routine = self._routine
+        if routine is not None:
+            if routine.leaves_for(sys._getframe(1), _SUSPEND):
+                routine.token = Suspension(timeout, alarm_value)
+                return routine.token
+            routine.has_waited = True
         suspension = self._suspension = _Suspension(alarm_value)
         try:
             suspension.park(timeout)
@@ -356,58 +485,6 @@ class Execution:
             suspension.update = update
             suspension.wake()
 
-    # Hot swap.
-
-    def hot_swappable(self, flag: bool = True) -> int:
-        """Say whether this coroutine may go on as another function now (it may not, unless told).
-
-        Returns:
-            int: 0; -1 where somebody else than the coroutine itself says so.
-        """
-        if self._worker is not getcurrent():
-            return -1
-        self._swappable = bool(flag)
-        if flag:
-            self._request_swap()
-        return 0
-
-    def hot_swap(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> int:
-        """Have the coroutine go on as ``target(*args, **kwargs)``, with the messages it has.
-
-        While it is swappable (`hot_swappable`) a `HotSwapException` is raised at the call where it waits, and may be
-        caught to refuse; until then this is remembered, and a later ``hot_swap`` takes its place.
-
-        Returns:
-            int: 0 where the swap will be asked for; -1 where the coroutine is over.
-
-        Raises:
-            TypeError: ``target`` cannot be called with these arguments.
-        """
-        swap = Swap(target, args, kwargs, bind(target, args, kwargs))
-        if self._state > _ACTIVE:
-            return -1
-        if native.get_ident() == userhub.ident:
-            self._set_swap(swap)
-        else:
-            userhub.post(self._set_swap, swap)
-        return 0
-
-    def _set_swap(self, swap: Swap) -> None:
-        if self._state <= _ACTIVE:
-            self._swap = swap
-            self._request_swap()
-
-    def _request_swap(self) -> None:
-        swap = self._swap
-        if swap is not None and self._swappable:
-            self._swap = None
-            self._interrupt(SwapRequested(self, swap))
-
-    def _take_over(self, swap: Swap) -> None:
-        self._target, self._args, self._kwargs = swap.target, swap.args, swap.kwargs or None
-        self._call_with_coro = swap.takes_coro
-        self.name = name_of(swap.target)
-
 
 def _exception_of(given: tuple[Any, ...]) -> BaseException:
     if len(given) == 1 and isinstance(given[0], tuple):
@@ -425,24 +502,17 @@ def _exception_of(given: tuple[Any, ...]) -> BaseException:
     return error.with_traceback(trace) if isinstance(trace, TracebackType) else error
 
 
+#: Each says of a coroutine that raised whether what waits for it is told anyway, so that nobody else needs to be.
+is_told_elsewhere: list[Callable[[Any], bool]] = []
+
+
 def _report(execution: Execution) -> None:
     """Log what a coroutine raised; where the program set up no logging at all, say it on standard error."""
-    if _has_real_handler():
-        _log.error("uncaught exception in coroutine %r:\n%s", execution, execution._traceback_text)
-    elif sys.stderr is not None:
-        # A stream that is closed or whose reader is gone cannot be told of anything.
-        with contextlib.suppress(OSError, ValueError):
-            text = f"uncaught exception in coroutine {execution!r}:\n{execution._traceback_text}"
-            print(text, file=sys.stderr, flush=True)
-
-
-def _has_real_handler() -> bool:
-    logger: logging.Logger | None = _log
-    while logger is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-            return True
-        logger = logger.parent if logger.propagate else None
-    return False
+    if any(told(execution) for told in is_told_elsewhere):
+        return
+    failure = execution._failure
+    assert failure is not None
+    tell(_log, logging.ERROR, f"uncaught exception in coroutine {execution!r}:\n{failure.text}")
 
 
 def running() -> Any:
@@ -451,18 +521,22 @@ def running() -> Any:
     return greenlet.coro if greenlet.__class__ is workers.Worker else None
 
 
-def sleep(seconds: float = 0.0) -> None:
-    """Let others run for at least ``seconds``; 0 gives way once.
+def sleep(seconds: float = 0.0) -> Any:
+    """Let others run for at least ``seconds``; 0 gives way once, and 30 years are the longest.
 
     In a coroutine (or a gevent greenlet) only that waits; in a plain thread the thread does.
 
     Raises:
         Terminated: The calling coroutine was terminated meanwhile.
 
-        ValueError: ``seconds`` is negative.
+        TypeError, ValueError: ``seconds`` is no number, or negative.
     """
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise TypeError(f"sleep() takes a number of seconds, not {seconds!r}")
     if not seconds >= 0:
         raise ValueError(f"sleep() takes a number of seconds of at least 0, not {seconds!r}")
+    if seconds > LONGEST_SECONDS:
+        seconds = LONGEST_SECONDS
     if not userhub.on_hub():
         hub = native.thread_hub()
         if hub is not None and getcurrent() is not hub:
@@ -471,13 +545,21 @@ def sleep(seconds: float = 0.0) -> None:
             gevent.sleep(seconds)
         else:
             native.sleep(seconds)
-        return
-    current = getcurrent()
-    if current.__class__ is workers.Worker and current.coro._pending is not None:
-        current.coro._raise_pending()
+        return None
+    coro = running()
+    if coro is not None:
+        if coro._pending is not None:
+            coro._raise_pending()
+        routine = coro._routine
+        if routine is not None:
+            if seconds and routine.leaves_for(sys._getframe(1), _SLEEP):
+                routine.token = Pause(seconds)
+                return routine.token
+            routine.has_waited = True
     wait = userhub.Wait()
     if seconds == 0:
         wait.wake()
         wait.park()
     else:
         wait.park(seconds)
+    return None

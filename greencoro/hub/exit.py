@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -22,12 +23,27 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from gevent import monkey
 from gevent.hub import Hub
+from greenlet import getcurrent, greenlet
 
-from greencoro.hub import native, userhub
+from greencoro.hub import native, stuck, userhub, watchdog, workers
 from greencoro.hub.completion import Completion
+from greencoro.hub.process_settings import process_settings
 
-__all__ = ["alive", "at_exit", "cancel_at_exit", "holding", "prepare", "released", "start", "wait_for_coroutines"]
+__all__ = [
+    "alive",
+    "at_exit",
+    "cancel_at_exit",
+    "daemons",
+    "end_of_forker",
+    "ended",
+    "holding",
+    "prepare",
+    "set_daemon",
+    "start",
+    "wait_for_coroutines",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -43,21 +59,28 @@ _SAY_AFTER_SECONDS = 5.0
 #: Every local coroutine that is not over, by its id. Single dict operations only: the reactor reads it.
 alive: dict[int, Any] = {}
 
-#: The live coroutines that keep the process from ending.
-holding: set[Any] = set()
+#: The ids of those that do not keep the process from ending. They are the fewer ones, and an entry costs 40 bytes.
+daemons: set[int] = set()
+
+# In a process that was forked: the coroutines of the parent, kept so that they are not ended, and the one that forked.
+_parents: list[Any] = []
+_forker: Any = None
 
 _idle: Completion | None = None
 _closers: list[tuple[int, Callable[[], None]]] = []
 _prepared = False
-_prepare_lock = native.Lock()
+# Re-entrant for a signal handler that makes a coroutine while the first one is being made.
+_prepare_lock = native.RLock()
 _interrupted = False
 _excepthook: Callable[..., Any] | None = None
 
 
 def start() -> None:
     """Start the user hub in its own thread and see to the end of the process."""
+    limit = process_settings().max_blocked_seconds
     prepare()
     userhub.start()
+    watchdog.start(limit)
 
 
 def prepare() -> None:
@@ -66,6 +89,7 @@ def prepare() -> None:
     with _prepare_lock:
         if _prepared:
             return
+        _prepared = True
         # What is registered last comes first there: before the end of thread pools, which concurrent.futures registered
         # when `_preload` imported it.
         with contextlib.suppress(RuntimeError):
@@ -78,7 +102,35 @@ def prepare() -> None:
         sys.excepthook = _on_uncaught
         # A hub that meets Ctrl-C raises it in its thread's main greenlet. It need not print it as well.
         Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
-        _prepared = True
+        if monkey.is_module_patched("subprocess"):
+            # gevent's works in the main thread's hub only. By name, as it stands above this module.
+            importlib.import_module("greencoro.hub.pipes").replace_gevents_subprocess()
+
+
+def end_of_forker(coro: Any, error: BaseException) -> None:
+    """Where ``coro`` has forked this process, and ends by `SystemExit`, that is the process's end; else nothing."""
+    if coro is _forker and isinstance(error, SystemExit):
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        _end_now(code or 0)
+
+
+def _end_process(coro: Any) -> None:
+    """The coroutine that has forked this process is over."""
+    _end_now(1 if coro.notice().kind == "exception" else 0)
+
+
+def _end_as_waiting(worker: object) -> None:
+    print(f"greencoro: {_forker!r} cannot wait in a process that it forked, which ends", file=sys.stderr)
+    _end_now(1)
+
+
+def _end_now(status: int) -> None:
+    _flush()
+    # Not by way of the interpreter's end: what is registered for that is the parent's, and this is not its main thread.
+    os._exit(status & 0xFF)
 
 
 def at_exit(priority: int, closer: Callable[[], None]) -> None:
@@ -94,32 +146,66 @@ def cancel_at_exit(closer: Callable[[], None]) -> None:
     _closers[:] = [entry for entry in _closers if entry[1] != closer]
 
 
-def released(coro: Any) -> None:
-    """``coro`` no longer keeps the process from ending: it is over or became a daemon. Any thread."""
-    holding.discard(coro)
+def ended(coro_id: int) -> None:
+    """A coroutine is over, and who wanted to hear of that did."""
+    alive.pop(coro_id, None)
+    if daemons:
+        daemons.discard(coro_id)
+    if _idle is not None:
+        _consider_idle()
+
+
+def set_daemon(coro_id: int, flag: bool) -> None:
+    """Say whether a coroutine lets the process end. Any thread."""
+    if not flag:
+        daemons.discard(coro_id)
+        return
+    daemons.add(coro_id)
+    if coro_id not in alive:
+        daemons.discard(coro_id)
+    _consider_idle()
+
+
+def _consider_idle() -> None:
     idle = _idle
-    if idle is not None and not holding:
+    if idle is not None and not idle.done and not _is_held():
         idle.set()
 
 
+def _is_held() -> bool:
+    """Does a coroutine keep the process from ending?"""
+    # Between two steps of `ended` or `set_daemon` there may be as many daemons though others are alive.
+    return len(alive) > len(daemons) or bool(holding())
+
+
+def holding() -> list[Any]:
+    """The coroutines that keep the process from ending."""
+    return [coro for coro_id, coro in list(alive.items()) if coro_id not in daemons]
+
+
 def wait_for_coroutines() -> None:
-    """Block this thread until no non-daemon coroutine is left, or no hub turns that could bring one to its end."""
+    """Block this thread until no non-daemon coroutine is left, or no hub turns that could bring one to its end.
+
+    In a notebook's kernel it does not wait.
+    """
     global _idle
     said = False
     say_at = native.monotonic() + _SAY_AFTER_SECONDS
-    while holding and userhub.is_started():
+    lookout = stuck.Lookout(holding)
+    while _is_held() and userhub.is_started() and not _is_notebook():
         _idle = Completion()
-        if not holding:
+        if not _is_held():
             return
         if said:
-            _idle.wait()
-        elif not _idle.wait(max(0.0, say_at - native.monotonic())):
+            lookout.wait(_idle)
+        elif not lookout.wait(_idle, max(0.0, say_at - native.monotonic())):
             said = True
-            _say_what_is_waited_for()
+            if not lookout.has_spoken:
+                _say_what_is_waited_for()
 
 
 def _say_what_is_waited_for() -> None:
-    waiting = sorted((repr(coro) for coro in tuple(holding)), key=len)
+    waiting = sorted((repr(coro) for coro in holding()), key=len)
     names = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
     _log.info("the program's end waits for coroutines: %s", names)
     if sys.stderr is not None and sys.stderr.isatty():
@@ -145,6 +231,7 @@ def _after_threads() -> None:
         deadline = native.monotonic() + GRACE_SECONDS
         _terminate_all(deadline)
         userhub.stop(max(0.0, deadline - native.monotonic()))
+        watchdog.stop()
     except KeyboardInterrupt:
         # In the middle of the exit functions: those that came before this one must not be called twice.
         _end_by_sigint(exit_functions=False)
@@ -214,6 +301,11 @@ def _interactive() -> bool:
     return hasattr(sys, "ps1") or bool(sys.flags.interactive)
 
 
+def _is_notebook() -> bool:
+    # Nobody looks at a kernel that was told to shut down, and Jupyter kills one that takes longer than a moment.
+    return "ipykernel.kernelapp" in sys.modules
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -222,10 +314,23 @@ def _flush() -> None:
 
 
 def _forget_parent() -> None:
-    """In a process just forked: the coroutines and what would close are the parent's."""
-    global _idle
+    """In a process just forked: the coroutines and what would close are the parent's.
+
+    Where a coroutine forked, its function goes on as that of a plain thread would; with its end the process ends.
+    """
+    global _idle, _forker
+    for coro in alive.values():
+        _parents.append(coro)
+        coro.leave_behind()
+    worker = getcurrent()
+    # Where it forks once more there, it is known.
+    if userhub.on_hub() and isinstance(worker, workers.Worker):
+        _forker = worker.coro
+        _parents.append(_forker.come_along(_end_process))
+        # A generator that waits leaves its worker, which would go on to the parent's hub.
+        worker.parent = greenlet(_end_as_waiting, worker.parent)
     alive.clear()
-    holding.clear()
+    daemons.clear()
     _closers.clear()
     _idle = None
     userhub.abandon()

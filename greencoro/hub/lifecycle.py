@@ -3,7 +3,7 @@
 ::
 
     NEW --start--> ACTIVE --return--> FINISHED
-     |               |-----raise----> FAILED
+     |               |-----raise----> FAILED --restart--> NEW
      '--terminate--> '---terminate--> TERMINATED
 
 An event that the table does not list for a state is a bug in greencoro: `advance` raises and nothing has changed.
@@ -19,7 +19,7 @@ __all__ = ["Event", "State", "advance"]
 
 
 class State(enum.IntEnum):
-    """Where a coroutine stands; from `FINISHED` on it is over."""
+    """Where a coroutine stands; from `FINISHED` on it is over (but one that failed may be started anew)."""
 
     #: Created; its function has not begun.
     NEW = 0
@@ -40,6 +40,7 @@ class Event(enum.IntEnum):
     RETURN = 1
     RAISE = 2
     TERMINATE = 3
+    RESTART = 4
 
 
 _TABLE: dict[State, dict[Event, State]] = {
@@ -50,7 +51,7 @@ _TABLE: dict[State, dict[Event, State]] = {
         Event.TERMINATE: State.TERMINATED,
     },
     State.FINISHED: {},
-    State.FAILED: {},
+    State.FAILED: {Event.RESTART: State.NEW},
     State.TERMINATED: {},
 }
 

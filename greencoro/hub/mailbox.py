@@ -19,18 +19,29 @@ from greenlet import getcurrent
 from greencoro.hub import native, userhub
 from greencoro.hub.room import Room
 
-__all__ = ["Encoded", "Mailbox"]
+__all__ = ["EMPTY", "Encoded", "Mailbox", "Selection"]
+
+#: In place of a message: there is none yet.
+EMPTY: Any = object()
 
 _get_ident = native.get_ident
 
 # Taken only to make a queue, so that two threads that send a first message at once do not make two.
-_making = native.Lock()
+_making = native.RLock()
+
+# Every class of `Encoded`: whether a message's type is among them is known sooner than whether it is an instance (a
+# twentieth of the time of a message).
+_encodings: set[type] = set()
 
 
 class Encoded:
     """Base of what stands in a mailbox for a message that came as bytes: decoded when it is taken, by its receiver."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _encodings.add(cls)
 
     def decode(self) -> tuple[bool, Any]:
         """(True, the message), or (False, None) where it cannot be decoded and was reported as dropped."""
@@ -54,6 +65,49 @@ class _Seen(Encoded):
 
     def taken(self) -> None:
         self._encoded.taken()
+
+
+class Selection:
+    """The search of one selective `receive`, which looks at each message once.
+
+    Args:
+        mailbox: Where.
+
+        match: Says whether a message is wanted.
+    """
+
+    __slots__ = ("_looked_at", "_mailbox", "_match")
+
+    def __init__(self, mailbox: Mailbox, match: Callable[[Any], object]) -> None:
+        self._mailbox = mailbox
+        self._match = match
+        self._looked_at = 0
+
+    def poll(self, receiver: Any) -> Any:
+        """The oldest message that is wanted; or `EMPTY`, as `Mailbox.poll`."""
+        mailbox = self._mailbox
+        while True:
+            queue = mailbox._queue
+            while queue is not None and self._looked_at < len(queue):
+                entry = message = queue[self._looked_at]
+                if isinstance(entry, Encoded):
+                    usable, message = entry.decode()
+                    if not usable:
+                        mailbox._remove(queue, self._looked_at)
+                        continue
+                    if not isinstance(entry, _Seen):
+                        entry = queue[self._looked_at] = _Seen(entry, message)
+                wanted = self._match(message)
+                if self._looked_at >= len(queue) or queue[self._looked_at] is not entry:
+                    raise RuntimeError("the match= of a receive() called receive() itself; it may only look")
+                if wanted:
+                    mailbox._remove(queue, self._looked_at)
+                    return message
+                self._looked_at += 1
+            mailbox._receiver = receiver
+            if mailbox._queue is None or self._looked_at >= len(mailbox._queue):
+                return EMPTY
+            mailbox._receiver = None
 
 
 class Mailbox:
@@ -102,21 +156,19 @@ class Mailbox:
                 userhub.post(self._wake)
 
     def _make_queue(self) -> deque[Any]:
+        queue: deque[Any] = deque()
         with _making:
-            queue = self._queue
-            if queue is None:
-                queue = self._queue = deque()
-            return queue
+            # A signal handler that sends comes in at a call, so before these two lines or after them.
+            if self._queue is None:
+                self._queue = queue
+            return self._queue
 
     def _wake(self) -> None:
         """Let the receiver look at the queue again: there is a message, or its time is over, or it was told before."""
         self._waking = False
-        receiver = self._receiver
-        if receiver is not None:
-            self._receiver = None
-            userhub.ready(receiver)
+        self.wake()
 
-    def take(self, timeout: float | None, alarm_value: Any) -> Any:
+    def take(self, timeout: float | None, alarm_value: Any, owner: Any = None) -> Any:
         """The oldest message; ``alarm_value`` where none came within ``timeout`` seconds.
 
         What cannot be decoded is passed over. Called by the owner, on the hub's thread.
@@ -128,17 +180,22 @@ class Mailbox:
                 message = queue.popleft()
                 if self.room is not None:
                     self.room.admit()
-                if not isinstance(message, Encoded):
+                if type(message) not in _encodings:
                     return message
                 message.taken()
                 usable, message = message.decode()
                 if usable:
                     return message
             elif timeout is None:
-                self._receiver = getcurrent()
+                self._receiver = owner or getcurrent()
                 if not self._queue:
+                    # `_leave` written out: a frame less to keep of each coroutine that waits.
                     try:
-                        userhub.park()
+                        userhub.leave()
+                    except BaseException:
+                        if self._receiver is None:
+                            userhub.unready(getcurrent())
+                        raise
                     finally:
                         self._receiver = None
                 else:
@@ -152,46 +209,70 @@ class Mailbox:
                     return alarm_value
                 self._await(deadline - now)
 
+    def poll(self, receiver: Any) -> Any:
+        """The oldest message; or `EMPTY`, and then ``receiver`` is made ready when there may be one (or see `forget`).
+
+        For a receiver that waits without a greenlet of its own. Called by the owner, on the hub's thread.
+        """
+        while True:
+            queue = self._queue
+            if not queue:
+                self._receiver = receiver
+                if not self._queue:
+                    return EMPTY
+                self._receiver = None
+                continue
+            message = queue.popleft()
+            if self.room is not None:
+                self.room.admit()
+            if type(message) not in _encodings:
+                return message
+            message.taken()
+            usable, message = message.decode()
+            if usable:
+                return message
+
+    def forget(self, receiver: Any) -> bool:
+        """Do not make ``receiver`` ready; False where that was done already."""
+        if self._receiver is not receiver:
+            return False
+        self._receiver = None
+        return True
+
+    def wake(self) -> None:
+        """Make the receiver ready, though there may be no message for it; hub's thread only."""
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = None
+            userhub.ready(receiver)
+
     def take_matching(self, match: Callable[[Any], object], timeout: float | None, alarm_value: Any) -> Any:
         """The oldest message for which ``match(message)`` is true, as `take` does; the others stay as they are.
 
         What ``match`` raises goes to the caller, and then nothing was taken.
         """
         deadline = None if timeout is None else native.monotonic() + timeout
-        looked_at = 0
-        while True:
-            queue = self._queue
-            while queue is not None and looked_at < len(queue):
-                entry = message = queue[looked_at]
-                if isinstance(entry, Encoded):
-                    usable, message = entry.decode()
-                    if not usable:
-                        self._remove(queue, looked_at)
-                        continue
-                    if not isinstance(entry, _Seen):
-                        entry = queue[looked_at] = _Seen(entry, message)
-                wanted = match(message)
-                if looked_at >= len(queue) or queue[looked_at] is not entry:
-                    raise RuntimeError("the match= of a receive() called receive() itself; it may only look")
-                if wanted:
-                    self._remove(queue, looked_at)
+        selection = Selection(self, match)
+        receiver = getcurrent()
+        timer = None
+        try:
+            while True:
+                message = selection.poll(receiver)
+                if message is not EMPTY:
                     return message
-                looked_at += 1
-            self._receiver = getcurrent()
-            if self._queue is not None and looked_at < len(self._queue):
-                self._receiver = None
-                continue
-            remaining = None if deadline is None else deadline - native.monotonic()
-            if remaining is not None and not remaining > 0:
-                self._receiver = None
-                return alarm_value
-            timer = None if remaining is None else userhub.call_later(remaining, self._wake)
-            try:
-                userhub.park()
-            finally:
-                self._receiver = None
-                if timer is not None:
-                    timer.close()
+                if deadline is not None:
+                    remaining = deadline - native.monotonic()
+                    if not remaining > 0:
+                        return alarm_value
+                    if timer is not None:
+                        # Woken by a message that it does not want, or by a timer that fired early.
+                        timer.close()
+                    timer = userhub.call_later(remaining, self.wake)
+                self._leave()
+        finally:
+            self._receiver = None
+            if timer is not None:
+                timer.close()
 
     def _remove(self, queue: deque[Any], index: int) -> None:
         entry = queue[index]
@@ -209,10 +290,21 @@ class Mailbox:
             return
         timer = userhub.call_later(seconds, self._wake)
         try:
-            userhub.park()
+            self._leave()
+        finally:
+            timer.close()
+
+    def _leave(self) -> None:
+        """Park the receiver until it is made ready."""
+        try:
+            userhub.leave()
+        except BaseException:
+            if self._receiver is None:
+                # It had been made ready; its turn must not come any more.
+                userhub.unready(getcurrent())
+            raise
         finally:
             self._receiver = None
-            timer.close()
 
     def clear(self) -> None:
         """Drop what is in it; whoever waits for room waits no more."""

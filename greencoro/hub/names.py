@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from greencoro.hub import native
+from greencoro.hub.completion import Completion
+from greencoro.hub.waiting import seconds
 
-__all__ = ["Names", "Network", "default"]
+__all__ = ["Names", "Network", "checked", "default", "find"]
 
 Key = tuple[str, str]
 
@@ -91,3 +93,37 @@ class Names:
 
 #: The names of this process.
 default = Names()
+
+
+def checked(name: str) -> str:
+    """``name`` as it is, once it is known to be one.
+
+    Raises:
+        TypeError, ValueError: It is no text, or empty.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a name to register or look for is a text, not {name!r}")
+    if not name:
+        raise ValueError("a name to register or look for has at least one character")
+    return name
+
+
+def find(kind: str, name: str, location: Any, timeout: float | None, home: Any) -> Any:
+    """What is registered as ``name``, waiting for it; None where there was none in time. `Coro.locate` describes it.
+
+    Args:
+        home: The runtime in which the caller is at home; None stands for the process's default one.
+    """
+    name, timeout = checked(name), seconds(timeout, "locate()")
+    local = default if home is None else home.names
+    if local.network is not None:
+        return local.network.locate(kind, name, location, timeout)
+    if location is not None:
+        raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
+    appeared = Completion()
+    local.listen(kind, name, appeared.set)
+    try:
+        appeared.wait(timeout)
+    finally:
+        local.unlisten(kind, name, appeared.set)
+    return appeared.value

@@ -8,14 +8,29 @@ code that may run on a hub waits with the hub's own means instead (`completion.C
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from gevent import monkey
-from gevent._hub_local import get_hub_if_exists
+from gevent._hub_local import get_hub_if_exists, set_hub, set_loop
 
-__all__ = ["Event", "Lock", "RLock", "Thread", "get_ident", "monotonic", "sleep", "thread_hub", "wall_clock"]
+__all__ = [
+    "Event",
+    "Lock",
+    "RLock",
+    "Thread",
+    "asyncio_loop_runs",
+    "close",
+    "forget_thread_hub",
+    "get_ident",
+    "monotonic",
+    "sleep",
+    "thread_hub",
+    "wall_clock",
+]
 
 Lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 RLock: Callable[[], Any] = monkey.get_original("_thread", "RLock")
@@ -27,53 +42,67 @@ monotonic: Callable[[], float] = monkey.get_original("time", "monotonic")
 wall_clock: Callable[[], float] = monkey.get_original("time", "time")
 sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 
+#: ``os.close``, which in a patched process leaves the closing to the hub of the calling thread, for its next turn.
+close: Callable[[int], None] = monkey.get_original("os", "close")
+
 #: The gevent hub of the calling thread, None where it has none; never makes one (`gevent.get_hub` would).
 thread_hub: Callable[[], Any] = get_hub_if_exists
+
+
+def forget_thread_hub() -> None:
+    """Let the calling thread have no hub, as a new one; the hub itself stays as it is."""
+    set_hub(None)
+    set_loop(None)
+
+
+def asyncio_loop_runs() -> bool:
+    """Does an asyncio loop run in the calling thread, so that its code may not wait here? Never imports asyncio."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 class Event:
     """A flag that threads wait for, once set it stays set.
 
     `threading.Event` is no use here even unpatched by name: it makes its locks through module globals that the patch
-    replaces.
+    replaces. No lock of its own guards it: a signal handler may set what its own thread is about to wait for.
     """
 
-    __slots__ = ("_flag", "_lock", "_waiters")
+    __slots__ = ("_flag", "_waiters")
 
     def __init__(self) -> None:
         self._flag = False
-        self._lock = Lock()
         self._waiters: deque[Any] = deque()
 
     def is_set(self) -> bool:
         return self._flag
 
     def set(self) -> None:
-        with self._lock:
-            self._flag = True
-            waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
-            waiter.release()
+        self._flag = True
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiters.popleft().release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block this thread until the flag is set; True if it is, False after ``timeout`` seconds.
 
         In the main thread a signal handler runs during the wait, and what it raises ends it.
         """
+        if self._flag:
+            return True
         waiter = Lock()
         waiter.acquire()
-        with self._lock:
+        try:
+            self._waiters.append(waiter)
+            # It may have been set, and those who wait looked for, in between.
             if self._flag:
                 return True
-            self._waiters.append(waiter)
-        try:
             # threading.TIMEOUT_MAX would do as well, but waits of years are not worth an OverflowError.
             waiter.acquire(True, -1 if timeout is None else min(max(timeout, 0.0), 1e6))
         finally:
             # Whoever gave up must not stay listed: an event may be waited for in slices for as long as a process lives.
-            with self._lock:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
         return self._flag
 
 

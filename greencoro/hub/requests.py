@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from greencoro.errors import BrokenResource, DeadlineExceeded, MonitorException
+from greenlet import getcurrent
+
+from greencoro.errors import BrokenResource, DeadlineExceeded, MonitorException, WouldBlock
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
 
@@ -44,6 +46,10 @@ class Request:
 
 def ask(coro: Any, message: Any, timeout: float | None) -> Any:
     """Send a request to ``coro`` and wait for the answer; `Coro.call` describes it."""
+    may_wait = timeout is None or timeout > 0
+    if may_wait and native.thread_hub() is getcurrent():
+        # Said before the coroutine is asked something whose answer nobody hears.
+        raise WouldBlock("a callback of the hub may not wait for an answer")
     deadline = None if timeout is None else native.monotonic() + timeout
     answer = Completion()
 
@@ -53,8 +59,10 @@ def ask(coro: Any, message: Any, timeout: float | None) -> Any:
     if not coro.add_observer(over):
         raise _without_answer(coro)
     try:
-        if coro.deliver(Request(message, answer), timeout) != 1 and coro.is_alive():
-            raise DeadlineExceeded(f"{coro!r} had no room for the request within {timeout} s")
+        delivered = coro._deliver(Request(message, answer), timeout, "asyncio.to_thread(coro.call, message)")
+        if delivered != 1 and coro.is_alive():
+            limit = "" if timeout is None else f" within {timeout} s"
+            raise DeadlineExceeded(f"{coro!r} had no room for the request{limit}")
         if not answer.wait(None if deadline is None else deadline - native.monotonic()):
             late = DeadlineExceeded(f"{coro!r} did not answer within {timeout} s")
             # Unless the answer comes in this very moment; from here on `reply` says that nobody waits.

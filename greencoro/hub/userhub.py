@@ -38,14 +38,17 @@ __all__ = [
     "call_soon",
     "in_hub_callback",
     "is_started",
+    "leave",
     "next_ready",
     "on_hub",
     "park",
     "post",
     "ready",
+    "ready_first",
     "run_adopted",
     "start",
     "stop",
+    "switch_to_hub",
     "unready",
 ]
 
@@ -60,7 +63,9 @@ _TURN = 1.5
 #: Identity of the hub's thread; 0 while there is no hub.
 ident = 0
 
-_start_lock = native.Lock()
+# Re-entrant for a signal handler that makes a coroutine while the first one is being made.
+_start_lock = native.RLock()
+_starting = False
 _thread: native.Thread | None = None
 _over = ""  # why no hub can be started any more; empty while one can
 _hub: Any = None
@@ -71,6 +76,9 @@ _ready: deque[Any] = deque()
 _scheduled = False
 _direct = _DIRECT_SWITCHES
 _pause: Any = None  # the timer that lets the loop turn between two runs of the ready queue
+
+#: What was the parent's, in a process that was forked.
+_parents: list[Any] = []
 
 _posted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
 _told = False
@@ -92,22 +100,31 @@ def start() -> None:
     Raises:
         RuntimeError: The process is ending, or was forked from one with a hub.
     """
-    global _thread
+    global _thread, _starting
     if ident:
         return
     with _start_lock:
-        if ident:
+        if ident or _starting:
+            # What is posted meanwhile comes to run once the hub turns.
             return
         _refuse_if_over()
-        preload()
-        running = native.Event()
-        failure: list[BaseException] = []
-        thread = native.Thread(lambda: _turn(running, failure), "greencoro-user-hub")
-        thread.start()
-        running.wait()
-        if failure:
-            raise failure[0]
-        _thread = thread
+        _starting = True
+        try:
+            _thread = _start_thread()
+        finally:
+            _starting = False
+
+
+def _start_thread() -> native.Thread:
+    preload()
+    running = native.Event()
+    failure: list[BaseException] = []
+    thread = native.Thread(lambda: _turn(running, failure), "greencoro-user-hub")
+    thread.start()
+    running.wait()
+    if failure:
+        raise failure[0]
+    return thread
 
 
 def adopt() -> None:
@@ -149,11 +166,29 @@ def stop(timeout: float | None = None) -> bool:
 
 def abandon() -> None:
     """In a process just forked: there is no hub here, its thread is the parent's."""
-    global ident, _thread, _async, _start_lock, _over
+    global ident, _thread, _async, _start_lock, _over, _hub, _loop
+    was_here = on_hub()
+    # Never let go of: a greenlet without any reference is ended, and would run its `finally` blocks here.
+    _parents.append((_hub, _loop, list(_ready), list(_posted), _stopping, _pause, _async))
+    _ready.clear()
+    _posted.clear()
     ident = 0
     _thread = _async = None
-    _start_lock = native.Lock()
+    _start_lock = native.RLock()
     _over = "this process was forked from one in which coroutines ran; start such a process anew instead (Popen, spawn)"
+    if was_here:
+        # The caller is the only greenlet to go on, as a plain thread does. Where it gives way to the loop all the same
+        # (it is no coroutine), that ends.
+        _loop.break_()
+        native.forget_thread_hub()
+    _hub = _loop = _Gone()
+
+
+class _Gone:
+    """In place of the hub and its loop in a process that was forked."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"here no coroutine can wait: {_over}")
 
 
 def _refuse_if_over() -> None:
@@ -234,6 +269,15 @@ def ready(who: Any) -> None:
         _loop.run_callback(_run_ready)
 
 
+def ready_first(who: Any) -> None:
+    """Give ``who``, taken from the ready queue by `next_ready`, its turn back. Hub's thread only."""
+    global _scheduled
+    _ready.appendleft(who)
+    if not _scheduled:
+        _scheduled = True
+        _loop.run_callback(_run_ready)
+
+
 def unready(who: Any) -> bool:
     """Take ``who`` out of the ready queue; False where it was not there. Hub's thread only."""
     try:
@@ -252,19 +296,29 @@ def next_ready() -> Any:
     return None
 
 
+def leave() -> None:
+    """`park` for one who knows whether it was made ready, and sees to `unready` where it is thrown into then."""
+    global _direct
+    if _ready and _direct > 0:
+        _direct -= 1
+        _ready.popleft().switch()
+    else:
+        _hub.switch()
+
+
+def switch_to_hub() -> None:
+    """Let the hub go on with the ready queue; the caller is parked, or about to end. Hub's thread only."""
+    _hub.switch()
+
+
 def park() -> None:
     """Block the calling greenlet until somebody who kept it makes it `ready`. Hub's thread only, not in the hub itself.
 
     What it does not do: guard against being made ready twice. Whoever parks publishes itself in one place, and the one
     who takes it from there makes it ready.
     """
-    global _direct
     try:
-        if _ready and _direct > 0:
-            _direct -= 1
-            _ready.popleft().switch()
-        else:
-            _hub.switch()
+        leave()
     except BaseException:
         # Thrown into (`terminate`, `gevent.Timeout`, `kill`) after it was made ready: its turn must not come any more,
         # or it would end a later wait.
@@ -351,7 +405,11 @@ class Wait:
         """Block until `wake`; False where ``timeout`` seconds were over first."""
         timer = None if timeout is None else call_later(timeout, self._expire)
         try:
-            park()
+            leave()
+        except BaseException:
+            if self._greenlet is None:
+                unready(getcurrent())
+            raise
         finally:
             self._greenlet = None
             if timer is not None:

@@ -15,6 +15,8 @@ thousands of memory maps.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 from weakref import getweakrefcount
 
@@ -23,7 +25,7 @@ from greenlet import greenlet
 
 from greencoro.hub import userhub
 
-__all__ = ["Start", "Worker", "start"]
+__all__ = ["Start", "Turn", "Worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,38 +39,47 @@ class Worker(greenlet):
 
     Attributes:
         coro: The coroutine it runs now, None while it is idle.
+
+        turn (Turn | None): What it is to run next.
     """
 
-    __slots__ = ("coro",)
+    __slots__ = ("coro", "turn")
 
     coro: Any
+    turn: Turn | None
+    gr_context: Context | None
 
     def run(self) -> None:
+        turn = self.turn
+        assert turn is not None
+        # No condition here: 3.11 would not notice then that this loop runs often, and would never specialise its code.
         while True:
-            # One that was terminated before it began is over already.
-            if self.coro._is_new():
-                self.coro._run(self)
-            self.coro = None
-            if self.gr_context is not None:  # type: ignore[has-type]
-                self.gr_context = None  # type: ignore[misc]
+            turn.run(self)
             following = userhub.next_ready()
+            if isinstance(following, Turn) and not getweakrefcount(self):
+                turn = following
+                continue
             if getweakrefcount(self) or len(_free) >= _KEEP:
-                # The greenlet ends here and its parent, the hub, goes on.
+                # The greenlet ends here and its parent, the hub, goes on. The one just taken keeps its turn: where
+                # every other one of many ends late, the holes between them are memory maps by the ten thousand.
+                self.coro = None
                 if following is not None:
-                    userhub.ready(following)
+                    userhub.ready_first(following)
                 return
-            if following.__class__ is Start:
-                self.coro = following.coro
-            elif not self._idle(following):
+            # What the coroutine was called with must not stay with an idle worker.
+            turn = None
+            turn = self._idle(following)
+            if turn is None:
                 return
 
-    def _idle(self, following: Any) -> bool:
-        """Let ``following`` (None: the hub) go on until there is a coroutine to run; False where there will be none."""
+    def _idle(self, following: Any) -> Turn | None:
+        """Let ``following`` (None: the hub) go on until there is something to run; None where there will be nothing."""
+        self.coro = self.turn = None
         _free.append(self)
         try:
             if following is not None:
                 following.switch()
-            while self.coro is None:
+            while self.turn is None:
                 userhub.park()
         except BaseException as error:
             # Whoever kept the greenlet of an earlier coroutine (a `gevent.Timeout` left running, a late `kill`) throws
@@ -76,25 +87,66 @@ class Worker(greenlet):
             _log.debug("an idle worker ended: %r", error)
             if self in _free:
                 _free.remove(self)
-            return False
-        return True
+            return None
+        return self.turn
 
 
-class Start:
-    """An entry of the ready queue that stands for a coroutine which has not begun."""
+class Turn:
+    """An entry of the ready queue that stands for a coroutine which any worker can go on with."""
 
-    __slots__ = ("coro",)
-
-    def __init__(self, coro: Any) -> None:
-        self.coro = coro
+    __slots__ = ()
 
     def switch(self) -> None:
         """Bind the coroutine to a worker and switch to it."""
-        worker = _free.pop() if _free else Worker(parent=gevent.get_hub())
-        worker.coro = self.coro
+        if _free:
+            worker = _free.pop()
+        elif userhub.in_hub_callback():
+            worker = Worker(parent=gevent.get_hub())
+            worker.coro = None
+        else:
+            # A greenlet begins, for as long as it lives, at the recursion depth of the one that first switches to it.
+            # The hub's is small; here it may be anybody's.
+            userhub.ready_first(self)
+            userhub.switch_to_hub()
+            return
+        worker.turn = self
         worker.switch()
 
+    def run(self, worker: Worker) -> None:
+        """Go on with the coroutine; called by the worker, to which nothing of the coroutine's may stick afterwards."""
+        raise NotImplementedError
 
-def start(coro: Any) -> None:
-    """Let ``coro`` begin when its turn comes. Hub's thread only."""
-    userhub.ready(Start(coro))
+
+class Start(Turn):
+    """The turn at which a coroutine's function begins.
+
+    Args:
+        coro: The coroutine.
+
+        target: Its function, with positional arguments and keywords.
+
+        takes_coro: Is the coroutine given to it as `coro`?
+    """
+
+    __slots__ = ("_coro", "args", "kwargs", "takes_coro", "target")
+
+    def __init__(
+        self,
+        coro: Any,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        takes_coro: bool,
+    ) -> None:
+        self._coro = coro
+        self.target = target
+        self.args = args
+        # An empty dict is 64 bytes, for as long as the coroutine waits.
+        self.kwargs = kwargs or None
+        self.takes_coro = takes_coro
+
+    def run(self, worker: Worker) -> None:
+        coro = worker.coro = self._coro
+        coro._run(worker, self)
+        if worker.gr_context is not None:
+            worker.gr_context = None  # type: ignore[misc]

@@ -39,8 +39,16 @@ def test_all_questions_are_asked_where_none_is_named(outcomes, capsys):
 
 def test_only_the_questions_named_are_asked(outcomes):
     asked, _ = outcomes
-    assert command.main(["spawn", "--quick"]) == 0
-    assert asked == [("spawn", "quick")]
+    assert command.main(["local.spawn", "--quick"]) == 0
+    assert asked == [("local.spawn", "quick")]
+
+
+def test_a_group_stands_for_all_of_its_questions(outcomes):
+    asked, _ = outcomes
+    assert command.main(["local", "jobs"]) == 0
+    names = [name for name, _ in asked]
+    assert names[-1] == "jobs"
+    assert names[:-1] == [name for name in command.QUESTIONS if name.startswith("local.")]
 
 
 def test_a_question_that_does_not_exist_is_refused_by_name(capsys):
@@ -52,7 +60,7 @@ def test_a_question_that_does_not_exist_is_refused_by_name(capsys):
 
 def test_the_file_has_the_machine_and_every_sample(outcomes, tmp_path):
     file = tmp_path / "figures.json"
-    assert command.main(["spawn", "--json", str(file)]) == 0
+    assert command.main(["local.spawn", "--json", str(file)]) == 0
     found = json.loads(file.read_text())
     assert found["machine"]["cpus"] >= 1
     assert found["results"][0]["sides"]["greencoro"]["samples"][0]["figure"] == 1.0
@@ -69,7 +77,7 @@ def test_the_file_has_the_machine_and_every_sample(outcomes, tmp_path):
 def test_the_exit_code_is_about_greencoro_and_about_what_is_left(outcomes, name, alter, code):
     _, altered = outcomes
     altered[name] = alter
-    assert command.main(["spawn"]) == code
+    assert command.main(["local.spawn"]) == code
 
 
 @pytest.mark.cluster

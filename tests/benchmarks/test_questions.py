@@ -1,10 +1,9 @@
-import importlib.util
 from dataclasses import replace
 
 import pytest
 
 from benchmarks.__main__ import QUESTIONS
-from benchmarks.rounds import run
+from benchmarks.rounds import missing, run
 
 SIDES = [(question, side) for question in QUESTIONS.values() for side in question.sides]
 
@@ -17,7 +16,7 @@ def once(question, *sides):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
 def test_every_side_comes_to_a_figure_and_leaves_nothing_running(question):
-    installed = [each for each in question.sides if not each.package or importlib.util.find_spec(each.package)]
+    installed = [each for each in question.sides if missing(each) is None]
     for name, outcome in once(question, *installed).items():
         if outcome.failures and not name.startswith("greencoro"):
             # A peer may have lost a message on a busy machine; that it cannot do it at all is another matter.

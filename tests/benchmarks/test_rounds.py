@@ -23,8 +23,8 @@ def question(*sides, **kwargs):
     return Question("toy", "how?", "toys/s", "more", sides, rounds=Counts(3, 2, 1), **kwargs)
 
 
-def a_side(name, package=None):
-    return Side(name, lambda operations: Sample(0, 0, operations), ONE, "as it comes", package=package)
+def a_side(name, **needs):
+    return Side(name, lambda operations: Sample(0, 0, operations), ONE, "as it comes", **needs)
 
 
 @pytest.fixture
@@ -85,6 +85,17 @@ def test_a_side_that_never_ends_is_stopped(programs):
 def test_a_side_whose_package_is_missing_is_told_and_not_started(programs):
     result = rounds.run(question(a_side("a", package="no-such-distribution")), "tiny")
     assert result.outcomes["a"].failures == ["no-such-distribution is not installed"]
+
+
+def test_a_side_whose_program_is_missing_is_told_and_not_started(programs):
+    result = rounds.run(question(a_side("a", program="no-such-program")), "tiny")
+    assert result.outcomes["a"].failures == ["no-such-program is not on the path"]
+
+
+def test_a_side_whose_program_is_there_is_started(programs):
+    bodies, _ = programs
+    bodies["a"] = ("", "6.0")
+    assert rounds.run(question(a_side("a", program="sh")), "tiny").outcomes["a"].failures == []
 
 
 def test_what_a_side_leaves_running_is_killed_and_told(programs, monkeypatch):

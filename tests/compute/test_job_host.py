@@ -17,6 +17,8 @@ class Runtime:
     name = "server"
     location = None
 
+    max_mailbox_messages = None
+
     def __init__(self):
         self.handlers = {}
         self.reactor = SimpleNamespace(post=lambda function, *args: function(*args), guard=self._guard)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greencoro.hub.binding import bind, name_of
+from greencoro.hub.binding import bind, is_generator_function, name_of, wraps_generator_function
 
 
 def nothing() -> None: ...
@@ -180,14 +180,32 @@ class AsyncMethods:
     async def __call__(self) -> None: ...
 
 
+@functools.wraps(generator)
+def decorated() -> Any:
+    return generator()
+
+
 @pytest.mark.parametrize(
     "target",
     [generator, GeneratorMethods().method, GeneratorMethods(), functools.partial(functools.partial(generator))],
     ids=["function", "method", "object", "partial"],
 )
-def test_a_generator_function_is_refused_with_what_to_write_instead(target: Any) -> None:
-    with pytest.raises(TypeError, match="is a generator function; write it as a plain function, without yield"):
-        bind(target, (), {})
+def test_a_generator_function_binds_as_a_plain_one_and_is_known_for_what_it_is(target: Any) -> None:
+    assert not bind(target, (), {})
+    assert is_generator_function(target)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        bind(target, (1, 2), {})
+
+
+@pytest.mark.parametrize("target", [one, Methods().named, Callable_(), len, Built, decorated])
+def test_what_makes_no_generator_by_itself_is_no_generator_function(target: Any) -> None:
+    assert not is_generator_function(target)
+
+
+def test_a_decorated_generator_function_is_known_where_it_was_called() -> None:
+    assert wraps_generator_function(decorated)
+    assert wraps_generator_function(functools.partial(decorated))
+    assert not wraps_generator_function(one)
 
 
 async def coroutine() -> None: ...

@@ -37,7 +37,7 @@ def test_where_no_logging_is_set_up_a_failure_is_told_once_on_standard_error(run
         """
     )
     lines = ended.err.splitlines()
-    assert lines[0] == f"uncaught exception in coroutine {ended.out.strip()}:"
+    assert lines[0] == f"greencoro: uncaught exception in coroutine {ended.out.strip()}:"
     assert lines[1] == "Traceback (most recent call last):"
     # greencoro's own frames are no news.
     assert ["program.py" in line for line in lines if line.startswith("  File")] == [True]
@@ -66,8 +66,8 @@ def test_the_failure_is_kept() -> None:
     coro = Coro(fail)
     with pytest.raises(ValueError, match="of the function"):
         coro.value(10)
-    assert isinstance(coro._error, ValueError)
-    assert coro._traceback_text.endswith("ValueError: of the function")
+    assert coro._failure is not None and isinstance(coro._failure.error, ValueError)
+    assert coro._failure.text.endswith("ValueError: of the function")
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, MemoryError])
@@ -125,7 +125,7 @@ def test_a_monitor_gets_one_notice_of_each_kind_of_end() -> None:
     finished, failed, terminated = Coro(parked), Coro(lambda coro: 1 / coro.receive()), Coro(parked)
     monitor = monitor_of(finished, failed, terminated)
     for coro in (finished, failed, terminated):
-        poll_until(lambda coro=coro: coro._observers._table)
+        poll_until(lambda coro=coro: coro._observers)
     finished.send("result")
     failed.send(0)
     terminated.terminate()
@@ -161,6 +161,66 @@ def test_of_one_that_is_over_no_notice_comes() -> None:
         return coro.monitor(over), over.notify(coro), coro.receive(timeout=0.05, alarm_value="nothing")
 
     assert Coro(watch).value(10) == (-1, -1, "nothing")
+
+
+def test_one_that_is_over_can_monitor_nobody() -> None:
+    over, target = Coro(lambda: None), Coro(parked)
+    over.value(10)
+    assert over.monitor(target) == target.notify(over) == -1
+    assert not target._observers
+    target.send(None)
+
+
+def test_nobody_monitors_itself() -> None:
+    coro = Coro(parked)
+    for ask in (coro.monitor, coro.notify):
+        with pytest.raises(ValueError, match="cannot monitor itself"):
+            ask(coro)
+    coro.send("undisturbed")
+    assert coro.value(10) == "undisturbed"
+
+
+@pytest.mark.parametrize("tie", [Coro.monitor, Coro.link])
+def test_of_a_thousand_that_watched_a_server_and_ended_few_are_kept(tie: Any) -> None:
+    server = Coro(parked)
+
+    def watches(coro: Any) -> int:
+        result: int = tie(coro, server)
+        return result
+
+    lasting = monitor_of(server)
+    poll_until(lambda: server._observers)
+    for _ in range(1000):
+        assert Coro(watches).value(10) == 0
+    assert server._observers is not None and len(server._observers) <= 100
+    server.send("end")
+    assert [notice.value for notice in lasting.value(10)] == ["end"]
+
+
+def test_one_that_may_be_started_anew_is_kept_among_those_to_be_told() -> None:
+    server = Coro(parked)
+
+    def watches_and_fails(coro: Any) -> None:
+        coro.monitor(server)
+        coro.receive()
+        raise ValueError("of the watcher")
+
+    def keeps_for_a_restart(coro: Any) -> Any:
+        coro.monitor(failing)
+        failing.send("fail")
+        notice = coro.receive()
+        coro.receive()
+        return notice.coro.hot_swap(parked)
+
+    failing = Coro(watches_and_fails)
+    keeper = Coro(keeps_for_a_restart)
+    poll_until(lambda: not failing.is_alive())
+    for _ in range(200):
+        Coro(lambda coro: coro.monitor(server)).value(10)
+    keeper.send("restart")
+    assert keeper.value(10) == 0
+    server.send("end")
+    assert failing.value(10).value == "end"
 
 
 def test_monitor_and_notify_take_coroutines() -> None:
@@ -301,34 +361,88 @@ def test_a_name_registered_while_its_coroutine_ends_does_not_stay() -> None:
     assert not names.default._of
 
 
+def test_a_first_observer_that_comes_while_the_end_passes_is_promised_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    coro = Coro(parked)
+    make, told = execution.Execution._make_observers, []
+
+    def make_late(self: Any) -> Any:
+        coro.send(1)
+        poll_until(lambda: coro.id not in process_exit.alive)
+        return make(self)
+
+    monkeypatch.setattr(execution.Execution, "_make_observers", make_late)
+    assert coro.add_observer(told.append) is False
+    assert coro.add_observer(told.append) is False
+    assert told == [] and not coro._observers
+
+
 # Who keeps the process from ending.
 
 
 def test_a_coroutine_holds_the_process_unless_it_is_a_daemon() -> None:
     coro = Coro(parked)
-    assert coro in process_exit.holding
+    assert coro in process_exit.holding()
     assert coro.set_daemon() == 0
-    assert coro not in process_exit.holding
+    assert coro not in process_exit.holding()
     assert coro.set_daemon(False) == 0
-    assert coro in process_exit.holding
+    assert coro in process_exit.holding()
     coro.send(1)
     coro.value(10)
-    poll_until(lambda: coro not in process_exit.holding)
+    poll_until(lambda: coro not in process_exit.holding())
 
 
-def test_one_that_ends_while_it_is_told_to_hold_the_process_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_ends_while_it_becomes_a_daemon_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     coro = Coro(parked)
 
-    class Racing(set[Any]):
-        def add(self, member: Any) -> None:
+    class Racing(set[int]):
+        def add(self, coro_id: int) -> None:
             coro.send(1)
             coro.value(10)
-            super().add(member)
+            poll_until(lambda: coro.id not in process_exit.alive)
+            super().add(coro_id)
 
+    monkeypatch.setattr(process_exit, "daemons", Racing())
     coro.set_daemon()
-    monkeypatch.setattr(process_exit, "holding", Racing())
-    coro.set_daemon(False)
-    assert not process_exit.holding
+    assert not process_exit.daemons
+
+
+def test_a_daemon_that_is_over_is_forgotten() -> None:
+    coro = Coro(parked)
+    coro.set_daemon()
+    assert coro.id in process_exit.daemons
+    coro.send(1)
+    coro.value(10)
+    poll_until(lambda: coro.id not in process_exit.daemons)
+
+
+def test_daemons_that_came_and_went_meanwhile_do_not_hide_one_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    coro = Coro(parked)
+    # As between two steps of another thread: one more daemon than there is.
+    monkeypatch.setattr(process_exit, "daemons", set(process_exit.daemons) | {0, -1, -2})
+    assert process_exit._is_held()
+    coro.send(1)
+    coro.value(10)
+
+
+def test_an_observer_may_start_the_failed_coroutine_anew() -> None:
+    def fails(coro: Coro) -> None:
+        coro.receive()
+        raise ValueError("of the function")
+
+    def watches(observed: Coro, coro: Coro) -> str:
+        coro.monitor(observed)
+        observed.add_observer(lambda ended: ended.hot_swap(lambda coro: coro.receive()))
+        observed.set_daemon()
+        observed.send(1)
+        return coro.receive(10).kind
+
+    coro = Coro(fails)
+    watcher = Coro(watches, coro)
+    assert watcher.value(10) == "exception"
+    poll_until(coro.is_alive)
+    assert process_exit.alive[coro.id] is coro and coro in process_exit.holding()
+    coro.send("again")
+    assert coro.value(10) == "again"
 
 
 @pytest.mark.usefixtures("frequent_switches")
@@ -338,7 +452,7 @@ def test_one_that_is_over_never_holds_the_process() -> None:
         while coro.is_alive():
             coro.set_daemon(False)
         coro.set_daemon(False)
-    poll_until(lambda: not process_exit.holding)
+    poll_until(lambda: not process_exit.holding())
 
 
 def test_in_a_patched_process_all_of_it_works(run: Run) -> None:

@@ -80,7 +80,7 @@ def test_the_status_is_the_main_threads_and_the_coroutines_still_end(
 def test_a_coroutine_that_fails_does_not_change_the_status(run: Run) -> None:
     ended = run("Coro(lambda: 1 / 0)")
     assert ended.status == 0
-    assert ended.err.startswith("uncaught exception in coroutine") and ended.err.endswith(
+    assert ended.err.startswith("greencoro: uncaught exception in coroutine") and ended.err.endswith(
         "ZeroDivisionError: division by zero\n"
     )
 

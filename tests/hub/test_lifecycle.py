@@ -11,6 +11,7 @@ STEPS = {
     (State.ACTIVE, Event.RETURN): State.FINISHED,
     (State.ACTIVE, Event.RAISE): State.FAILED,
     (State.ACTIVE, Event.TERMINATE): State.TERMINATED,
+    (State.FAILED, Event.RESTART): State.NEW,
 }
 
 
@@ -28,4 +29,5 @@ def test_any_other_step_is_refused_by_name(step: tuple[State, Event]) -> None:
 
 def test_a_coroutine_is_over_from_finished_on() -> None:
     over = {state for state in State if state >= State.FINISHED}
-    assert over == {state for state in State if not any(step[0] is state for step in STEPS)}
+    assert over == {state for state in State if (state, Event.START) not in STEPS} - {State.ACTIVE}
+    assert {step for step in STEPS if step[0] in over} == {(State.FAILED, Event.RESTART)}

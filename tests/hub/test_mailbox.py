@@ -10,6 +10,8 @@ from greencoro.hub import native, userhub
 from greencoro.hub.mailbox import Encoded, Mailbox
 from tests.support.polling import poll_until
 
+from .conftest import Run
+
 
 def on_hub(function: Callable[..., Any], *args: Any) -> Any:
     return Coro(function, *args).value(20)
@@ -306,3 +308,22 @@ def test_an_empty_mailbox_holds_no_queue(mailbox: Mailbox) -> None:
 
 def test_the_hub_of_these_tests_runs_in_a_thread_of_its_own() -> None:
     assert userhub.is_started() and not userhub.on_hub()
+
+
+def test_a_signal_handler_may_send_a_first_message_while_its_thread_does(run: Run) -> None:
+    ended = run("""
+        from greencoro.hub.mailbox import Mailbox
+        boxes = []
+        def handler(number, frame):
+            boxes[-1].put("handler")
+        signal.signal(signal.SIGALRM, handler)
+        boxes.append(Mailbox())
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0001)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            boxes.append(Mailbox())
+            boxes[-1].put("main")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(all("main" in box._queue for box in boxes[1:]))
+    """)
+    assert (ended.out, ended.err, ended.status) == ("True\n", "", 0)

@@ -1,7 +1,9 @@
+import functools
 from typing import Any
 
 import pytest
 
+from greencoro import Channel, Coro
 from greencoro.hub import native
 from greencoro.hub.names import Names
 
@@ -9,6 +11,33 @@ from greencoro.hub.names import Names
 @pytest.fixture
 def names() -> Names:
     return Names()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("", ValueError), (5, TypeError), (["a"], TypeError), (b"a", TypeError)])
+def test_what_is_no_name_is_neither_registered_nor_looked_for(name: Any, kind: type[Exception]) -> None:
+    coro = Coro(lambda coro: coro.receive())
+    for target in (coro, Channel("of this test")):
+        for use in (target.register, target.unregister, functools.partial(target.locate, timeout=0)):
+            with pytest.raises(kind, match="a name to register or look for"):
+                use(name)
+        with pytest.raises(TypeError, match="not None"):
+            target.locate(None, timeout=0)  # type: ignore[arg-type]
+    coro.send(None)
+    coro.value(10)
+    # Of one that is over as well.
+    with pytest.raises(kind):
+        coro.register(name)
+
+
+def test_without_a_name_the_functions_is_registered() -> None:
+    def with_a_name_of_its_own(coro: Any) -> Any:
+        return coro.receive()
+
+    coro = Coro(with_a_name_of_its_own)
+    assert coro.register() == 0
+    assert Coro.locate("with_a_name_of_its_own", timeout=0) is coro
+    assert coro.unregister() == 0 and coro.unregister() == -1
+    coro.send(None)
 
 
 def test_what_is_registered_is_found_until_it_is_unregistered(names: Names) -> None:

@@ -46,6 +46,62 @@ def test_one_that_is_added_twice_is_told_once() -> None:
     assert hearer.heard == ["coro"]
 
 
+class Short:
+    """Watches others, until it is over."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.heard: list[Any] = []
+
+    def has_ended_for_good(self) -> bool:
+        return self.is_over
+
+    def hear(self, coro: Any) -> None:
+        self.heard.append(coro)
+
+
+def test_those_whose_watchers_have_ended_do_not_pile_up_and_the_others_stay_in_order() -> None:
+    observers, told = Observers(), []
+    living = [Short() for _ in range(10)]
+    for number in range(2000):
+        if number % 200 == 0:
+            assert observers.add(living[number // 200].hear, living[number // 200])
+            assert observers.add(lambda coro, number=number: told.append(number))
+        short = Short()
+        assert observers.add(short.hear, short)
+        short.is_over = True
+        assert len(observers) <= 65
+    observers.tell("coro")
+    assert told == list(range(0, 2000, 200))
+    assert [watcher.heard for watcher in living] == [["coro"]] * 10
+
+
+def test_those_whose_watchers_have_ended_are_looked_for_when_the_table_has_doubled_only() -> None:
+    asked = 0
+
+    class Lasting(Short):
+        def has_ended_for_good(self) -> bool:
+            nonlocal asked
+            asked += 1
+            return False
+
+    observers = Observers()
+    for _ in range(5000):
+        lasting = Lasting()
+        observers.add(lasting.hear, lasting)
+    assert len(observers) == 5000
+    assert asked < 4 * 5000
+
+
+def test_a_watcher_that_lives_is_told_and_may_be_removed() -> None:
+    observers, watcher = Observers(), Short()
+    observers.add(watcher.hear, watcher)
+    assert observers.remove(watcher.hear) and not observers.remove(watcher.hear)
+    observers.add(watcher.hear, watcher)
+    observers.tell("coro")
+    assert watcher.heard == ["coro"] and not observers.remove(watcher.hear)
+
+
 def test_one_that_raises_is_logged_and_the_others_are_told(caplog: pytest.LogCaptureFixture) -> None:
     observers, told = Observers(), []
 

@@ -373,7 +373,7 @@ def test_a_hub_that_was_stopped_refuses_new_coroutines_in_a_sentence(run: Run) -
             Coro(print, 1)
         except RuntimeError as error:
             print(error)
-        assert len(process_exit.holding) == 0
+        assert len(process_exit.holding()) == 0
         # Nothing breaks for whoever still holds a reference.
         for _ in range(3):
             parked.send(1)
@@ -505,3 +505,18 @@ def test_a_hundred_thousand_parked_coroutines_are_small_and_all_end(run: Run) ->
     assert ended.status == 0, ended.err
     print(f"memory of a parked coroutine: {ended.out.strip()} bytes")
     assert 1000 < int(ended.out) < 10_000
+
+
+def test_a_signal_handler_may_make_a_coroutine_while_the_first_one_is_being_made(run: Run) -> None:
+    ended = run("""
+        from greencoro.hub import userhub
+        preload = userhub.preload
+        def interrupted():
+            signal.raise_signal(signal.SIGUSR1)
+            preload()
+        userhub.preload = interrupted
+        made = []
+        signal.signal(signal.SIGUSR1, lambda number, frame: made.append(Coro(lambda: "by the handler")))
+        print(Coro(lambda: "the first").value(10), made[0].value(10))
+    """)
+    assert (ended.out, ended.err, ended.status) == ("the first by the handler\n", "", 0)

@@ -162,3 +162,36 @@ def test_a_worker_that_is_not_used_again_lets_the_next_one_go_on() -> None:
     for number, coro in enumerate(coroutines):
         coro.send(number)
     assert [coro.value(10) for coro in coroutines] == list(range(300))
+
+
+def test_where_idle_workers_end_those_that_follow_keep_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_KEEP", 0)
+    order: list[int] = []
+
+    def waits(number: int, coro: Any) -> None:
+        coro.receive()
+        order.append(number)
+
+    coros = [Coro(waits, number) for number in range(20)]
+    Coro(lambda: [sleep(0) for _ in range(3)]).value(10)
+    Coro(lambda: [coro.send(None) for coro in coros]).value(10)
+    for coro in coros:
+        coro.value(10)
+    assert order == list(range(20))
+
+
+def test_a_coroutine_made_deep_down_has_the_whole_recursion_limit_and_so_have_those_after_it() -> None:
+    def deep(levels: int) -> Any:
+        return levels and deep(levels - 1)
+
+    def creator(levels: int) -> Any:
+        if levels:
+            return creator(levels - 1)
+        return [coro.value() for coro in [Coro(deep, 400) for _ in range(50)]]
+
+    free, workers._free[:] = workers._free[:], []  # so that new ones are made
+    try:
+        assert Coro(creator, 500).value(10) == [0] * 50
+    finally:
+        workers._free += free
+    assert [coro.value(10) for coro in [Coro(deep, 800) for _ in range(100)]] == [0] * 100

@@ -1,0 +1,167 @@
+"""A program run as ``__main__`` in this process, as the interpreter would run it."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import io
+import os
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, TracebackType
+from typing import Any
+
+__all__ = ["MainProgram", "file_program", "module_program", "run_as_main"]
+
+
+@dataclass(frozen=True)
+class MainProgram:
+    """What is to be run.
+
+    Attributes:
+        argument_zero (str): ``sys.argv[0]``; empty where only importing the program's packages tells it.
+
+        directory (str): What stands first in ``sys.path`` meanwhile.
+
+        load: Returns the code, and the attributes of the module `__main__`. What it raises is the program's fault.
+    """
+
+    argument_zero: str
+    directory: str
+    load: Callable[[], tuple[CodeType, dict[str, Any]]]
+
+
+def file_program(path: str) -> MainProgram:
+    """The program in a file, or in a directory with a ``__main__.py``.
+
+    Raises:
+        FileNotFoundError: There is none that can be read; the sentence says why.
+    """
+    # As the interpreter has it: absolute, and otherwise as given.
+    whole = os.path.join(os.getcwd(), path)
+    if os.path.isdir(whole):
+        main = os.path.join(whole, "__main__.py")
+        if not os.path.isfile(main):
+            raise FileNotFoundError(f"{path} is a directory without a __main__.py")
+        return MainProgram(path, whole, lambda: _load_file(_read(main, path), main, package=""))
+    source = _read(whole, path)
+    return MainProgram(path, os.path.dirname(os.path.realpath(whole)), lambda: _load_file(source, whole, package=None))
+
+
+def module_program(name: str) -> MainProgram:
+    """The program that is a module, or a package with a module ``__main__``, found when it is run."""
+    return MainProgram("", os.getcwd(), lambda: _load_module(name))
+
+
+def run_as_main(program: MainProgram, arguments: list[str]) -> int:
+    """Run ``program`` as the module `__main__`, which it stays.
+
+    Returns:
+        int: The exit code: 0; 1 where an exception was not caught, which was told as the interpreter tells it; 2 where
+        there is no such module.
+
+    Raises:
+        SystemExit: As the program raised it.
+
+        KeyboardInterrupt: As the program raised it; it was told already.
+    """
+    sys.argv[:] = [program.argument_zero or "-m", *arguments]
+    if not sys.flags.safe_path:
+        # In place of the directory of the command itself.
+        sys.path[0] = program.directory
+    try:
+        code, attributes = program.load()
+        module = types.ModuleType("__main__")
+        vars(module).update(attributes)
+        if not program.argument_zero:
+            sys.argv[0] = attributes["__file__"]
+        sys.modules["__main__"] = module
+        exec(code, vars(module))
+    except SystemExit:
+        raise
+    except _NoModuleError as error:
+        print(f"greencoro run: {error}", file=sys.stderr)
+        return 2
+    except BaseException as error:
+        trace = _without_our_frames(error.__traceback__)
+        error.__traceback__ = trace
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+        sys.excepthook(type(error), error, trace)
+        if isinstance(error, KeyboardInterrupt):
+            # The interpreter ends by SIGINT where this arrives at its top, and has nothing to add to what was told.
+            sys.excepthook = _say_nothing
+            raise
+        return 1
+    return 0
+
+
+class _NoModuleError(Exception):
+    """There is no such module to run."""
+
+
+def _read(whole: str, path: str) -> bytes:
+    try:
+        with io.open_code(whole) as file:
+            return file.read()
+    except OSError as error:
+        raise FileNotFoundError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _load_file(source: bytes, path: str, package: str | None) -> tuple[CodeType, dict[str, Any]]:
+    loader = SourceFileLoader("__main__", path)
+    spec = None if package is None else importlib.util.spec_from_file_location("__main__", path, loader=loader)
+    attributes = {
+        "__file__": path,
+        "__cached__": None if spec is None else spec.cached,
+        "__loader__": loader,
+        "__package__": package,
+        "__spec__": spec,
+        "__builtins__": builtins,
+    }
+    return compile(source, path, "exec", dont_inherit=True), attributes
+
+
+def _load_module(name: str) -> tuple[CodeType, dict[str, Any]]:
+    spec = _find(name)
+    if spec.submodule_search_locations is not None:
+        spec = _find(f"{name}.__main__")
+    loader: Any = spec.loader
+    code = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
+    if code is None:
+        raise _NoModuleError(f"the module {name} is not written in Python, and cannot be run")
+    return code, {
+        "__file__": spec.origin,
+        "__cached__": spec.cached,
+        "__loader__": loader,
+        "__package__": spec.parent,
+        "__spec__": spec,
+        "__builtins__": builtins,
+    }
+
+
+def _find(name: str) -> ModuleSpec:
+    try:
+        spec = None if name.startswith(".") else importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        # Its package is missing. Where something that the package imports is missing, that is the program's fault.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        spec = None
+    except ValueError:  # a module without a spec
+        spec = None
+    if spec is None:
+        raise _NoModuleError(f"there is no module {name}")
+    return spec
+
+
+def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+def _say_nothing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In place of `sys.excepthook`."""

@@ -1,0 +1,160 @@
+"""Permits to go on, given out in the order in which they were asked for: what locks and semaphores are made of.
+
+How permits move: taking one and putting one back are single operations on a list, so that without contention no lock is
+needed. Whoever finds none gets in line and *then* hands on what there may be by now; whoever puts one back *then* looks
+whether somebody is in line. So none lies there while somebody waits, and what is put back while somebody waits goes to
+the first of them, never to one who happens to ask just then.
+
+All that concerns the line is done under a native lock. It is a re-entrant one: a signal handler or a finalizer that
+puts something back may come upon its own thread in the middle of that. It does no harm, every step leaves all in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from itertools import repeat
+from operator import length_hint
+from typing import Any
+
+from greenlet import getcurrent
+
+from greencoro.hub import native
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.waiting import seconds
+
+__all__ = ["OwnedPermit", "Permits", "caller", "limit"]
+
+
+def caller() -> Any:
+    """Who may own a permit: the running coroutine (its greenlet may change), else the running greenlet or thread."""
+    coro = Coro.current()
+    return getcurrent() if coro is None else coro
+
+
+def limit(blocking: bool, timeout: float | None, default: float | None, what: str) -> float | None:
+    """How long an ``acquire`` may wait, in seconds; None for ever.
+
+    Raises:
+        TypeError, ValueError: That is no time, or one is given (other than the ``default``) though it is not to block.
+    """
+    if blocking:
+        return seconds(timeout, what)
+    if timeout != default:
+        raise ValueError(f"{what} takes no timeout where it does not block")
+    return 0
+
+
+class Permits:
+    """A number of permits, and the line of those who wait for one."""
+
+    __slots__ = ("__weakref__", "_free", "_guard", "_unused", "_waiters")
+
+    def __init__(self, count: int) -> None:
+        # Those that nobody has had yet are only counted: a list of a million would take 8 MB.
+        self._unused = repeat(None, count)
+        self._free: list[None] = []
+        # Each is given True with a permit, or says False when it gives up, whichever is first.
+        self._waiters: deque[Completion] = deque()
+        self._guard = native.RLock()
+
+    def locked(self) -> bool:
+        """Would one who asks now have to wait?"""
+        return not self._free and not length_hint(self._unused)
+
+    def _take_now(self) -> bool:
+        """Take a permit if there is one and nobody waits for it."""
+        return not self._waiters and self._pop()
+
+    def _pop(self) -> bool:
+        if self._free:
+            try:
+                self._free.pop()
+                return True
+            except IndexError:  # another thread was faster
+                pass
+        return next(self._unused, self) is None
+
+    def _take(self, timeout: float | None) -> bool:
+        """Take a permit, waiting in line for it; False where there was none within ``timeout`` seconds."""
+        waiter = Completion()
+        try:
+            with self._guard:
+                # Now that nobody is about to hand one on, what looks taken is taken.
+                if self._take_now():
+                    return True
+                if timeout is not None and timeout <= 0:
+                    return False
+                self._waiters.append(waiter)
+                self._hand_on()
+            return waiter.wait(timeout) or not self._leave(waiter)
+        except BaseException:
+            if not self._leave(waiter):
+                self._put()
+            raise
+
+    def _leave(self, waiter: Completion) -> bool:
+        """Give up waiting; False where ``waiter`` has been given a permit already."""
+        with self._guard:
+            waiter.set(False)
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
+            return not waiter.value
+
+    def _put(self) -> None:
+        """Put a permit back, or rather give it to the first in line. Never waits for anybody."""
+        self._free.append(None)
+        if self._waiters:
+            with self._guard:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give what is free to those in line. With the guard held."""
+        while self._waiters and self._pop():
+            try:
+                while not self._waiters.popleft().set(True):
+                    pass  # that one has given up
+            except IndexError:
+                self._free.append(None)
+
+
+class OwnedPermit(Permits):
+    """One permit whose holder is known, so that nobody else can release it."""
+
+    __slots__ = ("_depth", "_owner")
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._owner: Any = None
+        #: How often its owner has acquired it.
+        self._depth = 1
+
+    def _is_owned(self) -> bool:
+        """Is it the caller's?"""
+        return self._owner is caller()
+
+    def _check_owned(self, what: str) -> None:
+        if not self._is_owned():
+            owner = self._owner
+            state = "nobody holds it" if owner is None else f"{owner!r} holds it"
+            raise RuntimeError(f"{what} is for the holder of the {type(self).__name__} only, and {state}")
+
+    def _release_all(self) -> int:
+        """Release it however often it was acquired; returns how often that was."""
+        depth = self._depth
+        self._owner = None
+        self._put()
+        return depth
+
+    def _acquire_again(self, depth: int) -> None:
+        """Undo `_release_all`, waiting as long as it takes."""
+        if not self._take_now():
+            self._take(None)
+        self._owner = caller()
+        self._depth = depth
+
+    def __repr__(self) -> str:
+        owner = self._owner
+        state = "free" if owner is None else f"held by {owner!r}"
+        return f"<{type(self).__name__}: {state}, {len(self._waiters)} waiting>"

@@ -1,0 +1,29 @@
+"""Lines for people that also reach those whose program set up no logging."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+
+__all__ = ["tell"]
+
+
+def tell(logger: logging.Logger, level: int, line: str) -> None:
+    """Log ``line``; where the program set up no logging at all, write it to standard error."""
+    if _is_heard(logger):
+        logger.log(level, "%s", line)
+    elif sys.stderr is not None:
+        # A stream that is closed or whose reader is gone cannot be told of anything.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"greencoro: {line}", file=sys.stderr, flush=True)
+
+
+def _is_heard(logger: logging.Logger) -> bool:
+    """Does the logger lead to a handler that somebody set up?"""
+    above: logging.Logger | None = logger
+    while above is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in above.handlers):
+            return True
+        above = above.parent if above.propagate else None
+    return False

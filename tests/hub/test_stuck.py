@@ -1,0 +1,178 @@
+"""What is said of programs that can go no further; each of them is run, and ended by Ctrl-C where it does not end."""
+
+import re
+
+import pytest
+
+PARK = """
+def client(coro):
+    return coro.receive()
+"""
+
+
+def of(text):
+    return [line for line in text.splitlines() if line.startswith("greencoro:")]
+
+
+def wait_at_the_end(run, source, patched=False):
+    """Run a program that does not end, and is interrupted after enough time for that to be said."""
+    script = f"""
+# No child of this process's: in a patched one a watcher would wait for its end.
+os.system(f"(sleep 1.8; kill -INT {{os.getpid()}}) &")
+{source}
+"""
+    ended = run(script, patched=patched)
+    return of(ended.err), ended
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_message_that_nobody_can_send_is_told_at_the_end_of_the_program(run, patched):
+    said, ended = wait_at_the_end(run, PARK + "Coro(client)", patched)
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"greencoro: client/1 waits in receive\(\) \(\S+/program.py:\d+ in client\(\)\) "
+        r"for a message that nobody is left to send; Ctrl-C ends it",
+        said[0],
+    )
+    assert ended.status == -2
+
+
+def test_one_that_is_suspended_and_one_that_waits_for_another_are_told_too(run):
+    said, _ = wait_at_the_end(
+        run,
+        PARK
+        + """
+def suspends(coro):
+    coro.suspend()
+def joins(other):
+    other.value()
+first = Coro(client)
+Coro(suspends)
+Coro(joins, first)
+""",
+    )
+    assert "client/1 waits in receive()" in said[0]
+    assert "suspends/2 is suspended (" in said[0] and ", and nobody is left to resume it" in said[0]
+    assert "joins/3 waits in value() (" in said[0] and " for what nobody is left to do" in said[0]
+    assert said[0].endswith("; Ctrl-C ends them")
+
+
+def test_of_many_some_are_named(run):
+    said, _ = wait_at_the_end(run, PARK + "for _ in range(9): Coro(client)")
+    assert said[0].count("waits in receive()") == 5 and "; 4 more wait as well; " in said[0]
+
+
+def test_it_is_told_soon_after_the_last_that_could_have_done_something_ended(run):
+    said, _ = wait_at_the_end(run, PARK + "Coro(client)\nCoro(sleep, 0.4)")
+    assert len(said) == 1
+
+
+def test_a_daemon_that_waits_keeps_nobody_and_is_not_told(run):
+    ended = run(PARK + "Coro(client).set_daemon()\nCoro(sleep, 0.5)")
+    assert (of(ended.err), ended.status) == ([], 0)
+
+
+@pytest.mark.parametrize("patched", [False, True])
+@pytest.mark.parametrize(
+    "source",
+    [
+        # A timer, in a coroutine and by gevent itself.
+        "def sends(c):\n    sleep(0.8); c.send(1)\nCoro(sends, Coro(client))",
+        "import gevent\nc = Coro(client)\nuserhub.post(gevent.spawn_later, 0.8, c.send, 1)",
+        "c = Coro(client)\nuserhub.post(userhub.call_later, 0.8, c.send, 1)",
+        # One that its loop does not count.
+        "c = Coro(client)\ndef hide():\n    global timer\n    timer = native.thread_hub().loop.timer(0.8, ref=False)\n"
+        "    timer.start(c.send, 1)\nuserhub.post(hide)",
+        # A thread, a native one that threading does not know, a thread pool.
+        "c = Coro(client)\ndef sends():\n    time.sleep(0.8); c.send(1)\nthreading.Thread(target=sends).start()",
+        "c = Coro(client)\ndef sends():\n    time.sleep(0.8); c.send(1)\n"
+        "threading.Thread(target=sends, daemon=True).start()",
+        "c = Coro(client)\ndef sends():\n    native.sleep(0.8); c.send(1)\nnative.Thread(sends, 'sends').start()",
+        "import gevent\ndef pool(c):\n    gevent.get_hub().threadpool.apply(native.sleep, (0.8,)); c.send(1)\n"
+        "Coro(pool, Coro(client)); native.sleep(0.2)",
+        # A thread that Python knows nothing of until it calls.
+        "import ctypes\nc = Coro(client)\n"
+        "libc = ctypes.CDLL(None)\nthread = ctypes.c_ulong()\n"
+        "run = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: (native.sleep(0.8), c.send(1)) and None)\n"
+        "libc.pthread_create(ctypes.byref(thread), None, run, None)",
+        # A signal.
+        "c = Coro(client)\nsignal.signal(signal.SIGALRM, lambda *_: c.send(1))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.8)",
+        # A descriptor.
+        "import gevent.os\nr, w = os.pipe(); gevent.os.make_nonblocking(r)\nimport subprocess\n"
+        "p = subprocess.Popen(['sh', '-c', 'sleep 0.8; echo'], stdout=w)\n"
+        "def reads(c):\n    gevent.os.nb_read(r, 1); c.send(1)\nCoro(reads, Coro(client))",
+        # The one that computes.
+        "def sends(c):\n    end = time.monotonic() + 0.8\n    while time.monotonic() < end: pass\n    c.send(1)\n"
+        "Coro(sends, Coro(client))",
+        # One that gives way all the time.
+        "def sends(c):\n    end = time.monotonic() + 0.8\n    while time.monotonic() < end: sleep()\n    c.send(1)\n"
+        "Coro(sends, Coro(client))",
+    ],
+)
+def test_a_program_that_goes_on_after_all_hears_nothing(run, source, patched):
+    ended = run(PARK + source, patched=patched)
+    assert of(ended.err) == [] and ended.status == 0, ended.err
+
+
+def test_a_network_is_somebody_who_may_send(run):
+    said, _ = wait_at_the_end(run, PARK + "from greencoro import Runtime\nRuntime(node='127.0.0.1')\nCoro(client)")
+    assert said == []
+
+
+def test_where_a_network_is_plugged_in_without_a_thread_it_counts_as_well(run):
+    said, _ = wait_at_the_end(
+        run, PARK + "from greencoro.hub import names\nnames.default.network = object()\nCoro(client)"
+    )
+    assert said == []
+
+
+def test_a_thread_that_python_knows_nothing_of_may_come_to_call_it(run):
+    said, _ = wait_at_the_end(
+        run,
+        PARK
+        + """
+import ctypes
+libc, thread = ctypes.CDLL(None), ctypes.c_ulong()
+assert libc.pthread_create(ctypes.byref(thread), None, libc.sleep, 30) == 0
+Coro(client)
+""",
+    )
+    assert said == []
+
+
+def test_a_greenlet_of_the_main_thread_is_somebody_who_may_send(run):
+    ended = run(
+        PARK
+        + """
+import gevent
+coro = Coro(client)
+gevent.spawn_later(0.8, coro.send, 1)
+"""
+    )
+    assert of(ended.err) == [] and ended.status == 0, ended.err
+
+
+# In the middle of a program.
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_it_is_told_where_the_main_thread_waits_for_the_end_of_one(run, patched):
+    said, ended = wait_at_the_end(run, PARK + "Coro(client).value()", patched)
+    assert len(said) == 1 and "client/1 waits in receive() (" in said[0]
+    assert ended.status == -2
+
+
+def test_the_main_thread_of_a_patched_program_that_slept_before_is_told_as_well(run):
+    said, _ = wait_at_the_end(run, PARK + "time.sleep(0.01)\nCoro(client).value()", patched=True)
+    assert len(said) == 1
+
+
+def test_a_wait_with_a_limit_is_no_wait_for_ever(run):
+    ended = run(PARK + "c = Coro(client)\ntry:\n    c.value(0.8)\nexcept DeadlineExceeded:\n    c.send(1)")
+    assert of(ended.err) == [] and ended.status == 0
+
+
+def test_a_wait_that_ends_says_nothing(run):
+    ended = run("Coro(sleep, 0.8).value()")
+    assert (ended.err, ended.status) == ("", 0)

@@ -1,0 +1,322 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+
+import pytest
+
+from greencoro import Coro, sleep
+from greencoro.hub import exit as process_exit
+from greencoro.hub import watchdog
+from tests.hub.conftest import ROOT
+from tests.support.polling import poll_until
+
+LIMIT = 0.2
+
+
+@pytest.fixture
+def blockages():
+    """What the watchdog reports, at a limit of `LIMIT`."""
+    process_exit.start()
+    reported = []
+    watchdog.add_listener(reported.append)
+    before = watchdog.set_limit(LIMIT)
+    yield reported
+    watchdog.set_limit(before)
+    watchdog.remove_listener(reported.append)
+
+
+def compute(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def line_of(function, offset):
+    return f"{__file__}:{function.__code__.co_firstlineno + offset} in {function.__name__}()"
+
+
+def test_a_coroutine_that_computes_is_reported_once_with_its_line_and_once_more_at_its_end(blockages, caplog):
+    caplog.set_level(logging.INFO, "greencoro")
+    hog = Coro(compute, 5 * LIMIT)
+    hog.value(10)
+    over = poll_until(lambda: [b for b in blockages if b.is_over])
+    assert [b.is_over for b in blockages] == [False, True]
+    assert blockages[0].coro is over[0].coro is hog
+    assert blockages[0].place in (line_of(compute, 2), line_of(compute, 3))
+    assert LIMIT <= blockages[0].seconds <= over[0].seconds <= 10
+    lines = poll_until(lambda: r if len(r := [r for r in caplog.records if r.name == watchdog.__name__]) == 2 else None)
+    assert [line.levelname for line in lines] == ["WARNING", "INFO"]
+    assert f"coroutine {hog!r} keeps it from that, at {blockages[0].place}" in lines[0].message
+    assert repr(hog) in lines[1].message
+
+
+def test_two_blockages_are_two_reports(blockages):
+    for _ in range(2):
+        Coro(compute, 3 * LIMIT).value(10)
+        sleep(LIMIT)
+    poll_until(lambda: len(blockages) == 4)
+
+
+def test_coroutines_that_give_way_are_not_reported(blockages):
+    def polite():
+        end = time.monotonic() + 4 * LIMIT
+        while time.monotonic() < end:
+            compute(LIMIT / 200)
+            sleep()
+
+    both = [Coro(polite), Coro(polite)]
+    for coro in both:
+        coro.value(10)
+    assert blockages == []
+
+
+def test_coroutines_that_wait_are_not_reported(blockages):
+    Coro(sleep, 4 * LIMIT).value(10)
+    assert blockages == []
+
+
+def test_a_line_of_the_program_is_named_rather_than_one_of_a_library(blockages):
+    def uses_library():
+        import subprocess
+
+        subprocess.run(["sleep", str(4 * LIMIT)], check=True)
+
+    Coro(uses_library).value(10)
+    assert blockages[0].place == line_of(uses_library, 3)
+
+
+def test_a_program_function_in_c_is_reported_without_a_line(blockages):
+    Coro(time.sleep, 4 * LIMIT).value(10)
+    assert (blockages[0].coro.name, blockages[0].place) == ("sleep", "")
+
+
+def test_a_listener_that_raises_does_not_stop_the_others(blockages, caplog):
+    def broken(blockage):
+        raise ZeroDivisionError
+
+    watchdog.add_listener(broken)
+    watchdog.add_listener(later := [].append)
+    try:
+        Coro(compute, 3 * LIMIT).value(10)
+        poll_until(lambda: len(later.__self__) == 2)
+    finally:
+        watchdog.remove_listener(broken)
+        watchdog.remove_listener(later)
+    assert "a listener of the watchdog failed" in caplog.text
+
+
+def test_without_a_limit_nothing_is_reported(blockages):
+    watchdog.set_limit(None)
+    Coro(compute, 2 * LIMIT).value(10)
+    assert blockages == []
+
+
+def test_a_blockage_does_not_keep_the_coroutine_alive(blockages):
+    coro = Coro(compute, 2 * LIMIT)
+    coro.value(10)
+    poll_until(lambda: len(blockages) == 2)
+    over = weakref.ref(coro)
+    del coro
+    blockages.clear()
+    # Its greenlet keeps it until it runs another.
+    Coro(sleep, 0).value(10)
+    poll_until(lambda: over() is None)
+
+
+# The clock of a question.
+
+
+def test_time_without_an_answer_counts():
+    question = watchdog.Question(10.0, 1.0)
+    question.look(11.0, 0.0, 1.0)
+    assert question.seconds(11.0) == 1
+    assert question.waits(11.0)
+
+
+def test_a_gap_in_which_nothing_was_computed_does_not_count():
+    question = watchdog.Question(10.0, 1.0)
+    question.look(20.0, 9.0, 1.1)
+    assert question.seconds(20.0) == 1
+
+
+def test_a_gap_in_which_the_hub_computed_counts():
+    question = watchdog.Question(10.0, 1.0)
+    question.look(20.0, 9.0, 10.5)
+    assert question.seconds(20.0) == 10
+    assert not question.waits(20.0)
+
+
+def test_where_computing_cannot_be_told_a_gap_does_not_count_and_nothing_is_said_of_waiting():
+    question = watchdog.Question(10.0, None)
+    question.look(20.0, 9.0, None)
+    assert question.seconds(20.0) == 1
+    assert not question.waits(20.0)
+
+
+def test_an_excuse_begins_anew():
+    question = watchdog.Question(10.0, 1.0)
+    question.look(12.0, 0.0, 3.0)
+    question.excuse(12.0)
+    assert question.seconds(13.0) == 1
+    question.look(13.0, 0.0, 3.0)
+    assert question.waits(13.0)
+
+
+# Programs.
+
+LIMITED = "os.environ['GREENCORO_MAX_BLOCKED_SECONDS'] = '0.2'\n"
+WAY_OUT = "run the program with `greencoro run`"
+
+
+def test_a_program_without_logging_is_told_on_standard_error_and_of_the_way_out_once(run):
+    ended = run(
+        LIMITED
+        + """
+def caller():
+    for _ in range(2):
+        time.sleep(0.6)
+        sleep(0.1)
+Coro(caller).value()
+"""
+    )
+    lines = ended.err.splitlines()
+    assert [line.startswith("greencoro: the hub has not turned for 0.") for line in lines] == [True, True]
+    assert all("coroutine caller/1 keeps it from that, at" in line and "in caller()" in line for line in lines)
+    assert [WAY_OUT in line for line in lines] == [True, False]
+
+
+def test_a_coroutine_that_computes_is_not_told_to_patch(run):
+    ended = run(
+        LIMITED
+        + """
+def computes():
+    end = time.monotonic() + 0.8
+    while time.monotonic() < end:
+        pass
+Coro(computes).value()
+"""
+    )
+    assert "coroutine computes/1" in ended.err and WAY_OUT not in ended.err
+
+
+def test_a_patched_program_that_sleeps_blocks_nobody(run):
+    ended = run(LIMITED + "Coro(time.sleep, 0.8).value()", patched=True)
+    assert (ended.err, ended.status) == ("", 0)
+
+
+def test_a_patched_program_that_computes_is_told(run):
+    ended = run(
+        LIMITED
+        + """
+def computes():
+    end = time.monotonic() + 0.8
+    while time.monotonic() < end:
+        pass
+Coro(computes).value()
+""",
+        patched=True,
+    )
+    assert "coroutine computes/1" in ended.err and WAY_OUT not in ended.err
+
+
+def test_a_lock_of_logging_that_a_blocked_coroutine_holds_does_not_keep_listeners_from_hearing(run):
+    ended = run(
+        LIMITED
+        + """
+import logging
+logging.basicConfig()
+from greencoro.hub import watchdog
+process_exit.start()
+watchdog.add_listener(lambda blockage: os.write(1, b"over\\n" if blockage.is_over else b"heard\\n"))
+def holds():
+    with logging.root.handlers[0].lock:
+        time.sleep(0.6)
+        os.write(1, b"released\\n")
+Coro(holds).value()
+sleep(0.3)
+"""
+    )
+    assert ended.out.split() == ["heard", "released", "over"]
+    assert "WARNING:greencoro.hub.watchdog:the hub has not turned" in ended.err
+
+
+def test_a_person_at_a_breakpoint_is_not_reported(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from greencoro import Coro\ndef looks():\n    import pdb; pdb.set_trace()\n    return 5\n"
+        "print('result', Coro(looks).value())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GREENCORO_MAX_BLOCKED_SECONDS": "0.2"}
+    with subprocess.Popen(
+        [sys.executable, program],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None and process.stderr is not None
+        shown = b""
+        while b"(Pdb)" not in shown:
+            shown += process.stdout.read(1)
+        time.sleep(0.8)  # the person looks
+        process.stdin.write(b"c\n")
+        process.stdin.close()
+        assert process.stdout.read().endswith(b"result 5\n")
+        assert process.stderr.read() == b""
+
+
+def test_a_process_that_was_stopped_is_not_reported(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, time\nfrom greencoro import Coro\n"
+        "def computes():\n"
+        "    os.write(1, b'ready\\n')\n"
+        "    last = now = time.monotonic()\n"
+        "    while now - last < 2: last, now = now, time.monotonic()\n"
+        "    end = now + 0.2\n"
+        "    while time.monotonic() < end: pass\n"
+        "Coro(computes).value()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GREENCORO_MAX_BLOCKED_SECONDS": "3"}
+    with subprocess.Popen(
+        [sys.executable, program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        time.sleep(1)  # the watchdog has looked by now
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(4)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_wrong_limit_in_the_environment_is_told_at_the_first_coroutine(run):
+    ended = run("os.environ['GREENCORO_MAX_BLOCKED_SECONDS'] = 'long'\nCoro(sleep, 0)")
+    assert ended.status == 1
+    assert ended.err.splitlines()[-1].startswith("greencoro.errors.ConfigError: max_blocked_seconds is 'long'")
+
+
+def test_an_idle_program_is_woken_seldom_and_ends_at_once(run):
+    ended = run(
+        """
+Coro(sleep, 0).value()
+def switches():
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        for line in open(f"/proc/self/task/{task}/status"):
+            if line.startswith("voluntary_ctxt"):
+                total += int(line.split()[1])
+    return total
+before = switches()
+native.sleep(1.5)
+print(switches() - before)
+"""
+    )
+    assert int(ended.out) <= 6
+    assert ended.seconds < 5
