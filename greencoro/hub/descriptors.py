@@ -165,8 +165,8 @@ class Polled(Descriptor):
         self._readiness = Readiness(fd)
         self._is_terminal = os.isatty(fd)
         self._calls = 0
+        # Not yet: a pipe that is only handed on to a child must find it blocking there.
         self._put_back: Callable[[], object] | None = None
-        self._do_not_block()
 
     def read(self, size: int, deadline: float | None) -> bytes:
         self._give_way()

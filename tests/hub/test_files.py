@@ -406,6 +406,9 @@ def test_a_terminal_blocks_again_after_the_last_of_two_has_closed_it() -> None:
     master, slave = pty.openpty()
     shells = os.dup(slave)  # shares the open file, as the shell and its programs do
     first, second = AsyncFile(slave), AsyncFile(os.dup(slave))
+    assert os.get_blocking(shells)  # not before somebody reads
+    with pytest.raises(DeadlineExceeded):
+        first.readline(timeout=0.01)
     assert not os.get_blocking(shells)
     os.set_blocking(shells, True)  # whoever shares it may do that
     with pytest.raises(DeadlineExceeded):

@@ -346,3 +346,9 @@ def test_what_was_imported_by_name_before_the_first_coroutine_works_in_coroutine
     )
     out = "b'hi\\n' 1 b'in'\nTrue ('line\\n', None)\ntoo late\nfailed\n"
     assert (ended.out, ended.err) == (out + "True\n" + out, "")
+
+
+def test_a_pipe_that_is_only_handed_on_to_another_program_blocks_there() -> None:
+    with Popen(["sleep", "0.05"], stdout=PIPE) as first:
+        assert first.stdout is not None
+        assert os.get_blocking(first.stdout.fileno())
