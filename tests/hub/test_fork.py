@@ -104,6 +104,8 @@ def test_a_generator_that_forks_ends_with_its_process(run: Run, patched: bool) -
 def test_coroutines_are_over_in_a_process_that_the_main_thread_forks(run: Run, patched: bool) -> None:
     ended = run(
         """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and later, about fork where threads run
         waiting = Coro(lambda coro: coro.receive())
         Coro(lambda: None).value()  # by now it waits
         pid = os.fork()
