@@ -207,7 +207,7 @@ class Coro(Execution):
 
     @property
     def max_mailbox(self) -> int | None:
-        """How many messages its mailbox holds before senders here wait (guarantees.md, B2); None, the default: any.
+        """How many messages its mailbox holds before senders here wait; None, the default: any number fits.
 
         Raises:
             ValueError: Set to something else than None or a whole number of at least 1.
