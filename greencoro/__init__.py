@@ -65,7 +65,8 @@ if TYPE_CHECKING:
     from greencoro.hub.coroutine import Coro
     from greencoro.hub.execution import sleep
     from greencoro.hub.files import AsyncFile
-    from greencoro.hub.pipes import AsyncPipe, Popen
+    from greencoro.hub.pipes import AsyncPipe
+    from greencoro.hub.popen import Popen
     from greencoro.hub.requests import Request
     from greencoro.hub.sockets import AsyncSocket
     from greencoro.hub.stacks import show_stacks_on_signal, stacks
@@ -155,7 +156,7 @@ _HOME = {
     "LocalCluster": "greencoro.compute.cluster",
     "Location": "greencoro.distributed.location",
     "Lock": "greencoro.hub.sync",
-    "Popen": "greencoro.hub.pipes",
+    "Popen": "greencoro.hub.popen",
     "RLock": "greencoro.hub.sync",
     "RemoteCoroScheduler": "greencoro.compute.jobs",
     "Request": "greencoro.hub.requests",
@@ -197,4 +198,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # Not what this file needs for itself, nor the packages below that were imported since.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__") and name.endswith("__"))})

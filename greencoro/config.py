@@ -8,6 +8,7 @@ Objects are given the values they use, not the whole `Settings`; nothing else in
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import logging
@@ -28,6 +29,9 @@ from greencoro.errors import ConfigError
 __all__ = ["Setting", "Settings", "describe", "table"]
 
 logger = logging.getLogger(__name__)
+
+#: Lines about the process's own environment that were told: it is read by each Runtime, and has not changed.
+_told: set[str] = set()
 
 ENVIRONMENT_PREFIX = "GREENCORO_"
 KIB = 1024
@@ -236,13 +240,15 @@ class Settings:
 
         Args:
             environ: Variables by name; None for those of the process. One that is set but empty counts as not set. One
-                that begins with ``GREENCORO_`` but names no setting is logged as a warning.
+                that begins with ``GREENCORO_`` but names no setting is logged as a warning: of the process's own only
+                once, and to standard error where it set up no logging.
 
             file: A TOML file with settings at its top level; None for no file.
 
         Raises:
             ConfigError: The file cannot be read or has a key that is no setting, or a value cannot work.
         """
+        is_own = environ is None
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -255,7 +261,12 @@ class Settings:
             if not variable.startswith(ENVIRONMENT_PREFIX) or not environ[variable].strip():
                 continue
             if variable not in variables:
-                logger.warning("%r is set, but is no setting%s", variable, _nearest(variable, variables))
+                line = f"{variable!r} is set, but is no setting{_nearest(variable, variables)}"
+                if not is_own:
+                    logger.warning("%s", line)
+                elif line not in _told:
+                    _told.add(line)
+                    _warn(line)
                 continue
             name = variables[variable]
             origins[name] = f"in the environment as {variable}"
@@ -380,6 +391,19 @@ def _read_file(path: Path) -> dict[str, Any]:
         if key not in names:
             raise ConfigError(f"{key!r} in {path} is no setting{_nearest(key, names)}")
     return found
+
+
+def _warn(line: str) -> None:
+    """Log a warning that also reaches those whose program set up no logging. (`hub.telling` stands above.)"""
+    heard: logging.Logger | None = logger
+    while heard is not None and all(isinstance(handler, logging.NullHandler) for handler in heard.handlers):
+        heard = heard.parent if heard.propagate else None
+    if heard is not None:
+        logger.warning("%s", line)
+    elif sys.stderr is not None:
+        # A stream that is closed or whose reader is gone cannot be told of anything.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"greencoro: {line}", file=sys.stderr, flush=True)
 
 
 def _nearest(name: str, known: Mapping[str, str] | list[str]) -> str:

@@ -3,10 +3,17 @@
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.support.hygiene import end_children, leftovers, snapshot
 from tests.support.polling import poll_until
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "greencoro", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("greencoro")
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and every process that a test starts would
 # inherit that; a handler is not inherited.
@@ -20,7 +27,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
     yield
     try:
         # What a test stopped may take a moment to be gone.
-        poll_until(lambda: not leftovers(before), seconds=3)
+        poll_until(lambda: not leftovers(before), seconds=15)
     except AssertionError:
         left = leftovers(before)
         end_children(before)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro import config
@@ -73,6 +73,7 @@ def test_bytes_may_be_written_with_a_unit(text, size):
     assert Settings.from_env({"GREENCORO_CHUNK_BYTES": text}).chunk_bytes == size
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**50))
 def test_a_shown_number_of_bytes_reads_back(size):
     assert config._read_bytes(config._show_bytes(size)) == size
@@ -212,3 +213,27 @@ def test_the_module_prints_every_setting_with_its_value_here():
 def test_the_module_says_what_is_wrong_in_one_line_and_fails():
     done = run_module(GREENCORO_TICK_SECONDS="x")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+READS_TWICE = "import greencoro.log; from greencoro import Settings; Settings.from_env(); Settings.from_env()"
+
+
+@pytest.mark.parametrize(
+    ("program", "before"),
+    [
+        (READS_TWICE, "greencoro: "),
+        ("import logging; logging.basicConfig(); " + READS_TWICE, "WARNING:greencoro.config:"),
+        ("from greencoro import Coro; Coro(print)", "greencoro: "),
+    ],
+)
+def test_a_mistyped_variable_of_the_process_is_told_once_whether_or_not_there_is_logging(program, before):
+    environ = {"PYTHONPATH": str(Path(__file__).parent.parent), "GREENCORO_MAX_BLOCKED_SECOND": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=30)
+    line = "'GREENCORO_MAX_BLOCKED_SECOND' is set, but is no setting; did you mean GREENCORO_MAX_BLOCKED_SECONDS?\n"
+    assert (done.returncode, done.stderr) == (0, before + line)
+
+
+def test_a_mistyped_variable_is_no_matter_where_nobody_can_be_told():
+    program = "import sys; sys.stderr.close(); from greencoro import Settings; Settings.from_env(); sys.exit(3)"
+    environ = {"PYTHONPATH": str(Path(__file__).parent.parent), "GREENCORO_MAX_BLOCKED_SECOND": "1"}
+    assert subprocess.run([sys.executable, "-c", program], env=environ, timeout=30).returncode == 3

@@ -1,11 +1,15 @@
 import ast
+import importlib
+import re
 import sysconfig
 
 import pytest
 
 import greencoro
-from greencoro import errors
+from greencoro import config, errors
 from tests.support.source import PACKAGE, imports
+
+REFERENCE = PACKAGE.parent / "docs" / "reference"
 
 
 def alphabetically(names):
@@ -60,3 +64,48 @@ def test_an_interpreter_that_runs_without_its_lock_is_refused(monkeypatch):
     monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
     with pytest.raises(ImportError, match="free-threaded"):
         greencoro._require_gil()
+
+
+def test_dir_shows_public_names_and_what_every_module_has():
+    importlib.import_module("greencoro.hub.timers")
+    others = set(dir(greencoro)) - set(greencoro.__all__)
+    assert [name for name in others if not (name.startswith("__") and name.endswith("__"))] == []
+    assert {"__name__", "__doc__", "__version__"} <= set(dir(greencoro))
+
+
+# The manual has tables written by hand, for those who read its pages as they are.
+
+
+def rows(page):
+    """The cells of each row of a page's tables that begins with a name; the name without its marks."""
+    found = []
+    for line in (REFERENCE / page).read_text().splitlines():
+        if match := re.match(r"\| `(\w+)`.*? \| (.+) \|$", line):
+            found.append((match[1], *match[2].split(" | ")))
+    return found
+
+
+def test_the_manual_lists_every_public_name_once_and_nothing_else():
+    assert sorted(name for name, _ in rows("api.md")) == sorted(set(greencoro.__all__) - set(errors.__all__))
+
+
+def test_the_manual_lists_every_error_once_and_nothing_else():
+    assert sorted(name for name, _ in rows("errors.md")) == errors.__all__
+
+
+def test_the_manual_shows_an_errors_other_parents():
+    builtin = {}
+    for line in (REFERENCE / "errors.md").read_text().splitlines():
+        if match := re.match(r"\| `(\w+)` \(`(?:greenlet\.)?(\w+)`\)", line):
+            builtin[match[1]] = match[2]
+    parents = {
+        name: base.__name__
+        for name in errors.__all__
+        for base in getattr(errors, name).__bases__
+        if base.__module__ != errors.__name__ and base is not Exception
+    }
+    assert builtin == parents
+
+
+def test_the_manual_lists_every_setting_with_its_default_and_meaning():
+    assert rows("settings.md") == [(each.name, each.default, each.doc) for each in config.describe()]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import io
+import linecache
 import os
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
 from types import CodeType, TracebackType
 from typing import Any
 
-__all__ = ["MainProgram", "file_program", "module_program", "run_as_main"]
+from greencoro.hub import exit as process_exit
+
+__all__ = ["MainProgram", "file_program", "module_program", "run_as_main", "standard_input_program", "text_program"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ def module_program(name: str) -> MainProgram:
     return MainProgram("", os.getcwd(), lambda: _load_module(name))
 
 
+def text_program(source: str) -> MainProgram:
+    """The program that is this text, as after ``python -c``."""
+    return MainProgram("-c", "", lambda: _load_text(source))
+
+
+def standard_input_program() -> MainProgram:
+    """The program that is all of standard input, as with ``python -``, but a terminal is read to its end first."""
+    return MainProgram("-", "", _load_standard_input)
+
+
 def run_as_main(program: MainProgram, arguments: list[str]) -> int:
     """Run ``program`` as the module `__main__`, which it stays.
 
@@ -95,6 +108,9 @@ def run_as_main(program: MainProgram, arguments: list[str]) -> int:
             sys.excepthook = _say_nothing
             raise
         return 1
+    finally:
+        # It is over, and has nothing to say about Ctrl-C any more; without this, what follows here would.
+        process_exit.prepare()
     return 0
 
 
@@ -122,6 +138,29 @@ def _load_file(source: bytes, path: str, package: str | None) -> tuple[CodeType,
         "__builtins__": builtins,
     }
     return compile(source, path, "exec", dont_inherit=True), attributes
+
+
+def _load_text(source: str) -> tuple[CodeType, dict[str, Any]]:
+    if sys.version_info >= (3, 13):
+        # From then on the interpreter's tracebacks show its lines.
+        linecache.cache["<string>"] = (len(source), None, source.splitlines(keepends=True), "<string>")
+    return compile(source, "<string>", "exec", dont_inherit=True), _attributes_without_file()
+
+
+def _load_standard_input() -> tuple[CodeType, dict[str, Any]]:
+    code = compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True)
+    # What looks like a file's name there is the interpreter's doing.
+    return code, {**_attributes_without_file(), "__file__": "<stdin>", "__cached__": None}
+
+
+def _attributes_without_file() -> dict[str, Any]:
+    return {
+        "__loader__": BuiltinImporter,
+        "__package__": None,
+        "__spec__": None,
+        "__annotations__": {},
+        "__builtins__": builtins,
+    }
 
 
 def _load_module(name: str) -> tuple[CodeType, dict[str, Any]]:

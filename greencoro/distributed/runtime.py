@@ -40,7 +40,7 @@ from greencoro.errors import (
     PeerUnreachable,
     RemoteProtocolError,
 )
-from greencoro.hub import coroutine, names, native, userhub
+from greencoro.hub import coroutine, names, native, userhub, watchdog
 from greencoro.hub import exit as process_exit
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -73,7 +73,8 @@ class Runtime:
         secret (str | None): What all runtimes that talk to each other share. None: the secret of this user, from a file
             made on first use; ``""``: none, on loopback only.
 
-        settings (Settings | None): Limits and clocks; None reads the environment.
+        settings (Settings | None): Limits and clocks; None reads the environment. Those of the process's default
+            runtime say how long a coroutine may keep the others waiting.
 
         secret_key (bytes | None): The derived key itself, as a parent process hands it to its children.
 
@@ -146,6 +147,9 @@ class Runtime:
             is_default = _default is None
             if is_default:
                 _default = self
+        if is_default and settings is not None:
+            # There is one for the process, as there is one default runtime.
+            watchdog.configure(settings.max_blocked_seconds)
         #: What is registered by coroutines at home here.
         self.names = names.default if is_default else names.Names()
         dispatcher = Dispatcher()

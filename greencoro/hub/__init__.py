@@ -22,6 +22,7 @@ A coroutine, from its parts to the handle:
 - whereabouts: where a coroutine stands in its program's code
 - watchdog: which coroutine keeps the hub from turning
 - stuck: who waits for what nobody is left to bring
+- interrupts: Ctrl-C once the script is over
 - exit: the end of the process waits for coroutines, then stops what turns
 - hot_swap: what a coroutine goes on as
 - requests: messages that want an answer
@@ -58,5 +59,6 @@ The world outside:
 - waiting_io: Python's file objects on a descriptor that lets others run
 - children: child processes whose end any place can wait for
 - together: several functions of one caller, run beside each other
-- pipes: AsyncPipe and Popen: other programs, talked to through their pipes
+- pipes: AsyncPipe: other programs, talked to through their pipes
+- popen: Popen: other programs, started from any place
 """

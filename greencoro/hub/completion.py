@@ -7,17 +7,28 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from gevent.exceptions import InvalidSwitchError
 from greenlet import getcurrent
 
 from greencoro.errors import WouldBlock
 from greencoro.hub import native, userhub
 
-__all__ = ["Completion"]
+__all__ = ["Completion", "before_waiting"]
 
 _log = logging.getLogger(__name__)
 
 # Stands first in the list of callbacks until there is an outcome; whoever takes it out is the one who sets that.
 _OPEN: Any = object()
+
+_before_waiting: list[Callable[[], object]] = []
+
+
+def before_waiting(function: Callable[[], object]) -> None:
+    """Have ``function()`` called before each wait of a place that is not on the user hub; it must not wait.
+
+    For what has to be seen to in a process that waits, though it may have no coroutine.
+    """
+    _before_waiting.append(function)
 
 
 class Completion:
@@ -113,8 +124,11 @@ class Completion:
             return False
         if userhub.on_hub():
             return self._wait_on_user_hub(timeout)
+        for function in _before_waiting:
+            function()
         hub = native.thread_hub()
-        if hub is None:
+        # One is dead where Ctrl-C came with its very first instruction. Whoever switches to it is back at once.
+        if hub is None or hub.dead:
             return self._wait_natively(timeout)
         if getcurrent() is hub:
             raise WouldBlock("a callback of the hub may not wait")
@@ -159,7 +173,13 @@ class Completion:
             timer.start(arrived.set, update=True)
         self.add_callback(notify)
         try:
-            arrived.wait()
+            while not arrived.is_set():
+                # A switch that was meant for an earlier wait of this greenlet, which an exception ended, says nothing.
+                try:
+                    arrived.wait()
+                except InvalidSwitchError:
+                    if hub.dead:
+                        raise
         finally:
             self.remove_callback(notify)
             if timer is not None:

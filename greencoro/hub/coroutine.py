@@ -17,7 +17,7 @@ from greencoro.hub import exit as process_exit
 from greencoro.hub import names, native, requests, stuck
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
-from greencoro.hub.execution import Execution, running
+from greencoro.hub.execution import Execution, Failure, running
 from greencoro.hub.lifecycle import State
 from greencoro.hub.mailbox import Mailbox
 from greencoro.hub.process_settings import process_settings
@@ -26,7 +26,7 @@ from greencoro.hub.waiting import seconds
 
 __all__ = ["Coro", "Home", "current_home", "find", "plug_in"]
 
-_ACTIVE, _FINISHED, _TERMINATED = State.ACTIVE, State.FINISHED, State.TERMINATED
+_ACTIVE, _TERMINATED = State.ACTIVE, State.TERMINATED
 
 _MISSING: Any = object()
 
@@ -58,11 +58,15 @@ class Coro(Execution):
     ``coro`` it is given this object there. ``Coro(target=function, args=(...), kwargs={...})``, as with
     `threading.Thread`, is the same.
 
+    What the function raises ends this coroutine and nothing else, `SystemExit` of ``sys.exit()`` included: whoever asks
+    for the `value` gets it raised, and it is logged once, with its traceback (but what a job raises, its client is
+    told). The exit status of the process stays what the main script makes it.
+
     Raises:
         TypeError: ``function`` is not callable, is an ``async`` function, or does not take these arguments.
     """
 
-    __slots__ = ("_home", "_mailbox", "_registered")
+    __slots__ = ("_home", "_mailbox")
 
     def __init__(self, target: Callable[..., Any] = _MISSING, /, *args: Any, **kwargs: Any) -> None:
         if target is _MISSING:
@@ -76,7 +80,6 @@ class Coro(Execution):
         takes_coro = bind(target, args, kwargs)
         self._home = home
         self._mailbox = Mailbox()
-        self._registered = False
         limit = process_settings().max_mailbox_messages if home is None else home.max_mailbox_messages
         if limit is not None:
             self._mailbox.limit = limit
@@ -95,8 +98,10 @@ class Coro(Execution):
         self._mailbox.limit = limit
 
     def _clean_up(self) -> None:
-        if self._registered:
-            self._names().forget(self)
+        home = self._home
+        registered = names.default if home is None else home.names
+        if id(self) in registered.of:
+            registered.forget(self)
         self._mailbox.clear()
 
     # Messages.
@@ -134,8 +139,10 @@ class Coro(Execution):
         assert room is not None
         is_beyond = room.overdraw(message)
         if is_beyond and sender is not self:
-            assert sender._routine is not None
-            sender._routine.debt = room, self._send_timeout()
+            worker = sender._worker
+            if worker.debts is None:
+                worker.debts = {}
+            worker.debts[room] = self._send_timeout()
         return is_beyond is not None
 
     def put_past_limit(self, message: Any) -> None:
@@ -300,23 +307,26 @@ class Coro(Execution):
             BaseException: What its function raised.
         """
         timeout = seconds(timeout, "value()")
-        if self._state <= _ACTIVE and not self._wait_for_end(timeout):
+        if self._state > _ACTIVE:
+            self._see_end_through()
+        elif not self._wait_for_end(timeout):
             raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
         return self._ended_with()
 
-    #: The seeds' second name for it: there `finish` is for coroutines and `value` for threads, here both are for all.
-    finish = value
+    def finish(self, timeout: float | None = None) -> Any:
+        """`value`, as the seeds have it for coroutines, where that is for threads; here both are for all."""
+        return self.value(seconds(timeout, "finish()"))
 
     def _ended_with(self) -> Any:
         """Return or raise what it ended with, never waiting: one that failed may have been started anew since."""
-        if self._state is _FINISHED:
-            return self._value
+        # In this order: of one that was started anew and is terminated now, the value is no result.
+        value = self._value
         if self._state is _TERMINATED:
             raise CoroTerminated(f"{self!r} was terminated")
-        failure = self._failure
-        assert failure is not None
+        if value.__class__ is not Failure:
+            return value
         # Raised anew each time with the traceback it came with, which would otherwise grow with every raise.
-        raise failure.error.with_traceback(failure.trace)
+        raise value.error.with_traceback(value.trace)
 
     def _wait_for_end(self, timeout: float | None) -> bool:
         caller = running()
@@ -327,7 +337,7 @@ class Coro(Execution):
         ended = Completion()
         observer = ended.set
         if not self.add_observer(observer):
-            # Its end has begun; what is left of it needs no turn of the hub but this thread must see it whole.
+            self._see_end_through()
             return True
         try:
             return stuck.wait(ended, timeout, process_exit.alive.values)
@@ -352,10 +362,15 @@ class Coro(Execution):
                 self.remove_observer(observer)
             if not in_time:
                 raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
+        else:
+            self._see_end_through()
         return self._ended_with()
 
     def monitor(self, observed: Coro) -> int:
         """Have this coroutine be sent a `MonitorException` when ``observed`` is over.
+
+        There is no need to undo it. Monitors that are over are forgotten whenever ``observed`` has come to have twice
+        as many as when that was last looked into, 64 at least: a server that lives on keeps no more.
 
         Returns:
             int: 0: exactly one notice will come; -1: none will, one of the two was over already.
@@ -393,7 +408,8 @@ class Coro(Execution):
     def link(self, other: Coro) -> int:
         """Tie this coroutine and ``other`` together: where one raises or is terminated, the other shall not go on.
 
-        Then a `LinkedCoroEnded` is raised at the other's waiting call. One that returns breaks no link.
+        Then a `LinkedCoroEnded` is raised at the other's waiting call. One that returns breaks no link. With the end of
+        either the link is forgotten on both sides.
 
         Returns:
             int: 0: they are linked; -1: one of them was over already.
@@ -439,6 +455,8 @@ class Coro(Execution):
     def register(self, name: str | None = None) -> int:
         """Make the coroutine known under ``name`` (default: its function's name), for `locate` here and at peers.
 
+        When the coroutine is over, its names are free again.
+
         Returns:
             int: 0; -1 where the name is taken here, or the coroutine is over.
 
@@ -448,7 +466,6 @@ class Coro(Execution):
         name = names.checked(self.name if name is None else name)
         if self._state > _ACTIVE:
             return -1
-        self._registered = True
         if not self._names().register("coro", name, self):
             return -1
         if self._state > _ACTIVE:  # ended meanwhile, on another thread

@@ -28,7 +28,7 @@ from greencoro.hub import native, socket_io
 from greencoro.hub.completion import Completion
 from greencoro.hub.endpoint import Endpoint
 from greencoro.hub.execution import sleep
-from greencoro.hub.readiness import Readiness
+from greencoro.hub.readiness import Readiness, closed_here
 from greencoro.hub.socket_io import Limit
 
 __all__ = ["BLOCK", "Descriptor", "Wrapped", "deadline_of", "left", "open_descriptor"]
@@ -51,8 +51,11 @@ def left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - native.monotonic())
 
 
-def open_descriptor(fd: int, let_go: Callable[[], object]) -> Descriptor:
+def open_descriptor(fd: int, let_go: Callable[[], object], owner: str) -> Descriptor:
     """The `Descriptor` for ``fd``; ``let_go()`` closes it, once nobody uses it any more.
+
+    Args:
+        owner (str): What users call the thing that it is a part of.
 
     Raises:
         ValueError: It is not open, or a directory.
@@ -65,8 +68,8 @@ def open_descriptor(fd: int, let_go: Callable[[], object]) -> Descriptor:
         raise ValueError(f"descriptor {fd} is a directory, which has no bytes to read")
     # Without any type are those that only epoll is for: eventfd, timerfd and their like.
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd) or not stat.S_IFMT(mode):
-        return Polled(fd, let_go)
-    return Disk(fd, let_go)
+        return Polled(fd, let_go, owner)
+    return Disk(fd, let_go, owner)
 
 
 class Descriptor(ABC):
@@ -78,10 +81,20 @@ class Descriptor(ABC):
         fd (int): Its number.
 
         let_go: Closes it; called once.
+
+        owner (str): What users call the thing that it is a part of.
+
+    Attributes:
+        fd (int): Its number; see `number`.
+
+        closed (bool): Was it closed? Those who use it at the moment may still be about to leave.
+
+        owner (str): As given.
     """
 
-    def __init__(self, fd: int, let_go: Callable[[], object]) -> None:
+    def __init__(self, fd: int, let_go: Callable[[], object], owner: str) -> None:
         self.fd = fd
+        self.owner = owner
         self.closed = False
         self._let_go = let_go
         self._lock = native.RLock()
@@ -94,7 +107,7 @@ class Descriptor(ABC):
             ClosedResource: It was closed.
         """
         if self.closed:
-            raise ClosedResource(f"descriptor {self.fd} was closed here")
+            raise closed_here(self.fd, self.owner)
         return self.fd
 
     def enter(self, user: object) -> None:
@@ -160,9 +173,9 @@ class Descriptor(ABC):
 class Polled(Descriptor):
     """A descriptor that says when it is ready."""
 
-    def __init__(self, fd: int, let_go: Callable[[], object]) -> None:
-        super().__init__(fd, let_go)
-        self._readiness = Readiness(fd)
+    def __init__(self, fd: int, let_go: Callable[[], object], owner: str) -> None:
+        super().__init__(fd, let_go, owner)
+        self._readiness = Readiness(fd, owner)
         self._is_terminal = os.isatty(fd)
         self._calls = 0
         # Not yet: a pipe that is only handed on to a child must find it blocking there.
@@ -233,33 +246,33 @@ def _block(fd: int) -> None:
 class Wrapped(Descriptor):
     """The descriptor of an `AsyncSocket`, with its TLS and what it has read ahead."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint.readiness.fd, endpoint.close)
+    def __init__(self, endpoint: Endpoint, owner: str) -> None:
+        super().__init__(endpoint.readiness.fd, endpoint.close, owner)
         self._endpoint = endpoint
 
     def read(self, size: int, deadline: float | None) -> bytes:
         endpoint = self._endpoint
-        endpoint.start_reading("AsyncFile.read()")
-        try:
-            with _in_time(deadline):
+        with self._in_our_words(deadline):
+            endpoint.start_reading("read()")
+            try:
                 return endpoint.unread.take(size) or socket_io.receive(endpoint, size, Limit(False, left(deadline)))
-        finally:
-            endpoint.stop_reading()
+            finally:
+                endpoint.stop_reading()
 
     def write(self, data: memoryview, deadline: float | None) -> int:
-        endpoint = self._endpoint
-        endpoint.start_writing("AsyncFile.write()")
-        try:
-            with _in_time(deadline):
+        with self._in_our_words(deadline):
+            endpoint = self._endpoint
+            endpoint.start_writing("write()")
+            try:
                 return socket_io.transmit(endpoint, data, Limit(False, left(deadline)), whole=False)
-        except DeadlineExceeded as error:
-            # What was encrypted counts as written.
-            sent: int = getattr(error, "sent", 0)
-            if not sent:
-                raise
-            return sent
-        finally:
-            endpoint.stop_writing()
+            except (DeadlineExceeded, WouldBlock) as error:
+                # What was encrypted counts as written.
+                sent: int = getattr(error, "sent", 0)
+                if not sent:
+                    raise
+                return sent
+            finally:
+                endpoint.stop_writing()
 
     def turn_back(self, unread: bytearray) -> None:
         """What comes in has nothing to do with what goes out."""
@@ -267,16 +280,20 @@ class Wrapped(Descriptor):
     def _wake(self) -> None:
         self._endpoint.close()
 
-
-@contextlib.contextmanager
-def _in_time(deadline: float | None) -> Iterator[None]:
-    try:
-        yield
-    except WouldBlock:
-        # That a socket says where it was given no time at all; or a callback of the hub calls, which never has any.
-        if left(deadline) == 0.0:
-            raise DeadlineExceeded("the socket was not ready") from None
-        raise
+    @contextlib.contextmanager
+    def _in_our_words(self, deadline: float | None) -> Iterator[None]:
+        """Let a socket's errors read as those of the other kinds do."""
+        try:
+            yield
+        except WouldBlock:
+            # That a socket says where it was given no time at all; or a callback of the hub calls, which never has any.
+            if left(deadline) == 0.0:
+                raise DeadlineExceeded("the socket was not ready") from None
+            raise
+        except ClosedResource:
+            if self.closed:
+                raise closed_here(self.fd, self.owner) from None
+            raise
 
 
 class Disk(Descriptor):
@@ -286,8 +303,8 @@ class Disk(Descriptor):
     disk by a caller that was terminated, or whose time was over, goes to the next one who reads.
     """
 
-    def __init__(self, fd: int, let_go: Callable[[], object]) -> None:
-        super().__init__(fd, let_go)
+    def __init__(self, fd: int, let_go: Callable[[], object], owner: str) -> None:
+        super().__init__(fd, let_go, owner)
         # What the disk was told to do by a caller who may be gone.
         self._reading: Completion | None = None
         self._writing: Completion | None = None
@@ -365,4 +382,4 @@ class Disk(Descriptor):
         with self._lock:
             running = [user for user in self._users if isinstance(user, Completion)]
         for done in running:
-            done.fail(ClosedResource(f"descriptor {self.fd} was closed here"))
+            done.fail(closed_here(self.fd, self.owner))

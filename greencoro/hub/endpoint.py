@@ -16,15 +16,18 @@ from weakref import WeakValueDictionary
 
 from gevent import monkey
 
-from greencoro.errors import BusyResource, ClosedResource
+from greencoro.errors import BusyResource
 from greencoro.hub import native
 from greencoro.hub.framing import Decoder
-from greencoro.hub.readiness import Readiness
+from greencoro.hub.readiness import Readiness, closed_here
 from greencoro.hub.tls_session import Session
 
 __all__ = ["Endpoint", "of"]
 
 _original_socket: Any = monkey.get_original("socket", "socket")
+
+# What users call it.
+_OWNER = "AsyncSocket"
 
 # By the raw socket's identity, which an endpoint keeps alive.
 _endpoints: WeakValueDictionary[int, Endpoint] = WeakValueDictionary()
@@ -56,6 +59,8 @@ class Endpoint:
         tls (Session | None): The TLS session, once its handshake is done.
 
         straight (int): System calls in a row that did not have to wait.
+
+        readiness (Readiness): What waits for its descriptor.
     """
 
     __slots__ = (
@@ -77,7 +82,7 @@ class Endpoint:
 
     def __init__(self, raw: Any) -> None:
         fd = raw.fileno()
-        self.readiness = Readiness(fd)
+        self.readiness = Readiness(fd, _OWNER)
         self.raw = raw
         self.io: Any = _Borrowed(raw.family, raw.type, raw.proto, fd)
         self.is_stream = bool(raw.type == socket.SOCK_STREAM)
@@ -100,12 +105,13 @@ class Endpoint:
             ClosedResource: It is closed.
         """
         with self._lock:
-            self.refuse_if_closed(what)
+            self.refuse_if_closed()
             if self._reading:
                 raise BusyResource(f"{what}: somebody else reads from this socket at the moment; one at a time can")
             self._reading = True
 
     def stop_reading(self) -> None:
+        """Undo `start_reading`; where it was closed meanwhile, the last user closes the descriptor."""
         with self._lock:
             self._reading = False
             last = self._closed and not self._writing
@@ -115,12 +121,13 @@ class Endpoint:
     def start_writing(self, what: str) -> None:
         """Become the one who writes; datagrams go out whole, so there any number may. Raises as `start_reading`."""
         with self._lock:
-            self.refuse_if_closed(what)
+            self.refuse_if_closed()
             if self._writing and self.is_stream:
                 raise BusyResource(f"{what}: somebody else writes to this socket at the moment; one at a time can")
             self._writing += 1
 
     def stop_writing(self) -> None:
+        """Undo `start_writing`, as `stop_reading` does."""
         with self._lock:
             self._writing -= 1
             last = self._closed and not self._writing and not self._reading
@@ -140,9 +147,10 @@ class Endpoint:
         finally:
             self.stop_reading()
 
-    def refuse_if_closed(self, what: str) -> None:
+    def refuse_if_closed(self) -> None:
+        """Raise `ClosedResource` where it was closed."""
         if self._closed:
-            raise ClosedResource(f"{what}: this socket was closed here")
+            raise closed_here(self.readiness.fd, _OWNER)
 
     def accept_nonblocking(self) -> None:
         """Let the descriptor be non-blocking from now on, for ``accept``, which has no flag for one call."""
@@ -174,7 +182,7 @@ class Endpoint:
             RuntimeError: Something of the stream would be lost.
         """
         with self._lock:
-            self.refuse_if_closed(what)
+            self.refuse_if_closed()
             if self._reading or self._writing:
                 raise BusyResource(f"{what}: this socket is in use at the moment")
             if self.tls is not None:

@@ -19,8 +19,8 @@ from greenlet import GreenletExit, getcurrent
 from greencoro.errors import MonitorException, Terminated
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub, workers
-from greencoro.hub.binding import name_of, wraps_generator_function
-from greencoro.hub.generators import TerminatedAtYield
+from greencoro.hub.binding import is_generator_function, name_of, wraps_generator_function
+from greencoro.hub.generators import TerminatedAtYield, why_not_new
 from greencoro.hub.hot_swap import Swap, Swappable, SwapRequested
 from greencoro.hub.lifecycle import Event, State, advance
 from greencoro.hub.observers import Observers, Watcher
@@ -28,18 +28,21 @@ from greencoro.hub.routine import Pause, Routine, Suspension
 from greencoro.hub.telling import tell
 from greencoro.hub.waiting import LONGEST_SECONDS, seconds
 
-__all__ = ["Execution", "is_told_elsewhere", "running", "sleep"]
+__all__ = ["Execution", "Failure", "is_told_elsewhere", "running", "sleep"]
 
 _log = logging.getLogger(__name__)
 
 # An enum member is found by a Python call in 3.11, a name of the module by a look-up; every message needs one.
 _NEW, _ACTIVE, _FINISHED, _TERMINATED = State.NEW, State.ACTIVE, State.FINISHED, State.TERMINATED
-_START, _RETURN = Event.START, Event.RETURN
+_START, _RETURN, _TERMINATE = Event.START, Event.RETURN, Event.TERMINATE
 
 _ids = itertools.count(1)
 
 # Taken only to make observers, so that two threads that add a first one at once do not make two.
 _making_observers = native.RLock()
+
+# Longest wait for another thread to come to the end of the few lines in which it ends a coroutine.
+_END_SECONDS = 1.0
 
 # What the waits are called by.
 _SUSPEND = ("suspend", "sleep")
@@ -49,21 +52,24 @@ _SLEEP = ("sleep",)
 class _Suspension(userhub.Wait):
     """The wait of one `suspend`."""
 
-    __slots__ = ("update",)
+    __slots__ = ("is_resumed", "update")
 
     def __init__(self, update: Any) -> None:
         super().__init__()
+        self.is_resumed = False
         #: What `suspend` will return.
         self.update = update
 
 
-class _Failure:
+class Failure:
     """What a function raised, as it was when it came out."""
 
-    __slots__ = ("error", "monitors", "text", "trace")
+    __slots__ = ("error", "last", "monitors", "text", "trace")
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, last: Any) -> None:
         self.error = error
+        #: What the last completed `yield` of a generator evaluated to; old programs ask for it.
+        self.last = last
         #: Who was told of it, and may start the coroutine anew.
         self.monitors: list[Any] = []
         #: Where it came from; kept beside it, since every further raise makes its own traceback longer.
@@ -92,44 +98,81 @@ class _Interruption:
 class Execution(Swappable):
     """What runs: its state, whom it waits for, how it ended."""
 
+    # Eight bytes each, for every coroutine that waits: what is needed on a worker only stands there.
     __slots__ = (
         "__weakref__",
-        "_failure",
+        "_name",
         "_observers",
         "_pending",
         "_routine",
         "_state",
-        "_suspension",
         "_value",
         "_worker",
         "id",
-        "name",
     )
+
+    #: A number unique in this process's life.
+    id: int
+
+    # What the function returned; or, where it raised, a `Failure`.
+    _value: Any
 
     def _spawn(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool
     ) -> None:
         self._state = _NEW
         self._observers: Observers | None = None
-        self._swap = None
-        self._swappable = False
+        self._swapping = None
         self._worker: Any = None
         self._routine: Routine | None = None
         self._pending: list[BaseException] | None = None
-        self._suspension: _Suspension | Suspension | None = None
-        self._value: Any = None
-        self._failure: _Failure | None = None
-        #: A number unique in this process's life.
+        self._value = None
         self.id = next(_ids)
-        #: The function's name.
-        self.name = name_of(target)
+        self._name = name_of(target)
         if not userhub.ident:
             process_exit.start()
+        start = workers.Start(self, target, args, kwargs, takes_coro)
         process_exit.alive[self.id] = self
-        if native.get_ident() == userhub.ident:
-            userhub.ready(workers.Start(self, target, args, kwargs, takes_coro))
+        try:
+            if native.get_ident() == userhub.ident:
+                userhub.ready(start)
+            else:
+                userhub.post(userhub.ready, start)
+        except BaseException:
+            # A RecursionError, say: it will never begin, and nobody must wait for it.
+            process_exit.alive.pop(self.id, None)
+            raise
+
+    @property
+    def name(self) -> str:
+        """What people read: the function's name, unless it is set to another.
+
+        Raises:
+            TypeError: Set to what is no text.
+        """
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a coroutine is a text, not {name!r}")
+        self._name = name
+
+    @property
+    def _failure(self) -> Failure | None:
+        value = self._value
+        return value if value.__class__ is Failure else None
+
+    @property
+    def _suspension(self) -> _Suspension | Suspension | None:
+        """What `resume` would end now: the wait of a `suspend`, on a worker or on none."""
+        worker, routine = self._worker, self._routine
+        if worker is not None:
+            suspension = worker.suspension
         else:
-            userhub.post(userhub.ready, workers.Start(self, target, args, kwargs, takes_coro))
+            token = None if routine is None else routine.token
+            suspension = token if isinstance(token, Suspension) else None
+        return None if suspension is None or suspension.is_resumed else suspension
 
     # What the worker calls.
 
@@ -161,12 +204,17 @@ class Execution(Swappable):
             # This file's frame is no news to anybody.
             self._raised(error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None))
         else:
-            if value.__class__ is GeneratorType and wraps_generator_function(target):
-                self._routine = Routine(self, value)
-                self._routine.run(worker)
-            else:
+            if value.__class__ is not GeneratorType or not wraps_generator_function(target):
                 self._value = value
                 self._end(_RETURN)
+                return
+            # What decorates a generator function may return one generator to many.
+            complaint = None if is_generator_function(target) else why_not_new(value)
+            if complaint is not None:
+                self._fail(complaint)
+                return
+            self._routine = Routine(self, value)
+            self._routine.run(worker)
 
     def _returned(self, value: Any) -> None:
         self._value = value
@@ -174,11 +222,8 @@ class Execution(Swappable):
 
     def _raised(self, error: BaseException) -> None:
         """End as what the function raised says, its traceback beginning in the user's code."""
-        if self._routine is not None:
-            # Old programs ask for it.
-            self._value = self._routine.last
         if isinstance(error, GreenletExit) or (isinstance(error, GeneratorExit) and self._routine is not None):
-            self._end(Event.TERMINATE)
+            self._end(_TERMINATE)
         elif isinstance(error, SwapRequested) and error.coro is self:
             self._take_over(error)
         else:
@@ -187,14 +232,17 @@ class Execution(Swappable):
 
     def _fail(self, error: BaseException) -> None:
         try:
-            self._failure = _Failure(error)
+            self._value = Failure(error, None if self._routine is None else self._routine.last)
             _report(self)
         finally:
             self._end(Event.RAISE)
 
     def _end(self, event: Event) -> None:
         self._state = advance(self._state, event)
-        self._worker = self._routine = self._pending = self._swap = None
+        if event is _TERMINATE:
+            # Old programs ask for it. Of one that was started anew this must not be seen before its state.
+            self._value = None if self._routine is None else self._routine.last
+        self._worker = self._routine = self._pending = self._swapping = None
         self._clean_up()
         observers = self._observers
         if observers is not None:
@@ -203,6 +251,17 @@ class Execution(Swappable):
         if self._state > _ACTIVE:  # else an observer has started it anew
             process_exit.ended(self.id)
 
+    def _see_end_through(self) -> None:
+        """Its end has begun: let the hub's thread bring that to its end, so that names are free and notices are there.
+
+        That takes a few lines of code there, which another thread may find in the middle.
+        """
+        if self.id in process_exit.alive and native.get_ident() != userhub.ident:
+            # Not by a turn of the hub, which may compute for long after that; nor for ever, if its thread is no more.
+            deadline = native.monotonic() + _END_SECONDS
+            while self.id in process_exit.alive and self._state > _ACTIVE and native.monotonic() < deadline:
+                native.sleep(0)
+
     def _take_over(self, request: SwapRequested) -> None:
         """Go on, at a turn of its own, as what was asked for."""
         self._worker = None
@@ -210,25 +269,25 @@ class Execution(Swappable):
             self._routine = None
             self._start_as(request.swap)
         else:
-            self.name = name_of(request.swap.target)
+            self._name = name_of(request.swap.target)
             self._routine = Routine(self, request.generator)
             userhub.ready(self._routine)
 
     def _restart(self, swap: Swap) -> None:
-        self._swappable = False
+        failure = self._failure
+        assert failure is not None
         self._renew()
         process_exit.alive[self.id] = self
         process_exit.set_daemon(self.id, False)
         # Another thread may look: what it raised is there until it is over again.
         self._state = advance(self._state, Event.RESTART)
-        assert self._failure is not None
-        for monitor in self._failure.monitors:
+        for monitor in failure.monitors:
             self.add_observer(monitor._hear_of)
-        self._failure.monitors = []
+        failure.monitors = []
         self._start_as(swap)
 
     def _start_as(self, swap: Swap) -> None:
-        self.name = name_of(swap.target)
+        self._name = name_of(swap.target)
         userhub.ready(workers.Start(self, swap.target, swap.args, swap.kwargs, swap.takes_coro))
 
     def _renew(self) -> None:
@@ -281,7 +340,9 @@ class Execution(Swappable):
             notice.args = self, (StopIteration, self._value)
             return notice
         failure = self._failure
-        assert failure is not None
+        if failure is None:
+            # One that had failed, and was started anew, is about to be finished.
+            return MonitorException(self, "finished", self._value)
         return MonitorException(self, "exception", None, failure.error, failure.text)
 
     def is_generator(self) -> bool:
@@ -340,7 +401,11 @@ class Execution(Swappable):
 
     def _terminate(self) -> None:
         if self._state is _NEW:
-            self._end(Event.TERMINATE)
+            if userhub.in_hub_callback() or _may_descend():
+                self._end(_TERMINATE)
+            else:
+                # Half an end would be worse than a late one.
+                userhub.call_soon(self._terminate)
         elif self._state is _ACTIVE:
             # Whatever else was to be thrown does not matter any more; twice is once, until it was raised.
             kind = Terminated if self._routine is None else TerminatedAtYield
@@ -407,7 +472,7 @@ class Execution(Swappable):
         routine = self._routine
         if routine is not None and routine.in_sub_call() and isinstance(error, SwapRequested):
             # It is asked for again when that is over.
-            self._swap = self._swap or error.swap
+            self._ask_later(error.swap)
             return None
         return error
 
@@ -427,7 +492,7 @@ class Execution(Swappable):
             self._raise_pending()
 
     def suspend(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
-        """Wait until somebody calls `resume`; only the coroutine itself may call this. ``sleep`` is the same.
+        """Wait until somebody calls `resume`; only the coroutine itself may call this.
 
         Args:
             timeout (float | None): Longest wait, in seconds. ``None`` waits for ever; ``0`` does not wait.
@@ -442,25 +507,28 @@ class Execution(Swappable):
 
             RuntimeError: Called by somebody else than the coroutine itself.
         """
-        timeout = seconds(timeout, "suspend()")
-        self._must_be_caller("suspend")
+        return self._suspend("suspend", timeout, alarm_value)
+
+    def sleep(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
+        """The same as `suspend`: its second name."""
+        return self._suspend("sleep", timeout, alarm_value)
+
+    def _suspend(self, called: str, timeout: float | None, alarm_value: Any) -> Any:
+        timeout = seconds(timeout, f"{called}()")
+        self._must_be_caller(called)
         if timeout is not None and timeout <= 0:
             return alarm_value
         routine = self._routine
-        if routine is not None:
-            if routine.leaves_for(sys._getframe(1), _SUSPEND):
-                routine.token = Suspension(timeout, alarm_value)
-                return routine.token
-            routine.has_waited = True
-        suspension = self._suspension = _Suspension(alarm_value)
+        if routine is not None and routine.leaves_for(sys._getframe(2), _SUSPEND):
+            routine.token = Suspension(timeout, alarm_value)
+            return routine.token
+        worker = self._worker
+        suspension = worker.suspension = _Suspension(alarm_value)
         try:
             suspension.park(timeout)
         finally:
-            self._suspension = None
+            worker.suspension = None
         return suspension.update
-
-    #: The seeds' second name for it.
-    sleep = suspend
 
     def resume(self, update: Any = None) -> int:
         """Wake the coroutine from `suspend`, which returns ``update``.
@@ -481,9 +549,21 @@ class Execution(Swappable):
     def _resume(self, update: Any) -> None:
         suspension = self._suspension
         if suspension is not None:
-            self._suspension = None
+            suspension.is_resumed = True
             suspension.update = update
             suspension.wake()
+
+
+# More calls than the end of a coroutine and its observers go down, those that write a line to a log included.
+_CALLS_OF_AN_END = 100
+
+
+def _may_descend(calls: int = _CALLS_OF_AN_END) -> bool:
+    """Is that depth of calls left before the interpreter's limit?"""
+    try:
+        return calls == 0 or _may_descend(calls - 1)
+    except RecursionError:
+        return False
 
 
 def _exception_of(given: tuple[Any, ...]) -> BaseException:
@@ -551,11 +631,9 @@ def sleep(seconds: float = 0.0) -> Any:
         if coro._pending is not None:
             coro._raise_pending()
         routine = coro._routine
-        if routine is not None:
-            if seconds and routine.leaves_for(sys._getframe(1), _SLEEP):
-                routine.token = Pause(seconds)
-                return routine.token
-            routine.has_waited = True
+        if routine is not None and seconds and routine.leaves_for(sys._getframe(1), _SLEEP):
+            routine.token = Pause(seconds)
+            return routine.token
     wait = userhub.Wait()
     if seconds == 0:
         wait.wake()

@@ -27,9 +27,11 @@ from gevent import monkey
 from gevent.hub import Hub
 from greenlet import getcurrent, greenlet
 
-from greencoro.hub import native, stuck, userhub, watchdog, workers
-from greencoro.hub.completion import Completion
+from greencoro.hub import interrupts, native, stuck, userhub, watchdog, workers
+from greencoro.hub.completion import Completion, before_waiting
 from greencoro.hub.process_settings import process_settings
+from greencoro.hub.telling import tell
+from greencoro.hub.whereabouts import place_of, whereabouts
 
 __all__ = [
     "alive",
@@ -47,14 +49,14 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-#: What daemons get at the end to run their ``finally`` blocks.
+#: What coroutines get for their ``finally`` blocks: daemons at the end, all of them after Ctrl-C.
 GRACE_SECONDS = 1.0
-#: What coroutines get for them after Ctrl-C; the closers have what is left until the end.
-_INTERRUPTED_GRACE_SECONDS = 0.8
-#: This long after Ctrl-C the process ends, whatever still runs.
+#: This long after Ctrl-C the process ends, whatever still runs; the closers have what the coroutines left of it.
 _INTERRUPTED_SECONDS = 1.6
 #: After this long the wait at the end says, where a person looks on, what it waits for.
 _SAY_AFTER_SECONDS = 5.0
+#: This many coroutines are named in a line.
+_NAMED = 5
 
 #: Every local coroutine that is not over, by its id. Single dict operations only: the reactor reads it.
 alive: dict[int, Any] = {}
@@ -72,6 +74,7 @@ _prepared = False
 # Re-entrant for a signal handler that makes a coroutine while the first one is being made.
 _prepare_lock = native.RLock()
 _interrupted = False
+_ends_by_sigint = False
 _excepthook: Callable[..., Any] | None = None
 
 
@@ -86,25 +89,28 @@ def start() -> None:
 def prepare() -> None:
     """See to the end of the process; once, before anything turns."""
     global _prepared, _excepthook
+    if _prepared:
+        return
     with _prepare_lock:
         if _prepared:
             return
         _prepared = True
+        _excepthook = sys.excepthook
+        sys.excepthook = _on_uncaught
         # What is registered last comes first there: before the end of thread pools, which concurrent.futures registered
         # when `_preload` imported it.
         with contextlib.suppress(RuntimeError):
             # Where the main thread is through already, and a thread it left makes the first coroutine, this is refused,
             # and the wait below is enough.
             threading._register_atexit(_while_pools_work)  # type: ignore[attr-defined]
+        interrupts.end_process_from_shutdown_on(_end_by_sigint)
         atexit.register(_after_threads)
         os.register_at_fork(after_in_child=_forget_parent)
-        _excepthook = sys.excepthook
-        sys.excepthook = _on_uncaught
         # A hub that meets Ctrl-C raises it in its thread's main greenlet. It need not print it as well.
         Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
         if monkey.is_module_patched("subprocess"):
             # gevent's works in the main thread's hub only. By name, as it stands above this module.
-            importlib.import_module("greencoro.hub.pipes").replace_gevents_subprocess()
+            importlib.import_module("greencoro.hub.popen").replace_gevents_subprocess()
 
 
 def end_of_forker(coro: Any, error: BaseException) -> None:
@@ -206,50 +212,68 @@ def wait_for_coroutines() -> None:
 
 def _say_what_is_waited_for() -> None:
     waiting = sorted((repr(coro) for coro in holding()), key=len)
-    names = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
+    names = _listed(waiting, len(waiting))
     _log.info("the program's end waits for coroutines: %s", names)
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"greencoro: waiting for {names} to finish (Ctrl-C ends them)", file=sys.stderr, flush=True)
+
+
+def _listed(names: list[str], count: int) -> str:
+    """The first few of so many names."""
+    return ", ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
 
 
 def _while_pools_work() -> None:
     """At interpreter exit, first: before thread pools are shut down and the interpreter waits for threads."""
     if _interrupted or _uncaught_interrupt():
         _end_by_sigint()
-    try:
-        wait_for_coroutines()
-    except KeyboardInterrupt:
-        _end_by_sigint()
+    _until_interrupted(wait_for_coroutines)
 
 
 def _after_threads() -> None:
     """At interpreter exit, last: no thread is left that could create a coroutine."""
+    _until_interrupted(_stop_all)
+
+
+def _until_interrupted(step: Callable[[], None]) -> None:
+    """``step()``; Ctrl-C meanwhile ends it, wherever it is, and then the process."""
+    if _ends_by_sigint:
+        # Another greenlet of this thread sees to that.
+        Completion().wait()
     try:
-        wait_for_coroutines()
-        _run_closers()
-        wait_for_coroutines()
-        deadline = native.monotonic() + GRACE_SECONDS
-        _terminate_all(deadline)
-        userhub.stop(max(0.0, deadline - native.monotonic()))
-        watchdog.stop()
+        interrupts.raise_meanwhile()
+        step()
+        interrupts.end_process_with(_end_by_sigint)
     except KeyboardInterrupt:
-        # In the middle of the exit functions: those that came before this one must not be called twice.
-        _end_by_sigint(exit_functions=False)
+        _end_by_sigint()
 
 
-def _end_by_sigint(exit_functions: bool = True) -> None:
+def _stop_all() -> None:
+    wait_for_coroutines()
+    _run_closers()
+    wait_for_coroutines()
+    deadline = native.monotonic() + GRACE_SECONDS
+    _terminate_all(deadline)
+    userhub.stop(max(0.0, deadline - native.monotonic()))
+    watchdog.stop()
+
+
+def _end_by_sigint() -> None:
+    global _ends_by_sigint
     # From here on a second Ctrl-C ends the process at once, and so does an alarm where something takes too long. (Not a
     # thread: Python 3.12.1 starts none at this point.)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, lambda number, frame: _die())
     signal.setitimer(signal.ITIMER_REAL, _INTERRUPTED_SECONDS)
-    deadline = native.monotonic() + _INTERRUPTED_GRACE_SECONDS
+    _ends_by_sigint = True
+    deadline = native.monotonic() + GRACE_SECONDS
     _flush()
     _terminate_all(deadline)
     _run_closers()
     userhub.stop(max(0.0, deadline - native.monotonic()))
-    if exit_functions:
-        # What the interpreter would call on its way out: temporary directories go, logs are written.
+    if not interrupts.threads_are_over():
+        # What the interpreter would call on its way out: temporary directories go, logs are written. In the middle of
+        # them it would be too much: those that came before would be called twice.
         atexit.unregister(_after_threads)
         atexit._run_exitfuncs()
     _flush()
@@ -271,7 +295,7 @@ def _run_closers() -> None:
 
 
 def _terminate_all(deadline: float) -> None:
-    """Terminate every coroutine that is alive and give them until ``deadline`` to end."""
+    """Terminate every coroutine that is alive and give them until ``deadline`` to end; say whom that cuts off."""
     if not userhub.is_started():
         return
     for coro in list(alive.values()):
@@ -279,6 +303,19 @@ def _terminate_all(deadline: float) -> None:
     ended = native.Event()
     while alive and native.monotonic() < deadline:
         ended.wait(0.005)
+    left = list(alive.values())
+    if left:
+        names = _listed([_name_with_place(coro) for coro in left[:_NAMED]], len(left))
+        line = f"the program ends, and cuts off what did not end within {GRACE_SECONDS:g} s of being told to: {names}"
+        tell(_log, logging.WARNING, line)
+
+
+def _name_with_place(coro: Any) -> str:
+    seen = whereabouts(coro)
+    if seen is None:
+        return repr(coro)
+    place = place_of(seen.frames)
+    return f"{coro!r} {seen.state}{f' at {place}' if place else ''}"
 
 
 def _on_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -309,7 +346,8 @@ def _is_notebook() -> bool:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            with contextlib.suppress(OSError, ValueError):
+            # Closed, nobody reads, or a signal came in the middle of its own writing.
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
                 stream.flush()
 
 
@@ -333,4 +371,9 @@ def _forget_parent() -> None:
     daemons.clear()
     _closers.clear()
     _idle = None
+    interrupts.forget_parent()
     userhub.abandon()
+
+
+# A program may wait for others, such as a name to appear at a peer, without a coroutine of its own.
+before_waiting(prepare)

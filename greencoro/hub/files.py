@@ -17,6 +17,8 @@ from greencoro.hub.waiting import seconds
 
 __all__ = ["AsyncFile", "close_anywhere"]
 
+# What users call it.
+_OWNER = "AsyncFile"
 # A single call of the system sets aside what it is asked for.
 _MOST_READ = 1 << 20
 
@@ -35,25 +37,47 @@ class AsyncFile:
     well, until `close`; for terminals and the standard streams until the program's end at the latest.
 
     Args:
-        fd: An open file, in binary or text mode, a socket or `AsyncSocket`, or the number of a descriptor. Only bytes
-            go in and out. It belongs to this object from now on, which closes it. What it has read ahead comes first.
+        fd: An open file in binary mode, a socket or `AsyncSocket`, or the number of a descriptor. It belongs to this
+            object from now on, which closes it. What it has read ahead comes first.
 
     Raises:
-        TypeError: ``fd`` is nothing of that kind.
+        TypeError: ``fd`` is nothing of that kind, or a file in text mode.
 
-        ValueError: It is closed, a directory, or has no descriptor; or it is a file object with data that this object
-            cannot take over: decoded as text already, or not flushed yet.
+        ValueError: It is closed, a directory, or has no descriptor; or it holds data that is not flushed yet.
+
+        ClosedResource: It is an `AsyncSocket` that has given its socket back.
     """
 
+    _descriptor: Descriptor
+
     def __init__(self, fd: Any) -> None:
+        if not isinstance(fd, AsyncSocket) and hasattr(fd, "encoding"):
+            raise TypeError(
+                f"AsyncFile() carries bytes, and {fd!r} is in text mode: open it in binary mode, or give its .buffer"
+            )
+        self._set_up(fd)
+
+    @classmethod
+    def below(cls, file: Any) -> AsyncFile:
+        """The bytes of ``file``, which may be in text mode, as long as no part of them has been decoded.
+
+        Raises:
+            TypeError, ValueError: Else as `AsyncFile`.
+        """
+        made = cls.__new__(cls)
+        made._set_up(file)
+        return made
+
+    def _set_up(self, fd: Any) -> None:
         self._unread = bytearray()
-        self._descriptor: Descriptor
         if isinstance(fd, AsyncSocket):
-            self._descriptor = Wrapped(fd.open_endpoint("AsyncFile()"))
+            if fd.fileno() < 0:
+                raise ValueError(f"{fd!r} is closed")
+            self._descriptor = Wrapped(fd.open_endpoint("AsyncFile()"), _OWNER)
         else:
             number, let_go = _take_over(fd)
             self._unread += _take_unread(fd)
-            self._descriptor = open_descriptor(number, let_go)
+            self._descriptor = open_descriptor(number, let_go, _OWNER)
         mode = fcntl.fcntl(self._descriptor.fd, fcntl.F_GETFL) & os.O_ACCMODE
         self._readable = mode != os.O_WRONLY
         self._writable = mode != os.O_RDONLY
@@ -79,8 +103,8 @@ class AsyncFile:
 
             ClosedResource: This object is, or meanwhile was, closed.
         """
-        _check_size(size, "AsyncFile.read()")
-        deadline = deadline_of(seconds(timeout, "AsyncFile.read()"))
+        _check_size(size, "read()")
+        deadline = deadline_of(seconds(timeout, "read()"))
         self._begin_reading()
         try:
             if size <= 0:
@@ -105,7 +129,8 @@ class AsyncFile:
         Args:
             size (int): At most so many bytes; 0 or -1: however long the line is.
 
-            sizehint (int): How long lines are, where that is more than 64 KiB: so much is asked for at a time.
+            sizehint (int): How long lines are, where that is more than 64 KiB: so much is asked for at a time. 0 or -1:
+                that is not known.
 
             timeout (float | None): As for `read`.
 
@@ -117,9 +142,9 @@ class AsyncFile:
 
             BusyResource, ClosedResource: As for `read`.
         """
-        _check_size(size, "AsyncFile.readline()")
-        _check_size(sizehint, "AsyncFile.readline()")
-        deadline = deadline_of(seconds(timeout, "AsyncFile.readline()"))
+        _check_size(size, "readline()")
+        _check_size(sizehint, "readline(), as its sizehint,")
+        deadline = deadline_of(seconds(timeout, "readline()"))
         self._begin_reading()
         try:
             unread = self._unread
@@ -167,9 +192,9 @@ class AsyncFile:
             ClosedResource: This object is, or meanwhile was, closed. The beginning may have been written.
         """
         if isinstance(buf, str):
-            raise TypeError("AsyncFile.write() takes bytes: encode the text first")
+            raise TypeError("write() takes bytes: encode the text first")
         data = memoryview(buf).cast("B")
-        deadline = deadline_of(seconds(timeout, "AsyncFile.write()"))
+        deadline = deadline_of(seconds(timeout, "write()"))
         self._descriptor.enter("write")
         try:
             if not self._writable:
@@ -197,6 +222,7 @@ class AsyncFile:
 
     @property
     def closed(self) -> bool:
+        """Was this object closed? The file is as well, as soon as nobody waits for it any more."""
         return self._descriptor.closed
 
     def close(self) -> None:
@@ -245,7 +271,7 @@ def _check_size(size: int, what: str) -> None:
     if isinstance(size, bool) or not isinstance(size, int):
         raise TypeError(f"{what} takes a number of bytes, not {size!r}")
     if size < -1:
-        raise ValueError(f"{what} takes a number of bytes of at least 0, or -1 for all, not {size}")
+        raise ValueError(f"{what} takes a number of bytes of at least 0, or -1 for no limit, not {size}")
 
 
 def _take_over(fd: Any) -> tuple[int, Callable[[], object]]:

@@ -105,6 +105,22 @@ class Decoder:
             return None
         return self.take(int.from_bytes(self.take(HEADER_BYTES), "big"))
 
+    def end(self) -> None:
+        """Take note that nothing will follow.
+
+        Raises:
+            RemoteProtocolError: The end is in the middle of a message. Nothing is taken: `take` gives what there is.
+        """
+        missing = self.missing()
+        if not self._size or not missing:
+            return
+        if self._size < HEADER_BYTES:
+            part = f"{self._size} of the {HEADER_BYTES} bytes of its length"
+        else:
+            came = self._size - HEADER_BYTES
+            part = f"{came} of its {came + missing} bytes"
+        raise RemoteProtocolError(f"the stream ended in the middle of a message: only {part} came")
+
     def _length(self) -> int:
         parts = self._parts
         while len(parts[0]) < HEADER_BYTES:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from greencoro.errors import Terminated
 from greencoro.hub import call_sites
 
-__all__ = ["DONE", "GIVE_WAY", "NONE", "PARK", "STAY", "TerminatedAtYield", "Trampoline"]
+__all__ = ["DONE", "GIVE_WAY", "NONE", "PARK", "STAY", "TerminatedAtYield", "Trampoline", "why_not_new"]
 
 # What `step` answers; plain numbers, because every message needs one.
 
@@ -36,6 +36,8 @@ DONE = 3
 NONE: Any = object()
 # The generators are being ended, and none may yield any more.
 _CLOSING: Any = object()
+# One of them did, and was told so.
+_TOLD_OFF: Any = object()
 
 _Generator: TypeAlias = "GeneratorType[Any, Any, Any]"
 
@@ -89,6 +91,9 @@ class Trampoline:
         self.token = _CLOSING
         self._sites = call_sites.UNKNOWN
 
+    def _is_closing(self) -> bool:
+        return self.token is _CLOSING or self.token is _TOLD_OFF
+
     def step(self, value: Any = None) -> int:
         """Go on: the ``yield`` evaluates to ``value``; a generator is run as a sub-call first, as if it were yielded.
 
@@ -112,9 +117,25 @@ class Trampoline:
             return self._go_on(yielded, None)
         return self._go_on(None, left)
 
+    def step_iterator(self) -> int:
+        """``step(self.last)``, also where that ``yield`` belongs to a ``yield from`` of an iterator without `send`."""
+        self.token = NONE
+        try:
+            yielded = self._generator.send(self._taken(self.last))
+        except BaseException as error:
+            left = _without_our_frame(error)
+        else:
+            return self._go_on(yielded, None)
+        return self._go_on(None, left)
+
+    def _taken(self, value: Any) -> Any:
+        """What to send for ``value``: an iterator behind a ``yield from`` that is no generator has no `send`."""
+        delegate = self._generator.gi_yieldfrom
+        return value if delegate is None or hasattr(delegate, "send") else None
+
     def throw(self, error: BaseException) -> int:
         """Go on: the ``yield`` raises ``error``; as `step`."""
-        if self.token is not _CLOSING:
+        if not self._is_closing():
             self.token = NONE
         try:
             yielded = self._generator.throw(error)
@@ -137,7 +158,12 @@ class Trampoline:
                 if yielded is token:
                     return PARK
                 if token is _CLOSING:
-                    # As `generator.close()` says it; this generator is given up.
+                    # As `generator.close()` says it, but where it yielded: so what it cleans up it does here, and not
+                    # when Python forgets it.
+                    self.token = _TOLD_OFF
+                    error = RuntimeError("generator ignored GeneratorExit")
+                elif token is _TOLD_OFF:
+                    # And again: this generator is given up.
                     left = RuntimeError("generator ignored GeneratorExit")
                 elif token is not NONE:
                     # The wait that it stands for has not begun: nothing was taken and nothing is lost.
@@ -153,7 +179,9 @@ class Trampoline:
             if left is not None:
                 value, error = self._result(left)
                 left = None
-                if self.token is _CLOSING:
+                is_closing = self._is_closing()
+                if is_closing:
+                    self.token = _CLOSING
                     error = error or TerminatedAtYield()
                 else:
                     self.token = NONE
@@ -167,14 +195,14 @@ class Trampoline:
                         # The exception refers to this frame now.
                         del error
                 self._generator, self.last, sites = self._callers.pop()
-                if self.token is not _CLOSING:
+                if not is_closing:
                     self._sites = sites
                 if not self._callers:
                     self._left_sub_call()
             try:
                 if error is None:
                     self.last = value
-                    yielded = self._generator.send(value)
+                    yielded = self._generator.send(self._taken(value))
                 else:
                     yielded = self._generator.throw(error)
             except BaseException as raised:
@@ -184,11 +212,7 @@ class Trampoline:
         """Why a generator that was yielded cannot be run; None where it can."""
         if generator is self._generator:
             return RuntimeError(f"{generator.__qualname__}() yielded itself")
-        if generator.gi_suspended or generator.gi_running:
-            return RuntimeError(f"the yielded generator {generator.__qualname__}() has begun already; yield a new one")
-        if generator.gi_frame is None:
-            return RuntimeError(f"the yielded generator {generator.__qualname__}() is over already; yield a new one")
-        return None
+        return why_not_new(generator)
 
     def _is_bound(self) -> bool:
         """Must the generators go on in this greenlet?"""
@@ -214,6 +238,17 @@ class Trampoline:
         if not values:
             return self.last, None
         return values[0] if len(values) == 1 else values, None
+
+
+def why_not_new(generator: _Generator) -> RuntimeError | None:
+    """Why this generator cannot be run from its beginning; None where it can."""
+    if generator.gi_suspended or generator.gi_running:
+        state = "has begun"
+    elif generator.gi_frame is None:
+        state = "is over"
+    else:
+        return None
+    return RuntimeError(f"the generator {generator.__qualname__}() {state} already; each use takes a new one")
 
 
 def _is_old_return(error: BaseException) -> bool:

@@ -49,14 +49,24 @@ class SwapRequested(HotSwapException):
         self.swap = swap
 
 
+class _Swapping:
+    """What one coroutine and others have said of its going on as another function."""
+
+    __slots__ = ("is_allowed", "swap")
+
+    def __init__(self) -> None:
+        self.is_allowed = False
+        #: What to go on as when that may be asked for.
+        self.swap: Swap | None = None
+
+
 class Swappable:
     """The part of a coroutine that is about its going on as another function."""
 
-    __slots__ = ("_swap", "_swappable")
+    __slots__ = ("_swapping",)
 
-    #: What to go on as when that may be asked for.
-    _swap: Swap | None
-    _swappable: bool
+    # None until there is something to remember, as for most coroutines all the time.
+    _swapping: _Swapping | None
 
     _failure: Any
     _interrupt: Callable[[BaseException], None]
@@ -69,12 +79,16 @@ class Swappable:
 
         Returns:
             int: 0; -1 where somebody else than the coroutine itself says so.
+
+        Raises:
+            TypeError: ``flag`` is no bool.
         """
+        if not isinstance(flag, bool):
+            raise TypeError(f"hot_swappable() takes True or False, not {flag!r}")
         if self._worker is not getcurrent():
             return -1
-        self._swappable = bool(flag)
-        if flag:
-            self._request_swap()
+        self._remembered().is_allowed = flag
+        self._request_swap()
         return 0
 
     def hot_swap(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> int:
@@ -88,7 +102,9 @@ class Swappable:
         for messages again, its `value` is to be waited for again, and its monitors will be told again.
 
         Returns:
-            int: 0 where the swap will be asked for, or the coroutine starts anew; -1 where it is over.
+            int: 0 where the coroutine starts anew, or the swap will be asked for as soon as it may be; one that is over
+            before that goes on as nothing (but one that fails between a call on another thread and the hub's next turn
+            starts anew, as above). -1 where it is over.
 
         Raises:
             TypeError: ``target`` cannot be called with these arguments.
@@ -99,18 +115,34 @@ class Swappable:
         if native.get_ident() == userhub.ident:
             self._set_swap(swap)
         else:
-            userhub.post(self._set_swap, swap)
+            # It may be over when that is done.
+            userhub.post(self._restart_if_monitored, swap)
         return 0
 
+    @property
+    def _swap(self) -> Swap | None:
+        return None if self._swapping is None else self._swapping.swap
+
+    def _remembered(self) -> _Swapping:
+        if self._swapping is None:
+            self._swapping = _Swapping()
+        return self._swapping
+
     def _set_swap(self, swap: Swap) -> None:
-        if self._state <= _ACTIVE:
-            self._swap = swap
-            self._request_swap()
+        self._remembered().swap = swap
+        self._request_swap()
+
+    def _ask_later(self, swap: Swap) -> None:
+        """Remember ``swap``, which could not be asked for after all, unless there is a later one."""
+        swapping = self._remembered()
+        swapping.swap = swapping.swap or swap
 
     def _request_swap(self) -> None:
-        swap, routine = self._swap, self._routine
-        if swap is not None and self._swappable and (routine is None or not routine.in_sub_call()):
-            self._swap = None
+        swapping, routine = self._swapping, self._routine
+        if swapping is None or swapping.swap is None or not swapping.is_allowed:
+            return
+        if routine is None or not routine.in_sub_call():
+            swap, swapping.swap = swapping.swap, None
             self._interrupt(SwapRequested(self, swap))
 
     def _start_anew(self, swap: Swap) -> int:
@@ -126,7 +158,7 @@ class Swappable:
 
     def _restart_if_monitored(self, swap: Swap) -> int:
         if self._state <= _ACTIVE:
-            # Somebody else was first.
+            # It is not over, or somebody else was first.
             self._set_swap(swap)
         elif self._state is _FAILED and any(monitor.is_alive() for monitor in self._failure.monitors):
             self._restart(swap)

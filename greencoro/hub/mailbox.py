@@ -149,8 +149,9 @@ class Mailbox:
         receiver = self._receiver
         if receiver is not None:
             if _get_ident() == userhub.ident:
-                self._receiver = None
+                # In this order: where `ready` is refused (a RecursionError), the next message wakes the receiver.
                 userhub.ready(receiver)
+                self._receiver = None
             elif not self._waking:
                 self._waking = True
                 userhub.post(self._wake)

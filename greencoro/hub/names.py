@@ -30,8 +30,9 @@ class Names:
 
     def __init__(self) -> None:
         self._bound: dict[Key, Any] = {}
-        # id of a target -> the names it may have, so that its end need not look through all there are.
-        self._of: dict[int, set[Key]] = {}
+        #: id of a target -> the names it has, so that its end need not look through all there are. Whoever registers a
+        #: target looks afterwards whether that is over, so the end may look here without the lock.
+        self.of: dict[int, set[Key]] = {}
         self._listeners: dict[Key, list[Callable[[Any], object]]] = {}
         # An RLock, because a destructor that runs in the middle may free a name as well.
         self._lock = native.RLock()
@@ -44,7 +45,7 @@ class Names:
         with self._lock:
             if self._bound.setdefault(key, target) is not target:
                 return False
-            self._of.setdefault(id(target), set()).add(key)
+            self.of.setdefault(id(target), set()).add(key)
             listeners = tuple(self._listeners.get(key, ()))
         for listener in listeners:
             listener(target)
@@ -57,16 +58,16 @@ class Names:
             if self._bound.get(key) is not target:
                 return False
             del self._bound[key]
-            held = self._of[id(target)]
+            held = self.of[id(target)]
             held.discard(key)
             if not held:
-                del self._of[id(target)]
+                del self.of[id(target)]
             return True
 
     def forget(self, target: Any) -> None:
         """Free every name of ``target``, which is over."""
         with self._lock:
-            for key in self._of.pop(id(target), ()):
+            for key in self.of.pop(id(target), ()):
                 del self._bound[key]
 
     def lookup(self, kind: str, name: str) -> Any:

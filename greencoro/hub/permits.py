@@ -12,6 +12,7 @@ puts something back may come upon its own thread in the middle of that. It does 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from itertools import repeat
 from operator import length_hint
@@ -39,8 +40,9 @@ def limit(blocking: bool, timeout: float | None, default: float | None, what: st
     Raises:
         TypeError, ValueError: That is no time, or one is given (other than the ``default``) though it is not to block.
     """
+    within = seconds(timeout, what)
     if blocking:
-        return seconds(timeout, what)
+        return within
     if timeout != default:
         raise ValueError(f"{what} takes no timeout where it does not block")
     return 0
@@ -109,6 +111,13 @@ class Permits:
             with self._guard:
                 self._hand_on()
 
+    def _put_many(self, count: int) -> None:
+        """Put back so many at once: those in line get theirs before anybody who asks in between."""
+        self._free.extend([None] * count)
+        if self._waiters:
+            with self._guard:
+                self._hand_on()
+
     def _hand_on(self) -> None:
         """Give what is free to those in line. With the guard held."""
         while self._waiters and self._pop():
@@ -122,11 +131,13 @@ class Permits:
 class OwnedPermit(Permits):
     """One permit whose holder is known, so that nobody else can release it."""
 
-    __slots__ = ("_depth", "_owner")
+    __slots__ = ("_depth", "_owner", "_thread_ident")
 
     def __init__(self) -> None:
         super().__init__(1)
         self._owner: Any = None
+        #: The thread in which its owner acquired it; a greenlet does not tell.
+        self._thread_ident = 0
         #: How often its owner has acquired it.
         self._depth = 1
 
@@ -137,7 +148,7 @@ class OwnedPermit(Permits):
     def _check_owned(self, what: str) -> None:
         if not self._is_owned():
             owner = self._owner
-            state = "nobody holds it" if owner is None else f"{owner!r} holds it"
+            state = "nobody holds it" if owner is None else f"{self._name_of(owner)} holds it"
             raise RuntimeError(f"{what} is for the holder of the {type(self).__name__} only, and {state}")
 
     def _release_all(self) -> int:
@@ -152,9 +163,24 @@ class OwnedPermit(Permits):
         if not self._take_now():
             self._take(None)
         self._owner = caller()
+        self._thread_ident = native.get_ident()
         self._depth = depth
+
+    def _name_of(self, owner: Any) -> str:
+        """The owner as its user knows it: a coroutine, a gevent greenlet, or else a thread by its name."""
+        if isinstance(owner, Coro):
+            return f"coroutine {owner!r}"
+        if owner.dead:
+            return "a thread or greenlet that is over"
+        # In a patched process a thread of `threading` is a greenlet, and that one's address is the identity of it.
+        for thread in list(threading._active.values()):  # type: ignore[attr-defined]
+            if thread.ident == id(owner) or (owner.parent is None and thread.ident == self._thread_ident):
+                return f"thread {thread.name!r}"
+        if owner.parent is None:
+            return f"thread {self._thread_ident}"
+        return f"greenlet {getattr(owner, 'name', None) or owner}"
 
     def __repr__(self) -> str:
         owner = self._owner
-        state = "free" if owner is None else f"held by {owner!r}"
+        state = "free" if owner is None else f"held by {self._name_of(owner)}"
         return f"<{type(self).__name__}: {state}, {len(self._waiters)} waiting>"

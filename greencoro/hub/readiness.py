@@ -22,7 +22,7 @@ from greencoro.errors import BusyResource, ClosedResource, WouldBlock
 from greencoro.hub import native, userhub
 from greencoro.hub.waiting import seconds
 
-__all__ = ["Readiness"]
+__all__ = ["Readiness", "closed_here"]
 
 # What libev calls them, and so do the two sides of this module.
 _READ, _WRITE = 1, 2
@@ -34,6 +34,12 @@ _POLLED = {_READ: select.POLLIN, _WRITE: select.POLLOUT}
 _LONGEST_POLL = 3600.0
 
 
+def closed_here(fd: int, owner: str = "") -> ClosedResource:
+    """What is raised for any use of descriptor ``fd`` after its ``owner`` closed it; the same words at all times."""
+    whose = f"{owner} of " if owner else ""
+    return ClosedResource(f"{whose}descriptor {fd} was closed here")
+
+
 class Readiness:
     """Waits for one descriptor; at most one reader and one writer at a time, each in whatever place.
 
@@ -41,16 +47,24 @@ class Readiness:
 
     Args:
         fd (int): A descriptor that can be polled: a socket, pipe or terminal, not a regular file.
+
+        owner (str): What users call the thing that is being waited for, for the words of an error.
+
+    Attributes:
+        fd (int): The descriptor.
+
+        owner (str): As given.
     """
 
-    __slots__ = ("_closed", "_lock", "_wakers", "_watchers", "fd")
+    __slots__ = ("_closed", "_lock", "_wakers", "_watchers", "fd", "owner")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, owner: str = "") -> None:
         if isinstance(fd, bool) or not isinstance(fd, int):
             raise TypeError(f"Readiness() takes the number of a descriptor, not {fd!r}")
         if fd < 0:
             raise ValueError(f"Readiness() takes the number of an open descriptor, not {fd}")
         self.fd = fd
+        self.owner = owner
         # One that its own thread may take twice: `close` may be called by a signal handler.
         self._lock = native.RLock()
         self._closed = False
@@ -193,4 +207,4 @@ class Readiness:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise ClosedResource(f"descriptor {self.fd} was closed here")
+            raise closed_here(self.fd, self.owner)

@@ -17,9 +17,8 @@ from weakref import getweakrefcount
 
 from greencoro.errors import Terminated
 from greencoro.hub import call_sites, generators, native, userhub, workers
-from greencoro.hub.generators import DONE, GIVE_WAY, NONE, PARK, Trampoline
+from greencoro.hub.generators import DONE, GIVE_WAY, NONE, PARK, STAY, Trampoline
 from greencoro.hub.mailbox import EMPTY, Selection
-from greencoro.hub.room import Room
 from greencoro.hub.waiting import seconds
 
 __all__ = ["RECEIPT", "Parking", "Pause", "Reception", "Routine", "Suspension"]
@@ -29,6 +28,13 @@ _RECEIVE = ("receive", "recv")
 
 # After what `step` answers: the generator is on no worker now.
 _AWAY = DONE + 1
+
+# Did the generator wait on its worker, so that others had their turn, since it last gave way?
+_has_waited = userhub.has_waited
+
+# The context variables of the routines that are on no worker, where there are any. Not in the routines: few have some,
+# and 16 bytes are two in a hundred of what a generator that waits takes.
+_contexts: dict[Routine, Context] = {}
 
 #: May generators leave their workers while they wait? Else each wait takes a greenlet, with the same results.
 GENERATOR_PARKING = call_sites.can_read
@@ -167,17 +173,13 @@ class Pause(Parking):
 class Suspension(Pause):
     """The wait for `Coro.resume`."""
 
-    __slots__ = ()
+    __slots__ = ("is_resumed",)
 
     call = "suspend"
 
-    def poll(self, routine: Routine) -> Any:
-        routine.coro._suspension = None if self._has_begun else self
-        return super().poll(routine)
-
-    def withdraw(self, routine: Routine) -> bool:
-        routine.coro._suspension = None
-        return super().withdraw(routine)
+    def __init__(self, seconds: float | None, alarm_value: Any) -> None:
+        super().__init__(seconds, alarm_value)
+        self.is_resumed = False
 
 
 class Routine(Trampoline, workers.Turn):
@@ -185,21 +187,13 @@ class Routine(Trampoline, workers.Turn):
 
     Attributes:
         coro: The coroutine.
-
-        has_waited (bool): Did the generator wait on its worker, so that others had their turn, since it last gave way?
-
-        debt: The last `Room` that it put more into than there was room for, and how long to wait for that; or None.
     """
 
-    __slots__ = ("_context", "coro", "debt", "has_waited")
+    __slots__ = ("coro",)
 
     def __init__(self, coro: Any, generator: GeneratorType[Any, Any, Any]) -> None:
         super().__init__(generator, GENERATOR_PARKING)
         self.coro = coro
-        # The context variables, while it is on no worker.
-        self._context: Context | None = None
-        self.has_waited = False
-        self.debt: tuple[Room, float] | None = None
 
     def waits_in(self) -> str:
         """The name of the call that the generator, which is on no worker, waits in; empty where it gave way."""
@@ -232,9 +226,6 @@ class Routine(Trampoline, workers.Turn):
                 self.token = Reception(timeout, alarm_value, match)
             token: Parking = self.token
             return token
-        if not coro._mailbox._queue:
-            timeout = seconds(timeout, "receive()")
-            self.has_waited = timeout is None or timeout > 0
         return None
 
     def run(self, worker: workers.Worker, error: BaseException | None = None) -> None:
@@ -242,9 +233,9 @@ class Routine(Trampoline, workers.Turn):
         coro = self.coro
         worker.coro = coro
         coro._worker = worker
-        if self._context is not None:
-            worker.gr_context = self._context  # type: ignore[misc]
-            self._context = None
+        if _contexts:
+            worker.gr_context = _contexts.pop(self, None)  # type: ignore[misc]
+        _has_waited[0] = False
         try:
             if self.token is RECEIPT and error is None:
                 # What most turns are, written out: take the message, go on, wait for the next one.
@@ -258,7 +249,7 @@ class Routine(Trampoline, workers.Turn):
                         outcome = _AWAY
                     else:
                         outcome = self.step(message)
-                        if self.token is RECEIPT and self.debt is None and not mailbox._queue:
+                        if self.token is RECEIPT and worker.debts is None and not mailbox._queue:
                             mailbox._receiver = self
                             if not mailbox._queue:
                                 outcome = _AWAY
@@ -268,52 +259,46 @@ class Routine(Trampoline, workers.Turn):
                 outcome = self.step(self.last)
             else:
                 # It comes back from a wait.
-                self.has_waited = True
+                _has_waited[0] = True
                 outcome = PARK
             while outcome < DONE:
                 outcome = self._wait(outcome, worker)
         except BaseException as raised:
+            outcome = DONE
+            worker.debts = None
             coro._raised(_without_our_frames(raised))
         else:
             if outcome == DONE:
+                worker.debts = None
                 coro._returned(self.last)
             else:
                 coro._worker = None
         if worker.gr_context is not None:
-            self._context = worker.gr_context
+            if outcome == _AWAY:
+                _contexts[self] = worker.gr_context
             worker.gr_context = None  # type: ignore[misc]
 
     def _wait(self, outcome: int, worker: workers.Worker) -> int:
         """Do what `step` answered, and go on where that is done; the answer to that, or `_AWAY`."""
         try:
-            if self.debt is not None:
-                self._settle(self.debt)
+            if worker.debts is not None:
+                _settle(worker)
             if outcome == PARK:
                 value = self.token.poll(self)
                 if value is EMPTY:
-                    self.has_waited = False
                     return _AWAY
                 self.last, self.token = value, NONE
-            if self.has_waited:
-                self.has_waited = False
-                value = self.last
-            elif outcome <= GIVE_WAY and not getweakrefcount(worker):
-                userhub.ready(self)
-                return _AWAY
-            else:
+            if not _has_waited[0]:
+                if outcome <= GIVE_WAY and not getweakrefcount(worker):
+                    userhub.ready(self)
+                    return _AWAY
                 userhub.ready(worker)
                 userhub.park()
-                value = self.last
         except BaseException as raised:
+            _has_waited[0] = False
             return self.throw(raised)
-        return self.step(value)
-
-    def _settle(self, debt: tuple[Room, float]) -> None:
-        """Wait until what was put in beyond the limit fits (guarantees.md, B2)."""
-        self.debt = None
-        room, timeout = debt
-        room.wait(timeout)
-        self.has_waited = True
+        _has_waited[0] = False
+        return self.step_iterator() if outcome == STAY else self.step(self.last)
 
     def _left_sub_call(self) -> None:
         self.coro._request_swap()
@@ -330,6 +315,15 @@ class Routine(Trampoline, workers.Turn):
             userhub.unready(self)
         self.meets(error)
         _Interrupted(self, error).switch()
+
+
+def _settle(worker: workers.Worker) -> None:
+    """Wait until what was put in beyond the limits fits (guarantees.md, B2)."""
+    debts, worker.debts = worker.debts, None
+    begin = native.monotonic()
+    for room, timeout in debts.items() if debts else ():
+        # The times run beside each other: ten full mailboxes keep nobody ten times as long.
+        room.wait(begin + timeout - native.monotonic())
 
 
 class _Interrupted(workers.Turn):

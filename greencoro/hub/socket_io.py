@@ -63,11 +63,13 @@ class Limit:
         self._until = None if timeout is None else native.monotonic() + timeout
 
     def wait_readable(self, endpoint: Endpoint) -> None:
+        """Wait until something can be read; raises `DeadlineExceeded`, or `WouldBlock` where there never was time."""
         endpoint.straight = 0
         if not endpoint.readiness.wait_readable(self.left(), block_thread=self.blocking):
             raise self._over("nothing came")
 
     def wait_writable(self, endpoint: Endpoint) -> None:
+        """Wait until something can be written; raises what `wait_readable` does."""
         endpoint.straight = 0
         if not endpoint.readiness.wait_writable(self.left(), block_thread=self.blocking):
             raise self._over("the other side took nothing more")
@@ -90,6 +92,7 @@ class Limit:
         return None if getcurrent() is hub else hub
 
     def left(self) -> float | None:
+        """Seconds that are left, less than 0 where they are over; None is no limit."""
         return None if self._until is None else self._until - native.monotonic()
 
     def _over(self, what: str) -> Exception:
@@ -123,6 +126,7 @@ def _read(endpoint: Endpoint, size: int, limit: Limit) -> bytes:
 
 
 def receive_datagram(endpoint: Endpoint, size: int, limit: Limit) -> tuple[bytes, Any]:
+    """A datagram, of which ``size`` bytes are kept, and the address it came from."""
     while True:
         endpoint.straight += 1
         if endpoint.straight > _STRAIGHT:
@@ -163,7 +167,7 @@ def transmit(endpoint: Endpoint, data: memoryview, limit: Limit, whole: bool, fi
         int: How many were taken. What was encrypted counts: it is sent, now or before what is sent next.
 
     Raises:
-        DeadlineExceeded: Its attribute ``sent`` is that number.
+        DeadlineExceeded, WouldBlock: Its attribute ``sent`` is that number.
     """
     total, sent = len(data), 0
     try:
@@ -178,7 +182,7 @@ def transmit(endpoint: Endpoint, data: memoryview, limit: Limit, whole: bool, fi
                 _flush(endpoint, limit)
             if not whole:
                 break
-    except DeadlineExceeded as error:
+    except (DeadlineExceeded, WouldBlock) as error:
         over: Any = error
         over.sent = sent
         raise
@@ -225,6 +229,7 @@ def accept(endpoint: Endpoint, limit: Limit) -> tuple[int, Any]:
 
 
 def connect(endpoint: Endpoint, address: Any, limit: Limit) -> None:
+    """Connect to ``address``, which has a number for its host; another call goes on with what was given up."""
     with endpoint.nonblocking():
         while code := endpoint.io.connect_ex(address):
             if code in (errno.EINPROGRESS, errno.EALREADY):
@@ -233,7 +238,7 @@ def connect(endpoint: Endpoint, address: Any, limit: Limit) -> None:
                 # SO_ERROR would tell as well, but leave a socket whose next attempt fails whatever it is.
             elif code == errno.EAGAIN:
                 limit.pause(_RETRY_CONNECT_SECONDS)
-                endpoint.refuse_if_closed("connect()")
+                endpoint.refuse_if_closed()
             else:
                 raise OSError(code, os.strerror(code))
 

@@ -42,7 +42,7 @@ class AsyncSocket(Transfers):
         sock: A plain socket, of the standard library or gevent's. Of an `AsyncSocket` the wrapped socket is taken, with
             a warning.
 
-        blocking (bool): Every call blocks the calling thread, even where a hub turns in it.
+        blocking (bool): A call that waits blocks the calling thread, even where a hub turns in it.
 
         keyfile: Path of the private key, where that is not in ``certfile``; a server's only.
 
@@ -102,8 +102,11 @@ class AsyncSocket(Transfers):
             TimeoutError, BusyResource, ClosedResource, OSError: As `recv`.
 
             ssl.SSLError: The handshake failed. That connection is closed; the next call accepts another one.
+
+            ValueError: There is a ``certfile``, and a timeout of 0, in which no handshake can be done.
         """
         endpoint, limit = self.open_endpoint("accept()"), self._limit()
+        self._refuse_hasty_tls("accept()")
         endpoint.start_reading("accept()")
         try:
             fd, address = socket_io.accept(endpoint, limit)
@@ -136,6 +139,8 @@ class AsyncSocket(Transfers):
 
             ssl.SSLCertVerificationError: It is another server.
 
+            ValueError: There is a ``certfile``, and a timeout of 0, in which no handshake can be done.
+
             OSError: As for any socket: `ConnectionRefusedError`, `socket.gaierror` and others.
         """
         limit = self._limit()
@@ -152,7 +157,7 @@ class AsyncSocket(Transfers):
         """
         endpoint = self.open_endpoint("create_connection()")
         if timeout is not None:
-            self.settimeout(timeout)
+            self._timeout = _time_limit(timeout, "create_connection()")
         limit = self._limit()
         if source_address is not None:
             endpoint.io.bind(socket_io.resolve(endpoint, source_address, limit)[0])
@@ -161,6 +166,7 @@ class AsyncSocket(Transfers):
 
     def _connect(self, addresses: list[Any], limit: Limit) -> None:
         endpoint = self.open_endpoint("connect()")
+        self._refuse_hasty_tls("connect()")
         with endpoint.alone("connect()"):
             for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
                 try:
@@ -171,6 +177,11 @@ class AsyncSocket(Transfers):
                         raise
         if self._certificates is not None:
             self._handshake(self._certificates.client_session(), limit)
+
+    def _refuse_hasty_tls(self, what: str) -> None:
+        # Tried all the same, each connection would be accepted only to be closed.
+        if self._certificates is not None and self._timeout == 0:
+            raise ValueError(f"{what} has to wait for the TLS handshake: settimeout() to some seconds first")
 
     def _handshake(self, session: Session, limit: Limit) -> None:
         endpoint = self.open_endpoint("the TLS handshake")
@@ -183,19 +194,28 @@ class AsyncSocket(Transfers):
         """Limit each operation from now on to ``timeout`` seconds in all; None is no limit, which is the default.
 
         With 0 an operation that would have to wait raises `WouldBlock`, which is a `BlockingIOError`.
+
+        Raises:
+            TypeError, ValueError: It is no time, or less than 0.
         """
-        self._timeout = seconds(timeout, "settimeout()")
+        self._timeout = _time_limit(timeout, "settimeout()")
 
     def gettimeout(self) -> float | None:
         """What `settimeout` set; at first the timeout that the wrapped socket had."""
         return self._timeout
 
     def setblocking(self, flag: bool) -> None:
-        """True: calls block their thread from now on; False: they wait in the way of the place they are called from.
+        """True is ``settimeout(None)``, False is ``settimeout(0)``, as for any socket.
 
-        This is the argument ``blocking``, and no timeout.
+        Whose turn a wait takes, the thread's or the coroutine's, is another matter: see the argument ``blocking``.
         """
-        self._patient = Limit(bool(flag), None)
+        if not isinstance(flag, int):
+            raise TypeError(f"setblocking() takes True or False, not {flag!r}")
+        self.settimeout(None if flag else 0)
+
+    def getblocking(self) -> bool:
+        """Does a call that cannot be done at once wait? False after ``setblocking(False)`` or ``settimeout(0)``."""
+        return self._timeout != 0
 
     def unwrap(self) -> Any:
         """Give the wrapped socket back; this object is closed then, and the socket is not.
@@ -252,6 +272,14 @@ def _check_socket(sock: Any) -> None:
         raise TypeError("AsyncSocket() takes the plain socket and a certfile, not one that is in TLS already")
     if sock.fileno() < 0:
         raise ValueError("AsyncSocket() takes an open socket; this one is closed")
+
+
+def _time_limit(timeout: float | None, what: str) -> float | None:
+    """As `seconds`, only that less than 0 is refused, as it is for any socket."""
+    limit = seconds(timeout, what)
+    if limit is not None and limit < 0:
+        raise ValueError(f"{what} takes a timeout of at least 0 seconds, or None for no limit, not {timeout}")
+    return limit
 
 
 def _check_limit(max_message_bytes: int) -> None:

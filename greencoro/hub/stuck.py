@@ -2,9 +2,10 @@
 
 Where the main thread waits without a limit, and it is certain that nothing can ever wake anything in this process any
 more, that is said in words, once; the wait goes on. Certain means: the main thread and the user hub's are the only ones
-(the watchdog's apart), no timer, no descriptor and no callback is pending on a hub, no signal has a handler that could
-do something, and there is no network. What cannot be looked into (a thread of a library, a signal handler of the
-program's, another loop than gevent's usual one) counts as something that may still happen.
+(the watchdog's apart, and those of thread pools that have no task), no timer, no descriptor and no callback is pending
+on a hub, no signal has a handler that could do something, and there is no network. What cannot be looked into (a thread
+of a library, a signal handler of the program's, another loop than gevent's usual one) counts as something that may
+still happen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.telling import tell
 from greencoro.hub.whereabouts import is_hub_idle, place_of, stack_of_hub, whereabouts
 
-__all__ = ["Lookout", "wait"]
+__all__ = ["Lookout", "idle_threads", "wait"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ _FIRST_LOOK_SECONDS = 0.05
 _LAST_LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 0.2
 _NAMED = 5
+
+#: Native threads that only do what they are given -> what tells one given thing from the next; None: they are at it.
+idle_threads: dict[int, Callable[[], object | None]] = {}
 
 #: Caught by the interpreter's fault handler, and by the C library for its own ends: nothing goes on after the ones,
 #: nothing of a program's runs at the others.
@@ -92,7 +96,8 @@ class Lookout:
 
 
 def _is_all_still() -> bool:
-    if names.default.network is not None or not _are_threads_known() or _may_a_signal_do_something():
+    given = _last_given()
+    if names.default.network is not None or not _are_threads_known(set(given)) or _may_a_signal_do_something():
         return False
     own_hub = native.thread_hub()
     if own_hub is not None and not _is_quiet(own_hub.loop, watchers=0):
@@ -101,7 +106,13 @@ def _is_all_still() -> bool:
         return False
     answer = Completion()
     userhub.post(_ask_user_hub, answer)
-    return answer.wait(_ANSWER_SECONDS) and answer.value is True
+    # Where something was given to a thread and done meanwhile, its result may have come after the hub was looked at.
+    return answer.wait(_ANSWER_SECONDS) and answer.value is True and _last_given() == given
+
+
+def _last_given() -> dict[int, object]:
+    """What the idle threads did last, by thread."""
+    return {ident: last for ident, ask in list(idle_threads.items()) if (last := ask()) is not None}
 
 
 def _ask_user_hub(answer: Completion) -> None:
@@ -119,14 +130,16 @@ def _is_quiet(loop: Any, watchers: int) -> bool:
     return still
 
 
-def _are_threads_known() -> bool:
-    known = {native.get_ident(), userhub.ident, watchdog.thread_ident()} - {None}
+def _are_threads_known(idle: set[int]) -> bool:
+    current = set(sys._current_frames())
+    # In a process that was forked those of its parent are among the idle.
+    known = ({native.get_ident(), userhub.ident, watchdog.thread_ident()} - {None}) | (idle & current)
     try:
         # Threads that never ran Python may still come to call it.
         count = len(os.listdir("/proc/self/task"))
     except OSError:
         return False
-    return set(sys._current_frames()) == known and count == len(known)
+    return current == known and count == len(known)
 
 
 def _may_a_signal_do_something() -> bool:
@@ -162,22 +175,39 @@ def _is_a_hidden_watcher_active() -> bool:
 
 
 def _sentence(waiting: tuple[Any, ...]) -> str:
-    clauses = [clause for coro in sorted(waiting, key=lambda coro: coro.id)[:_NAMED] if (clause := _clause(coro))]
-    if len(waiting) > _NAMED:
-        clauses.append(f"{len(waiting) - _NAMED} more wait as well")
+    # What they do, in words -> those that do it.
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for coro in sorted(waiting, key=lambda coro: coro.id):
+        seen = whereabouts(coro)
+        if seen is not None:
+            place = place_of(seen.frames)
+            what = _FOR.get(seen.call, " for what nobody is left to do")
+            groups.setdefault((seen.state, f"{f' ({place})' if place else ''}{what}"), []).append(coro)
+    clauses = [_clause(coros, *words) for words, coros in list(groups.items())[:_NAMED]]
+    more = sum(map(len, list(groups.values())[_NAMED:]))
+    if more:
+        clauses.append("1 more waits as well" if more == 1 else f"{more} more wait as well")
     return "; ".join(clauses) + f"; Ctrl-C ends {'it' if len(waiting) == 1 else 'them'}"
 
 
-def _clause(coro: Any) -> str:
-    seen = whereabouts(coro)
-    if seen is None:
-        return ""
-    place = place_of(seen.frames)
-    what = _FOR.get(seen.call, " for what nobody is left to do")
-    return f"{coro!r} {seen.state}{f' ({place})' if place else ''}{what}"
+def _clause(coros: list[Any], state: str, what: str) -> str:
+    if len(coros) == 1:
+        return f"{coros[0]!r} {state}{what}"
+    named = ", ".join(map(repr, coros[:_NAMED]))
+    more = f" and {len(coros) - _NAMED} more" if len(coros) > _NAMED else ""
+    verb, _, rest = state.partition(" ")
+    return f"{len(coros)} coroutines ({named}{more}) {' '.join(filter(None, (_PLURALS[verb], rest)))}{what}"
 
+
+_PLURALS = {"has": "have", "is": "are", "runs": "run", "sleeps": "sleep", "waits": "wait"}
 
 _FOR = {
     "receive": " for a message that nobody is left to send",
+    "call": " for an answer that nobody is left to give",
     "suspend": ", and nobody is left to resume it",
+    "Lock.acquire": " for its holder, and nobody is left to release it",
+    "RLock.acquire": " for its holder, and nobody is left to release it",
+    "Semaphore.acquire": " for a permit that nobody is left to release",
+    "Condition.wait": " for a notification that nobody is left to give",
+    "Event.wait": ", and nobody is left to set it",
 }

@@ -48,18 +48,21 @@ class _Child(Coro):
     _spec: _Spec | None = None
 
     def register(self, name: str | None = None) -> int:
+        """As `Coro.register`; the next incarnation takes the name over."""
         result = super().register(name)
         if result == 0 and (spec := self._current_spec()) is not None:
             spec.registered.add(name or self.name)
         return result
 
     def unregister(self, name: str | None = None) -> int:
+        """As `Coro.unregister`; the next incarnation does not take the name over."""
         result = super().unregister(name)
         if result == 0 and (spec := self._current_spec()) is not None:
             spec.registered.discard(name or self.name)
         return result
 
     def set_daemon(self, flag: bool = True) -> int:
+        """As `Coro.set_daemon`; the next incarnation is what this one is."""
         if (spec := self._current_spec()) is not None:
             spec.daemon = bool(flag)
             spec.parent._consider_holding()
@@ -164,13 +167,18 @@ class Supervisor(_Child):
             if args or kwargs:
                 raise TypeError("a supervisor as a child takes no arguments")
             limit = None
-        child: Coro = self.call(_Spec(name, target, args, kwargs, restart, limit, self))
+        try:
+            child: Coro = self.call(_Spec(name, target, args, kwargs, restart, limit, self))
+        except BrokenResource as error:
+            raise BrokenResource(f"{self!r} is over and starts no children any more") from error.__cause__
         return child
 
     def child(self, name: str, timeout: float | None = 0.0) -> Coro:
-        """The latest incarnation of a child.
+        """The latest incarnation of a child: the one that runs, or else the one that ran last and may be started again.
 
         Args:
+            name (str): As given to `add`, or as found in `children`.
+
             timeout (float | None): Where that one is over, how long to wait for the next, in seconds. ``None`` waits as
                 long as it takes; ``0`` does not wait and returns the one that is over.
 
@@ -204,7 +212,7 @@ class Supervisor(_Child):
         changed.set()
 
     def children(self) -> dict[str, Coro]:
-        """The latest incarnation of each child by its name, in the order of their start."""
+        """What `child` returns of each, by name, in the order of their start."""
         return {name: spec.coro for name, spec in list(self._specs.items()) if spec.coro is not None}
 
     def __enter__(self) -> Supervisor:
@@ -298,9 +306,11 @@ class Supervisor(_Child):
 
     def _too_many_restarts(self, name: str, notice: MonitorException) -> TooManyRestarts:
         last = notice.kind if notice.error is None else _text_of(notice.error)
+        rules = self._rules
+        many = f"{rules.max_restarts} restart{'' if rules.max_restarts == 1 else 's'}"
         return TooManyRestarts(
-            f"{self!r} gives up: child {name!r} ended again ({last}), and {self._rules.max_restarts} restarts within "
-            f"{self._rules.within_seconds:g} s are the limit"
+            f"{self!r} gives up: child {name!r} ended again ({last}), and the limit is {many} within "
+            f"{rules.within_seconds:g} s"
         )
 
     def _carry_out(self, decision: Decision) -> None:

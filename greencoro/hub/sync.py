@@ -68,9 +68,20 @@ class Semaphore(Permits):
             timeout = limit(blocking, timeout, None, "Semaphore.acquire()")
         return self._take_now() or self._take(timeout)
 
-    def release(self) -> None:
-        """Put a permit back, or give it to the one who waits longest. Never waits."""
-        self._put()
+    def release(self, n: int = 1) -> None:
+        """Put ``n`` permits back, or rather give them to those who wait longest. Never waits.
+
+        Raises:
+            TypeError, ValueError: ``n`` is no whole number of at least 1; then nothing has changed.
+        """
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"Semaphore.release() takes the number of permits to put back, not {n!r}")
+        if n == 1:
+            self._put()
+        elif n > 1:
+            self._put_many(n)
+        else:
+            raise ValueError(f"Semaphore.release() takes a number of permits of at least 1, not {n}")
 
     __enter__ = acquire
 
@@ -85,8 +96,10 @@ class Semaphore(Permits):
 class Lock(OwnedPermit):
     """What one at a time may hold. Not re-entrant; see `RLock`.
 
-    Its holder is the coroutine that acquired it, or else the thread or gevent greenlet. A holder that ends without
-    releasing it leaves it locked for ever, so hold it in a ``with`` block, which releases it however the block ends.
+    Its holder is the coroutine that acquired it, or else the thread or gevent greenlet. Unlike a `threading.Lock`, only
+    its holder can release it: to let one go on when another says so, use a `Semaphore` of 0 or an `Event`. A holder
+    that ends without releasing it leaves it locked for ever, so hold it in a ``with`` block, which releases it however
+    the block ends.
     """
 
     __slots__ = ()
@@ -114,10 +127,12 @@ class Lock(OwnedPermit):
         asking = caller()
         if not self._take_now():
             if within is None and self._owner is asking:
-                raise RuntimeError(f"Lock.acquire(): {asking!r} holds it already and would wait for itself; see RLock")
+                name = self._name_of(asking)
+                raise RuntimeError(f"Lock.acquire(): {name} holds it already and would wait for itself; see RLock")
             if not self._take(within):
                 return False
         self._owner = asking
+        self._thread_ident = native.get_ident()
         return True
 
     def release(self) -> None:
@@ -152,6 +167,7 @@ class RLock(OwnedPermit):
         if not self._take_now() and not self._take(within):
             return False
         self._owner = asking
+        self._thread_ident = native.get_ident()
         self._depth = 1
         return True
 

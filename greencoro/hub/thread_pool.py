@@ -15,7 +15,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from greencoro.errors import ClosedResource, WouldBlock
-from greencoro.hub import native
+from greencoro.hub import native, stuck
 from greencoro.hub.binding import name_of
 from greencoro.hub.completion import Completion
 from greencoro.hub.sync import Semaphore
@@ -191,6 +191,8 @@ class _Queue:
         self._waiting: deque[_Task] = deque()
         self._permits = Semaphore(0)
         self._closed = False
+        # Replaced by another one with each task.
+        self._latest = object()
         self._num_threads = num_threads
         # An entry for each thread that has not ended; whoever leaves none was the last.
         self._running = [None] * num_threads
@@ -198,6 +200,7 @@ class _Queue:
     def put(self, task: _Task) -> None:
         if not self._closed:
             self.unfinished.add(task)
+            self._latest = object()
             self._waiting.append(task)
             # Where another thread has closed it since, there may be nobody left to run this.
             if not self._closed or not self._withdraw(task):
@@ -224,6 +227,7 @@ class _Queue:
         """What a thread of the pool does."""
         ident = native.get_ident()
         self.idents.add(ident)
+        stuck.idle_threads[ident] = self._last_done
         try:
             while self._serve_next():
                 pass
@@ -232,6 +236,7 @@ class _Queue:
                 # In a patched process a task that slept, say, has made one.
                 hub.destroy(destroy_loop=True)
         finally:
+            stuck.idle_threads.pop(ident, None)
             self.idents.discard(ident)
             self._running.pop()
             if not self._running:
@@ -247,5 +252,14 @@ class _Queue:
         try:
             task.run()
         finally:
+            if native.thread_hub() is not None:
+                # What the task left on it may go on while this thread waits for the next one.
+                stuck.idle_threads.pop(native.get_ident(), None)
             self.unfinished.discard(task)
         return True
+
+    def _last_done(self) -> object | None:
+        """What tells the last task from the next; None where there is one that is not over."""
+        # In this order: one that is put meanwhile shows in one of the two, now or when this is asked again.
+        latest = self._latest
+        return None if self.unfinished else latest

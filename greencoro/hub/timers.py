@@ -11,6 +11,7 @@ from greenlet import GreenletExit
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.binding import name_of
+from greencoro.hub.channel import Channel
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.waiting import seconds as checked_seconds
 
@@ -120,32 +121,33 @@ class Timer:
         return f"<Timer {self.name}{'' if self._open else ' (over)'}>"
 
 
-def send_after(seconds: float, coro: Coro, message: Any) -> Timer:
-    """Send ``message`` to ``coro`` after a time. Any thread may call this; it returns at once.
+def send_after(seconds: float, target: Coro | Channel, message: Any) -> Timer:
+    """Send ``message`` to a coroutine or a channel, of whatever process, after a time.
 
-    The timer does not keep the program from ending. Where the coroutine is over by then, nothing happens; where its
-    mailbox is full, the message waits for room as any sender's does.
+    Any thread may call this; it returns at once. The timer does not keep the program from ending. Where the coroutine
+    is over (the channel closed) by then, nothing happens; where a mailbox is full, the message waits for room as any
+    sender's does.
 
     Args:
         seconds (float): From now; 0 is soon.
 
     Raises:
-        TypeError: ``coro`` is no coroutine, or ``seconds`` no number.
+        TypeError: ``target`` is neither a coroutine nor a channel, or ``seconds`` no number.
 
         ValueError: ``seconds`` is negative or not finite.
     """
     delay = _span(seconds, "send_after()")
     if delay < 0:
         raise ValueError(f"send_after() takes a number of seconds of at least 0, not {seconds!r}")
-    return Timer(f"send_after({seconds})", delay, None, _sending(coro, message, "send_after()"))
+    return Timer(f"send_after({seconds})", delay, None, _sending(target, message, "send_after()"))
 
 
-def every(seconds: float, target: Coro | Callable[[], object], message: Any = _NOTHING) -> Timer:
-    """Send a message to a coroutine, or call a function, every so many seconds. Any thread may call this.
+def every(seconds: float, target: Coro | Channel | Callable[[], object], message: Any = _NOTHING) -> Timer:
+    """Send a message to a coroutine or a channel, or call a function, every so many seconds. Any thread may call this.
 
-    ``every(1.0, coro, message)`` sends and ends itself once the coroutine is over. ``every(1.0, function)`` calls
-    ``function()`` in a daemon coroutine, where it may wait; what it raises is reported as of any coroutine, and the
-    timer goes on. Terminating that coroutine ends the timer.
+    ``every(1.0, coro, message)`` sends and ends itself once the coroutine is over (or the channel closed).
+    ``every(1.0, function)`` calls ``function()`` in a daemon coroutine, where it may wait; what it raises is reported
+    as of any coroutine, and the timer goes on. Terminating that coroutine ends the timer.
 
     The times are multiples of ``seconds`` from now, so it does not drift. It never does two at once: what falls into
     the time of a slow run (or of a send that waits for room) is left out. The timer does not keep the program from
@@ -155,7 +157,7 @@ def every(seconds: float, target: Coro | Callable[[], object], message: Any = _N
         seconds (float): Between two times, and before the first; at least 0.001.
 
     Raises:
-        TypeError: ``target`` is neither a coroutine with a message nor a function that can be called without
+        TypeError: ``target`` is neither a coroutine or channel with a message nor a function that can be called without
             arguments, or ``seconds`` is no number.
 
         ValueError: ``seconds`` is less than 0.001, or not finite.
@@ -163,27 +165,28 @@ def every(seconds: float, target: Coro | Callable[[], object], message: Any = _N
     period = _span(seconds, "every()")
     if period < _SHORTEST_PERIOD:
         raise ValueError(f"every() takes a number of seconds of at least {_SHORTEST_PERIOD}, not {seconds!r}")
-    if message is _NOTHING and not isinstance(target, Coro):
+    if message is _NOTHING and not isinstance(target, Coro | Channel):
         return Timer(f"every({seconds}, {name_of(target)})", period, period, _calling(target))
     if message is _NOTHING:
-        raise TypeError("every() with a coroutine takes the message for it as well: every(seconds, coro, message)")
+        kind = "coroutine" if isinstance(target, Coro) else "channel"
+        raise TypeError(f"every() with a {kind} takes the message for it as well: every(seconds, {kind}, message)")
     return Timer(f"every({seconds})", period, period, _sending(target, message, "every() with a message"))
 
 
-def _sending(coro: Any, message: Any, what: str) -> Callable[[], bool]:
-    if not isinstance(coro, Coro):
-        raise TypeError(f"{what} takes a coroutine to send it to, not {coro!r}")
+def _sending(target: Any, message: Any, what: str) -> Callable[[], bool]:
+    if not isinstance(target, Coro | Channel):
+        raise TypeError(f"{what} takes a coroutine or a channel to send it to, not {target!r}")
 
     def send() -> bool:
         # -1 may also say that it was full for too long.
-        return coro.send(message) == 0 or coro.is_alive()
+        return target.send(message) == 0 or target.is_alive()
 
     return send
 
 
 def _calling(function: Any) -> Callable[[], bool]:
     if not callable(function):
-        raise TypeError(f"every() takes a coroutine and a message, or a function, not {function!r}")
+        raise TypeError(f"every() takes a coroutine or channel and a message, or a function, not {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
         raise TypeError(f"every() takes a plain function, and {name_of(function)} would not run by being called")
     try:

@@ -47,6 +47,8 @@ class Transfers:
         Raises:
             TimeoutError: Nothing came within the time of `settimeout` (`DeadlineExceeded`).
 
+            BlockingIOError: That time is 0, and nothing is there (`WouldBlock`).
+
             BusyResource: Somebody else is receiving from this socket.
 
             ClosedResource: It is, or meanwhile was, closed.
@@ -87,15 +89,15 @@ class Transfers:
         """Receive a message that the other side sent by `send_msg`; raises what `recv` does, and loses nothing.
 
         Args:
-            eof: What to return where the stream ends before there is a whole message. By default that is ``b""``, which
-                an empty message is as well; where such are sent, give ``None``.
+            eof: What to return where the stream is at its end. By default that is ``b""``, which an empty message is as
+                well; where such are sent, give ``None``.
 
         Returns:
-            bytes: The message, or ``eof``.
+            bytes: The message, or ``eof``, which proves that every message that was begun had come whole.
 
         Raises:
-            RemoteProtocolError: It is announced as larger than ``max_message_bytes``; no message can be received from
-                this socket any more.
+            RemoteProtocolError: The stream ended in the middle of a message, of which `recv` gives what had come; or it
+                is announced as larger than ``max_message_bytes``. No message can be received from this socket any more.
         """
         endpoint = self._start_reading("recv_msg()", stream_only=True)
         try:
@@ -104,6 +106,7 @@ class Transfers:
             while missing := unread.missing():
                 data = socket_io.receive(endpoint, missing, limit)
                 if not data:
+                    unread.end()
                     return eof
                 unread.feed(data)
             return unread.take_message()
@@ -135,6 +138,8 @@ class Transfers:
         Raises:
             TimeoutError: Not within the time of `settimeout` (`DeadlineExceeded`). Its attribute ``sent`` is the number
                 of bytes taken until then, which must not be given again.
+
+            BlockingIOError: That time is 0, and it would have to wait (`WouldBlock`). It has ``sent`` as well.
 
             BusyResource: Somebody else is sending on this stream.
 
@@ -196,7 +201,7 @@ class Transfers:
     def open_endpoint(self, what: str) -> Endpoint:
         """The endpoint below, for ``what``, a call; raises `ClosedResource` where it was given back."""
         if self._endpoint is None:
-            raise ClosedResource(f"{what}: the wrapped socket was given back")
+            raise ClosedResource(f"{what}: this AsyncSocket has given its socket back")
         return self._endpoint
 
     def _start_reading(self, what: str, stream_only: bool = False) -> Endpoint:

@@ -22,7 +22,7 @@ class WaitingIO(io.RawIOBase):
     def __init__(self, raw: io.FileIO) -> None:
         super().__init__()
         self._raw = raw
-        self._descriptor: Descriptor = open_descriptor(raw.fileno(), raw.close)
+        self._descriptor: Descriptor = open_descriptor(raw.fileno(), raw.close, "the file")
 
     def readable(self) -> bool:
         return self._raw.readable()

@@ -24,7 +24,17 @@ from greencoro.hub import native, userhub
 from greencoro.hub.telling import tell
 from greencoro.hub.whereabouts import is_hub_idle, place_of, running_here, stack_of_hub, users_frames
 
-__all__ = ["Blockage", "Question", "add_listener", "remove_listener", "set_limit", "start", "stop", "thread_ident"]
+__all__ = [
+    "Blockage",
+    "Question",
+    "add_listener",
+    "configure",
+    "remove_listener",
+    "set_limit",
+    "start",
+    "stop",
+    "thread_ident",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +120,8 @@ class Question:
 
 class _Watchdog:
     def __init__(self, limit: float | None) -> None:
-        self.limit = limit
+        #: In force, and where `set_limit` set no other one.
+        self.limit = self.usual_limit = limit
         self.listeners: list[Listener] = []
         self.thread = native.Thread(self._watch, "greencoro-watchdog")
         self.stopping = False
@@ -224,6 +235,8 @@ def _package_of(frame: FrameType) -> str:
 
 _start_lock = native.Lock()
 _watchdog: _Watchdog | None = None
+# What `configure` was given, in a tuple as it may be None.
+_configured: tuple[float | None] | None = None
 
 
 def start(limit: float | None) -> None:
@@ -231,14 +244,28 @@ def start(limit: float | None) -> None:
 
     Args:
         limit (float | None): How long it may go without a turn before that is reported, in seconds; None: for ever.
+            What `configure` was given goes before it.
     """
     global _watchdog
     with _start_lock:
         if _watchdog is not None:
             return
-        _watchdog = _Watchdog(limit)
+        _watchdog = _Watchdog(limit if _configured is None else _configured[0])
     userhub.post(_watchdog.learn_thread)
     _watchdog.thread.start()
+
+
+def configure(limit: float | None) -> None:
+    """Let ``limit`` be that of this process, whether the hub is watched already or not; one of `set_limit` stays."""
+    global _configured
+    with _start_lock:
+        _configured = (limit,)
+        if _watchdog is None:
+            return
+        if _watchdog.limit == _watchdog.usual_limit:
+            _watchdog.limit = limit
+        _watchdog.usual_limit = limit
+    _watchdog.wake()
 
 
 def stop() -> None:

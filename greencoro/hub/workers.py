@@ -41,12 +41,20 @@ class Worker(greenlet):
         coro: The coroutine it runs now, None while it is idle.
 
         turn (Turn | None): What it is to run next.
+
+        suspension: The wait of the `Coro.suspend` that its coroutine is in; None while there is none.
+
+        debts: Where its coroutine, a generator, has put more into mailboxes than there was room for: each `Room`, and
+            how long to wait for that; None while there is none.
     """
 
-    __slots__ = ("coro", "turn")
+    # What a coroutine needs on its worker only stands here, for those that wait on none are the many.
+    __slots__ = ("coro", "debts", "suspension", "turn")
 
     coro: Any
     turn: Turn | None
+    suspension: Any
+    debts: dict[Any, float] | None
     gr_context: Context | None
 
     def run(self) -> None:
@@ -102,7 +110,7 @@ class Turn:
             worker = _free.pop()
         elif userhub.in_hub_callback():
             worker = Worker(parent=gevent.get_hub())
-            worker.coro = None
+            worker.coro = worker.suspension = worker.debts = None
         else:
             # A greenlet begins, for as long as it lives, at the recursion depth of the one that first switches to it.
             # The hub's is small; here it may be anybody's.

@@ -90,4 +90,4 @@ def test_a_run_that_is_told_to_end_takes_everything_with_it():
         started = running.children(recursive=True)
         process.terminate()
         assert process.wait(20) == 143
-    assert not [each for each in started if each.is_running()]
+    poll_until(lambda: not [each for each in started if each.is_running()])

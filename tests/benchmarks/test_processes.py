@@ -42,10 +42,10 @@ def test_an_orphan_that_ends_within_the_grace_is_not_counted(tmp_path):
 
 def test_what_takes_too_long_is_killed_with_its_children(tmp_path):
     begin = time.monotonic()
-    ending = run(DETACH.format(1001) + "import time; time.sleep(1001)", tmp_path, timeout=0.5)
+    ending = run(DETACH.format(1001) + "import time; time.sleep(1001)", tmp_path, timeout=5)
     assert ending.code is None
     assert len(ending.left) == 1
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 40
 
 
 def test_children_that_were_there_before_are_left_alone(tmp_path):

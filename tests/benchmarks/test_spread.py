@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.spread import percentile, spread
@@ -32,6 +32,7 @@ def test_a_percentile_is_one_of_the_figures_by_nearest_rank(percent, expected):
     assert percentile(list(range(100, 0, -1)), percent) == expected
 
 
+@settings(deadline=None)
 @given(FIGURES, st.floats(0, 100))
 def test_a_percentile_lies_between_the_ends_and_is_not_exceeded_by_so_many(figures, percent):
     found = percentile(figures, percent)
@@ -39,6 +40,7 @@ def test_a_percentile_lies_between_the_ends_and_is_not_exceeded_by_so_many(figur
     assert sum(figure <= found for figure in figures) >= len(figures) * percent / 100 - 1e-9
 
 
+@settings(deadline=None)
 @given(FIGURES)
 def test_the_numbers_of_a_spread_are_in_order(figures):
     each = spread(figures)

@@ -1,7 +1,9 @@
 """The command ``greencoro node``, run as people run it."""
 
+import contextlib
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -63,7 +66,7 @@ def test_signal_ends_the_daemon_with_its_servers(programs, number, code):
     poll_until(lambda: len(program.look_at_family()) >= 3, 10)
     os.kill(program.pid, number)
     assert program.wait() == code
-    program.all_gone_within(1.0)
+    program.all_gone_within(10)
 
 
 @pytest.mark.cluster
@@ -77,18 +80,25 @@ def test_port_that_is_taken_is_one_clear_line(programs):
     assert "--port" in errors
 
 
+def free_port():
+    """One that nobody is given meanwhile: below those that the system gives to whoever asks for any."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(lowest // 2, lowest), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("none of 100 ports is free")
+
+
 @pytest.mark.cluster
 def test_udp_port_gives_the_number_of_the_daemons_port(programs):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     program = programs.start("-m", "greencoro", "node", "-i", "127.0.0.1", "-u", str(port), "-c", "1")
     assert f"127.0.0.1:{port}:" in program.line()
 
 
 @pytest.mark.cluster
 def test_servers_listen_on_the_ports_listed(programs):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     program, _ = programs.node("-c", "1", "--tcp_ports", str(port))
 
     def listening():
@@ -163,7 +173,7 @@ class Terminal:
     def type(self, line):
         os.write(self.input, line.encode() + b"\n")
 
-    def wait_for(self, pattern, seconds=10.0):
+    def wait_for(self, pattern, seconds=30.0):
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self.output)):
             assert select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0], self.output
@@ -257,7 +267,7 @@ def test_quit_ends_a_queue_of_jobs_after_those_that_run(terminal, programs):
         import itertools, time
         from greencoro import Computation, NoMatchingServer, RemoteCoroScheduler, Scheduler
 
-        with Scheduler(nodes="{terminal.location}", node="127.0.0.1"), Computation(timeout=1) as computation:
+        with Scheduler(nodes="{terminal.location}", node="127.0.0.1"), Computation(timeout=5) as computation:
             print(computation.run(pow, 2, 5).value(10), flush=True)
             try:
                 RemoteCoroScheduler(computation).map_results(time.sleep, itertools.repeat(0.01))
@@ -293,24 +303,20 @@ def test_client_hears_that_a_server_takes_no_more_jobs_while_the_last_one_runs(t
     assert terminal.process.wait(10) == 0
 
 
-def servers_of(program):
-    return [each for each in program.look_at_family() if "server_process" in " ".join(each.cmdline())]
-
-
 @pytest.mark.cluster
 def test_server_that_cannot_be_started_is_tried_again_and_ends_nothing_else(programs, tmp_path):
     program, _ = programs.node("-c", "1", "--dest_path", str(tmp_path / "dest"))
-    poll_until(lambda: servers_of(program), 10)
+    poll_until(program.servers, 20)
     [directory] = (tmp_path / "dest").glob("node-*/server-1")
     # A file where the next server's directory is to be made.
     directory.rename(directory.with_name("aside"))
     directory.touch()
-    servers_of(program)[0].kill()
-    poll_until(lambda: program.errors().count("could not be started: ") >= 2, 10)
+    program.servers()[0].kill()
+    poll_until(lambda: program.errors().count("could not be started: ") >= 2, 30)
     assert "listen" not in program.errors()
     assert "Traceback" not in program.errors()
     directory.unlink()
-    poll_until(lambda: servers_of(program), 10)
+    poll_until(program.servers, 30)
     os.kill(program.pid, signal.SIGTERM)
     assert program.wait() == 0
 
@@ -320,7 +326,7 @@ def test_terminate_does_not_wait_for_running_jobs(terminal, programs):
     client = programs.script(CLIENT.format(location=terminal.location, seconds=600))
     assert client.line() == "running"
     terminal.type("terminate")
-    assert terminal.process.wait(3) == 0
+    assert terminal.process.wait(20) == 0
     assert re.match("ServerDied|CoroTerminated", client.line())
 
 

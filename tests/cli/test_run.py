@@ -16,7 +16,7 @@ def start(directory, *words, command=("-m", "greencoro", "run"), **options):
         [sys.executable, *command, *map(str, words)],
         cwd=directory,
         env={**ENVIRONMENT, **options.pop("env", {})},
-        stdin=subprocess.DEVNULL,
+        stdin=options.pop("stdin", subprocess.DEVNULL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -184,10 +184,14 @@ if "subprocess" in sys.argv:
         lambda: subprocess.check_output(SLEEPS, text=True) == "awake\\n" or sys.exit("not awake"),
     ]
 Coro(counts).set_daemon()
-for wait in WAITS:
+def others_go_on(wait):
     before = count
     Coro(wait).value()
-    print(count - before >= 10)
+    return count - before >= 10
+
+for wait in WAITS:
+    # Once is enough: a machine that does other things as well may let few of them have their turn.
+    print(any(others_go_on(wait) for _ in range(10)))
 """
 
 
@@ -213,25 +217,26 @@ def test_coroutines_that_outlive_the_script_find_its_main_module(tmp_path, write
 @pytest.mark.parametrize(
     "waits",
     [
-        "time.sleep(30)",
+        "ready(); time.sleep(30)",
         "Coro(waits).value()",
         "Coro(waits)",
-        "while True: pass",
+        "ready()\nwhile True: pass",
     ],
 )
 def test_ctrl_c_ends_it_with_130(tmp_path, write, waits):
     write(
         "import signal, time\nfrom greencoro import Coro\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def waits(coro):\n    try:\n        coro.receive()\n    finally:\n        print('cleaned up', flush=True)\n"
-        "def says():\n    print('ready', flush=True)\n"
-        f"Coro(says).value()\n{waits}\n"
+        # On a machine that does other things as well the end may take longer than a person would wait.
+        "from greencoro.hub import exit\nexit.GRACE_SECONDS, exit._INTERRUPTED_SECONDS = 10, 15\n"
+        "def ready():\n    print('ready', flush=True)\n"
+        "def waits(coro):\n"
+        "    try:\n        ready()\n        coro.receive()\n"
+        "    finally:\n        print('cleaned up', flush=True)\n"
+        f"Coro(lambda: None).value()\n{waits}\n"
     )
     process = start(tmp_path, "prog.py")
     assert process.stdout.readline() == "ready\n"
-    # What follows has begun then, mostly.
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.3)
     process.send_signal(signal.SIGINT)
     code, out, err = outcome(process)
     assert code == -signal.SIGINT and "Traceback" not in err
@@ -249,3 +254,109 @@ def test_ctrl_c_in_a_program_without_coroutines_is_told_as_python_tells_it(tmp_p
     code, _, err = outcome(process)
     assert code == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt" and err.count("File ") == 1
+
+
+# Programs that are no file.
+
+WITHOUT_FILE = """
+import sys
+print({name: value for name, value in globals().items() if name not in ("sys", "__builtins__")}, __builtins__)
+print(sys.argv, repr(sys.path[0]), sys.modules["__main__"].__dict__ is globals())
+"""
+
+
+def from_input(directory, text, *words, command=("-m", "greencoro", "run")):
+    with (directory / "input").open("wb+") as file:
+        file.write(text.encode("latin-1"))
+        file.seek(0)
+        return outcome(start(directory, *words, command=command, stdin=file))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        WITHOUT_FILE,
+        "import sys; sys.exit(3)",
+        "def f():\n    1/0\nf()",
+        "x = = 1",
+        "if True:\n  print(1)\n x",
+        "import traceback\ntry:\n    1/0\nexcept ZeroDivisionError:\n    traceback.print_exc()",
+        "import helper; print(helper.x)",
+        "",
+        "print('ä', ascii('ä'))",
+    ],
+)
+def test_a_text_is_run_as_python_runs_it(tmp_path, write, source):
+    write("x = 1", "helper.py")
+    words = ("-c", source, "one", "--two")
+    assert run(tmp_path, *words) == python(tmp_path, *words)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        WITHOUT_FILE,
+        "import sys; sys.exit(3)",
+        "def f():\n    1/0\nf()",
+        "x = = 1",
+        "import helper; print(helper.x)",
+        "",
+        "# coding: latin-1\nprint(ascii('\xe4'))",
+        "print(input())",
+    ],
+)
+def test_standard_input_is_run_as_python_runs_it(tmp_path, write, source):
+    write("x = 1", "helper.py")
+    words = ("-", "one", "-c")
+    assert from_input(tmp_path, source, *words) == from_input(tmp_path, source, *words, command=())
+
+
+def test_coroutines_of_a_text_are_waited_for(tmp_path):
+    source = "import time\nfrom greencoro import Coro\ndef f():\n    time.sleep(0.05)\n    print('over')\nCoro(f)"
+    assert run(tmp_path, "-c", source) == (0, "over\n", "")
+    assert from_input(tmp_path, source, "-") == (0, "over\n", "")
+
+
+def test_a_missing_text_is_told(tmp_path):
+    code, out, err = run(tmp_path, "-c")
+    assert (code, out, err.splitlines()[0]) == (2, "", "greencoro run: which code?")
+
+
+# Ctrl-C at the very end.
+
+# At the n-th call of a Python function that follows the script's last line, which a profile function sees.
+AT_THE_END = """
+import os, signal, sys
+from greencoro import Coro, sleep
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def waits(coro=None):
+    try:
+        coro.receive()
+    finally:
+        print("cleaned up")
+Coro(waits)
+calls = 0
+def watch(frame, event, argument):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[1]):
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+sleep(0.05)
+sys.setprofile(watch)
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 30])
+def test_ctrl_c_at_any_step_behind_the_scripts_end_is_heeded(tmp_path, write, number):
+    write(AT_THE_END)
+    assert run(tmp_path, "prog.py", number) == (-signal.SIGINT, "cleaned up\n", "")
+
+
+def test_ctrl_c_behind_the_end_of_a_script_without_coroutines_shows_no_frames_of_ours(tmp_path, write):
+    write(
+        "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.setprofile(lambda frame, event, argument: frame.f_code.co_name == 'run_as_main' and event == 'return'"
+        " and (sys.setprofile(None), os.kill(os.getpid(), signal.SIGINT)))\n"
+    )
+    assert run(tmp_path, "prog.py") == (-signal.SIGINT, "", "")

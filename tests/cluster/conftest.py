@@ -1,5 +1,6 @@
 """Clusters of real processes, none of which outlives its test."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -7,7 +8,8 @@ import pytest
 
 from greencoro import Computation, LocalCluster
 from tests.cluster.programs import Programs
-from tests.support.hygiene import leftovers, snapshot
+from tests.support.hygiene import Snapshot, leftovers, snapshot
+from tests.support.polling import poll_until
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,7 +28,7 @@ def cluster() -> Iterator[LocalCluster]:
     before = snapshot()
     with LocalCluster(servers=2) as cluster:
         yield cluster
-    assert leftovers(before) == []
+    _assert_nothing_left(before)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,13 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = snapshot()
     yield
+    _assert_nothing_left(before)
+
+
+def _assert_nothing_left(before: Snapshot) -> None:
+    # What a test stopped may take a moment to be gone.
+    with contextlib.suppress(AssertionError):
+        poll_until(lambda: not leftovers(before), 10)
     assert leftovers(before) == []
 
 

@@ -15,7 +15,8 @@ from greencoro.distributed.location import Location
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = b"k" * 32
-TICK = 0.2
+#: A peer that stands still for less than four of these, because the machine does something else, is not lost.
+TICK = 0.5
 
 PATCH = "from gevent import monkey; monkey.patch_all()\n"
 

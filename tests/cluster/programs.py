@@ -27,7 +27,7 @@ class Program:
         self.announcement = ""
         self._buffer = b""
 
-    def line(self, seconds: float = 20.0) -> str:
+    def line(self, seconds: float = 40.0) -> str:
         """The next line of its output."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
@@ -49,7 +49,11 @@ class Program:
                 continue
         return {member for member in self.family if runs(member)}
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def servers(self) -> list[psutil.Process]:
+        """Those of its processes that are servers."""
+        return [member for member in self.look_at_family() if "server_process" in " ".join(_command(member))]
+
+    def wait(self, seconds: float = 40.0) -> int:
         return self.process.wait(seconds)
 
     def rest(self) -> str:
@@ -124,6 +128,13 @@ def runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []  # it has just ended
 
 
 def kill(pid: int) -> None:

@@ -39,7 +39,7 @@ def test_groups_are_killed_when_the_owner_dies():
     owner.wait()
     owner.stdin.close()
     owner.stdout.close()
-    poll_until(lambda: not runs(watched) and not runs(guard), 2)
+    poll_until(lambda: not runs(watched) and not runs(guard))
     assert runs(forgotten)
     os.kill(forgotten, signal.SIGKILL)
 
@@ -48,11 +48,11 @@ def test_killed_guard_is_replaced():
     guard = Guard()
     first = guard._process
     first.kill()
-    poll_until(lambda: not runs(first.pid), 2)
+    poll_until(lambda: not runs(first.pid))
     sleeper = subprocess.Popen(["sleep", "60"], start_new_session=True)
     guard.watch(sleeper.pid)
     guard.close()
-    assert sleeper.wait(2) == -signal.SIGKILL
+    assert sleeper.wait(20) == -signal.SIGKILL
 
 
 def test_close_without_groups_kills_nothing():
@@ -78,7 +78,7 @@ class Pipe:
     def write(self, line):
         if threading.current_thread() is not threading.main_thread():
             self.writing.set()
-            self.go_on.wait(5)
+            self.go_on.wait(20)
         self.lines.append(line)
 
     def close(self):
@@ -95,7 +95,7 @@ def test_last_line_is_the_last_state_whichever_threads_tell(monkeypatch):
     guard.watch(1)
     ending = threading.Thread(target=guard.forget, args=(1,))
     ending.start()
-    assert pipe.writing.wait(5)  # its line is made, and not written yet
+    assert pipe.writing.wait(20)  # its line is made, and not written yet
     threading.Timer(0.05, pipe.go_on.set).start()
     guard.watch(2)
     ending.join()

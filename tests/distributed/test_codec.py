@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.distributed import codec
@@ -18,6 +18,7 @@ def joined(buffers):
     return b"".join(buffers)
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.integers() | st.text() | st.binary(), lambda x: st.lists(x) | st.tuples(x, x)))
 def test_an_object_arrives_equal(value):
     assert codec.loads(joined(codec.dumps(value))) == value
@@ -78,6 +79,7 @@ def test_another_layout_is_refused(data):
         codec.loads(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60).filter(lambda data: data[:2] != b"\0\0"))
 def test_garbage_in_the_layout_is_refused(data):
     # Behind two zero bytes stands a pickle, and what that does is its maker's.

@@ -3,7 +3,7 @@ import pickle
 from dataclasses import FrozenInstanceError
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.distributed.location import Location
@@ -110,6 +110,7 @@ def test_parse_asks_for_brackets_around_an_ipv6_address():
         Location.parse("fe80::1:51347")
 
 
+@settings(deadline=None)
 @given(st.one_of(st.ip_addresses().map(str), st.sampled_from(["localhost", "n-1.example"])), st.integers(0, 65535))
 def test_parse_reads_what_str_writes(host, port):
     location = Location(host, port)

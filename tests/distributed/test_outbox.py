@@ -162,6 +162,7 @@ def test_chunks_that_do_not_add_up_are_refused(chunks):
             assembly.add(*each)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20), st.binary(max_size=20))
 def test_a_garbled_chunk_is_refused_or_taken(header, data):
     try:

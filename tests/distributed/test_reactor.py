@@ -21,7 +21,7 @@ def test_what_is_posted_is_called_in_order_on_its_thread():
     poll_until(lambda: len(called) == 102)
     assert called == ["before the start", *range(100), True]
     assert not reactor.is_current
-    assert reactor.stop(5)
+    assert reactor.stop(20)
 
 
 def test_a_reactor_that_cannot_start_says_why_and_the_next_one_can(monkeypatch):
@@ -48,7 +48,7 @@ def test_a_callback_that_raises_is_logged_and_disturbs_nobody(caplog):
     reactor.post(reactor.call_later, 0.0, lambda: [][1])
     reactor.post(reactor.call_later, 0.01, called.append, 1)
     poll_until(lambda: called)
-    assert reactor.stop(5)
+    assert reactor.stop(20)
     assert "ZeroDivisionError" in caplog.text and "IndexError" in caplog.text
 
 
@@ -66,7 +66,7 @@ def test_a_timer_that_was_cancelled_does_not_fire():
     reactor.post(work)
     poll_until(lambda: called)
     assert called == ["fired"]
-    assert reactor.stop(5)
+    assert reactor.stop(20)
 
 
 def test_what_posts_itself_again_and_again_leaves_room_for_others():
@@ -82,7 +82,7 @@ def test_what_posts_itself_again_and_again_leaves_room_for_others():
     reactor.post(reactor.call_later, 0.05, called.append, 1)
     poll_until(lambda: called)
     stop.append(1)
-    assert reactor.stop(5)
+    assert reactor.stop(20)
 
 
 def test_threads_that_post_while_it_stops_do_no_harm():
@@ -102,7 +102,7 @@ def test_threads_that_post_while_it_stops_do_no_harm():
         threads = [threading.Thread(target=post) for _ in range(2)]
         for thread in threads:
             thread.start()
-        assert reactor.stop(5)
+        assert reactor.stop(20)
         time.sleep(0)
         stop.set()
         for thread in threads:

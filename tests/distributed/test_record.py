@@ -110,6 +110,7 @@ PLANS = st.lists(
 
 
 @KEYS
+@settings(deadline=None)
 @given(plans=PLANS, cuts=st.lists(st.integers(0, 60_000)))
 def test_records_arrive_however_the_stream_is_cut(key, plans, cuts):
     stream = joined(wire(key, *plans))
@@ -369,7 +370,7 @@ def test_an_unsealed_chunk_is_sent_from_where_it_is():
     assert Sealer(None).chunk(b"h", data)[-1] is data
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([KEY, None]))
 def test_garbage_never_raises_anything_but_protocol_errors(data, key):
     opener = Opener(key)

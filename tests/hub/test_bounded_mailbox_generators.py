@@ -12,7 +12,7 @@ from tests.support.polling import poll_until
 def full(limit: int) -> Coro:
     def waits(coro: Any) -> None:
         while coro.suspend() != "end":
-            coro.receive()
+            coro.receive(0)  # where it waited, nobody could end it
 
     coro = Coro(waits)
     coro.max_mailbox = limit
@@ -123,5 +123,29 @@ def test_B2_a_generator_does_not_wait_in_a_channels_send() -> None:
         yield
 
     assert Coro(sends).value(10) == [[2, 2], [2, 2], [2, 2]]
+    for box in boxes:
+        end(box)
+
+
+def test_B2_a_generator_that_filled_several_mailboxes_waits_for_room_in_all_of_them() -> None:
+    boxes = [full(1) for _ in range(3)]
+    passed: list[str] = []
+
+    def sends() -> Iterator[Any]:
+        for box in boxes:
+            box.send("beyond")
+        yield
+        passed.append("the yield")
+
+    coro = Coro(sends)
+    poll_until(lambda: sum(len(box._mailbox) for box in boxes) == 6)
+    for box in reversed(boxes):
+        Coro(lambda: [sleep(0) for _ in range(20)]).value(10)
+        assert not passed
+        for left in (1, 0):
+            poll_until(lambda box=box: box._suspension is not None)
+            box.resume()
+            poll_until(lambda box=box, left=left: len(box._mailbox) == left)
+    coro.value(10)
     for box in boxes:
         end(box)

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greencoro import ClosedResource, Coro, sleep
@@ -194,7 +194,7 @@ def test_a_transform_that_does_not_take_a_name_and_a_message_is_refused(transfor
 # Order.
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     limits=st.lists(st.sampled_from([None, 1, 3]), min_size=1, max_size=3),

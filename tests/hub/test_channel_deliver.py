@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greencoro import Coro, CoroTerminated, sleep
-from greencoro.hub import native
+from greencoro.hub import fan_out, native
 from greencoro.hub.channel import Channel
 from tests.support.polling import poll_until
 
@@ -20,6 +20,12 @@ def listeners() -> Iterator[list[Coro]]:
     yield coros
     for coro in coros:
         coro.terminate()
+
+
+@pytest.fixture
+def time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who keeps to the limit of a delivery is heard, however long the machine takes."""
+    monkeypatch.setattr(fan_out, "_ANSWER_SECONDS", 20.0)
 
 
 class Elsewhere(Coro):
@@ -168,26 +174,37 @@ def test_who_is_terminated_while_it_waits_is_forgotten() -> None:
 # Subscribers that take their time.
 
 
+@pytest.mark.usefixtures("time_to_answer")
 @everywhere
 def test_M8_a_slow_one_delays_the_others_no_longer_than_the_timeout(place: Any, listeners: list[Coro]) -> None:
     channel = Channel("news")
-    for subscriber in (Elsewhere(None), Elsewhere(0.01), *listeners, Elsewhere(0.01), Elsewhere(None)):
+    for subscriber in (Elsewhere(None), Elsewhere(), *listeners, Elsewhere(), Elsewhere(None)):
         channel.subscribe(subscriber)
     began = time.monotonic()
     assert place(lambda: channel.deliver("news", 0.2)) == 5
-    assert 0.2 <= time.monotonic() - began < 0.7 + 5
+    assert 0.2 <= time.monotonic() - began < 10
 
 
 def test_they_are_waited_for_at_the_same_time() -> None:
+    begun: list[int] = []
+
+    class Together(Elsewhere):
+        def deliver(self, message: Any, timeout: float | None = None) -> int:
+            begun.append(1)
+            limit = native.monotonic() + 10
+            while len(begun) < 10 and native.monotonic() < limit:
+                sleep(0.001)
+            return int(len(begun) == 10)
+
     channel = Channel("news")
     for _ in range(10):
-        channel.subscribe(Elsewhere(0.1))
-    began = time.monotonic()
-    assert channel.deliver("news", 10) == 10
-    assert time.monotonic() - began < 0.8  # one after the other would take 1 s
+        channel.subscribe(Together())
+    assert channel.deliver("news", 20) == 10
 
 
-def test_one_that_does_not_even_keep_its_limit_is_given_up() -> None:
+def test_one_that_does_not_even_keep_its_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan_out, "_ANSWER_SECONDS", 2.0)  # for the other one to be heard on a slow machine
+
     class Stuck(Elsewhere):
         def deliver(self, message: Any, timeout: float | None = None) -> int:
             return super().deliver(message, None)
@@ -198,10 +215,11 @@ def test_one_that_does_not_even_keep_its_limit_is_given_up() -> None:
     channel.subscribe(well)
     began = time.monotonic()
     assert channel.deliver("news", 0.05) == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     poll_until(lambda: stuck.withdrawn == 1)
 
 
+@pytest.mark.usefixtures("time_to_answer")
 def test_one_that_is_lost_is_dropped_and_one_that_is_late_is_not() -> None:
     class Lost(Elsewhere):
         def deliver(self, message: Any, timeout: float | None = None) -> int:

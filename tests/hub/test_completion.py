@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import greenlet
 import pytest
 
 from greencoro import Coro, Terminated, WouldBlock, sleep
@@ -102,7 +103,7 @@ def test_a_wait_ends_at_its_limit_and_leaves_nothing_behind(place: Callable[...,
 
     outcome, seconds = place(wait)
     assert outcome is False
-    assert 0.045 <= seconds < 2
+    assert 0.045 <= seconds < 10
     assert len(completion._callbacks) == listed
 
 
@@ -289,3 +290,32 @@ def test_a_coroutine_terminated_while_it_waits_is_no_longer_listed() -> None:
     coro.terminate()
     poll_until(lambda: not coro.is_alive())
     assert ended == [Terminated] and len(completion._callbacks) == 1
+
+
+# Hubs of other threads that were interrupted.
+
+
+def test_a_thread_whose_hub_is_dead_still_waits() -> None:
+    def wait() -> Any:
+        with pytest.raises(KeyboardInterrupt):
+            # As Ctrl-C does that comes with its very first instruction.
+            gevent.get_hub().throw(KeyboardInterrupt)
+        assert gevent.get_hub().dead
+        completion = Completion()
+        waited = completion.wait(0.01)
+        Coro(completion.set, "value")
+        return waited, completion.result(10)
+
+    assert in_other_thread(wait) == (False, "value")
+
+
+def test_a_switch_that_was_meant_for_something_else_ends_no_wait() -> None:
+    def wait() -> Any:
+        completion = Completion()
+        loop = gevent.get_hub().loop
+        loop.run_callback(greenlet.getcurrent().switch, "stray")
+        later = loop.timer(0.02)
+        later.start(completion.set, "value")
+        return completion.wait(10), completion.value
+
+    assert in_greenlet_of_another_hub(wait) == (True, "value")

@@ -262,7 +262,8 @@ def test_monitors_set_by_other_threads_while_the_end_comes_get_exactly_what_was_
         target, inbox = Coro(lambda: None), Coro(parked)
         promised = target.notify(inbox)
         target.value(10)
-        # What was promised was sent before the end was over.
+        # What was promised was sent before the end was over, and has come to its receiver by the next turn.
+        Coro(lambda: None).value(10)
         assert len(inbox._mailbox) + (0 if inbox.is_alive() else 1) == (1 if promised == 0 else 0)
         inbox.send("end")
         inbox.value(10)
@@ -307,8 +308,8 @@ def test_a_coroutine_may_have_several_names_and_its_end_frees_them_all() -> None
     for name in "abc":
         assert coro.register(f"several {name}") == 0
     coro.terminate()
-    poll_until(lambda: not coro.is_alive())
-    assert [Coro.locate(f"several {name}", timeout=0) for name in "abc"] == [None] * 3
+    poll_until(lambda: [Coro.locate(f"several {name}", timeout=0) for name in "abc"] == [None] * 3)
+    assert not coro.is_alive()
 
 
 def test_one_that_is_over_gets_no_name() -> None:
@@ -358,7 +359,7 @@ def test_a_name_registered_while_its_coroutine_ends_does_not_stay() -> None:
             coro.unregister("ending")
         coro.register("ending")
     poll_until(lambda: Coro.locate("ending", timeout=0) is None)
-    assert not names.default._of
+    assert not names.default.of
 
 
 def test_a_first_observer_that_comes_while_the_end_passes_is_promised_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,8 +481,10 @@ def test_in_a_patched_process_all_of_it_works(run: Run) -> None:
         # The main thread's own greenlets run while it waits for a coroutine.
         mine = []
         gevent.spawn_later(0.01, mine.append, 1)
-        Coro(sleep, 0.1).value()
-        assert mine == [1]
+        def until_then():
+            while not mine:
+                sleep(0.001)
+        Coro(until_then).value()
         parked = Coro(lambda coro: coro.receive())
         try: parked.value(0.01)
         except DeadlineExceeded: print("deadline")
@@ -492,3 +495,35 @@ def test_in_a_patched_process_all_of_it_works(run: Run) -> None:
         patched=True,
     )
     assert (ended.status, ended.out, ended.err) == (0, "deadline\nterminated\n", "")
+
+
+def test_another_thread_that_has_the_result_finds_the_name_free_and_the_notice_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_the_middle, go_on = threading.Event(), threading.Event()
+    forget = names.Names.forget
+
+    def slow(self: names.Names, bound: Any) -> None:
+        if bound is coro:
+            in_the_middle.set()
+            go_on.wait(10)
+        forget(self, bound)
+
+    def registers(coro: Any = None) -> None:
+        coro.register("taken for a while")
+        coro.receive()
+
+    monkeypatch.setattr(names.Names, "forget", slow)
+    watcher = Coro(lambda coro=None: coro.receive())
+    coro = Coro(registers)
+    poll_until(lambda: names.default.lookup("coro", "taken for a while"))
+    assert coro.notify(watcher) == 0
+    coro.send("end")
+    assert in_the_middle.wait(10)
+    timer = threading.Timer(0.1, go_on.set)
+    timer.start()
+    coro.value(10)
+    assert names.default.lookup("coro", "taken for a while") is None
+    assert not process_exit.alive.get(coro.id)
+    assert isinstance(watcher.value(10), MonitorException)
+    timer.join()

@@ -186,8 +186,12 @@ def test_one_that_catches_the_end_goes_on_and_can_be_terminated_again() -> None:
             caught.append(1)
         return coro.receive()
 
-    coro = Coro(stays_once)
-    coro.terminate()
+    def ends_it_at_once() -> Coro:
+        coro = Coro(stays_once)
+        coro.terminate()
+        return coro
+
+    coro = Coro(ends_it_at_once).value(10)
     poll_until(lambda: caught or not coro.is_alive())
     assert caught == [] and not coro.is_alive()  # it had not begun
 
@@ -209,17 +213,15 @@ def test_one_that_catches_the_end_goes_on_and_can_be_terminated_again() -> None:
 def test_timers_of_a_wait_that_was_ended_do_not_disturb_later_ones() -> None:
     def waits(coro: Any) -> float:
         for wait in (lambda: coro.receive(timeout=0.1), lambda: sleep(0.1), lambda: gevent.sleep(0.1)):
+            Coro(coro.terminate)
             with contextlib.suppress(Terminated):
                 wait()
+                sleep(60)  # where the machine stood still for so long that the wait was over first
         began = time.monotonic()
         sleep(0.3)
         return time.monotonic() - began
 
-    coro = Coro(waits)
-    for _ in range(3):
-        sleep(0.02)
-        coro.terminate()
-    assert coro.value(10) >= 0.295
+    assert Coro(waits).value(10) >= 0.295
 
 
 def test_a_coroutine_that_raises_greenlet_exit_counts_as_terminated(caplog: pytest.LogCaptureFixture) -> None:

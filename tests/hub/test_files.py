@@ -181,7 +181,7 @@ def test_closing_ends_a_wait_wherever_it_is(place: Callable[[Callable[[], Any]],
     closer.start()
 
     def read() -> bool:
-        with pytest.raises(ClosedResource):
+        with pytest.raises(ClosedResource, match=r"^AsyncFile of descriptor \d+ was closed here$"):
             reader.read()
         return True
 
@@ -214,7 +214,7 @@ def test_what_is_closed_says_so(pipe: Ends) -> None:
     reader.close()
     assert reader.closed and "closed" in repr(reader)
     for call in (reader.read, reader.readline, reader.fileno, lambda: reader.write(b"x"), lambda: next(reader)):
-        with pytest.raises(ClosedResource):
+        with pytest.raises(ClosedResource, match=r"^AsyncFile of descriptor \d+ was closed here$"):
             call()
     with pytest.raises(BrokenPipeError):
         writer.write(b"x")
@@ -287,7 +287,9 @@ def test_an_AsyncSocket_that_waits_as_a_file_can_be_closed() -> None:
     coro = Coro(file.readline)
     poll_until(lambda: file._descriptor._endpoint.readiness._wakers)  # type: ignore[attr-defined]
     file.close()
-    assert ends_of(coro) is ClosedResource
+    for read in (lambda: coro.value(10), file.readline):
+        with pytest.raises(ClosedResource, match=r"^AsyncFile of descriptor \d+ was closed here$"):
+            read()
     assert theirs.recv(1) == b""
     theirs.close()
 
@@ -340,16 +342,16 @@ def test_a_file_object_without_anything_read_ahead_is_not_read_from() -> None:
     os.close(w)
 
 
-def test_a_text_file_gives_bytes_unless_part_of_it_is_decoded_already() -> None:
+def test_the_bytes_below_a_text_file_can_be_had_unless_part_of_it_is_decoded_already() -> None:
     r, w = os.pipe()
     os.write(w, "zwölf\n".encode())
     with os.fdopen(r, "r") as text:
-        file = AsyncFile(text)
+        file = AsyncFile.below(text)
         assert file.read(100) == "zwölf\n".encode()
         os.write(w, b"a\nb\n")
         assert text.readline() == "a\n"
         with pytest.raises(ValueError, match="read as text"):
-            AsyncFile(text)
+            AsyncFile.below(text)
     os.close(w)
 
 
@@ -358,10 +360,10 @@ def test_a_file_object_with_unwritten_data_is_refused_until_it_is_flushed() -> N
     with os.fdopen(w, "w") as text:
         text.write("before ")
         with pytest.raises(ValueError, match="flush"):
-            AsyncFile(text)
+            AsyncFile.below(text)
         assert os.get_blocking(w)
         text.flush()
-        AsyncFile(text).write(b"after")
+        AsyncFile.below(text).write(b"after")
         assert os.read(r, 100) == b"before after"
     os.close(r)
 
@@ -375,7 +377,7 @@ def test_only_open_files_are_taken(wrong: Any) -> None:
 def test_what_has_no_open_descriptor_is_refused(tmp_path: Path, pipe: Ends) -> None:
     with pytest.raises(TypeError):
         AsyncFile(pipe[0])
-    closed = os.fdopen(os.dup(0))
+    closed = os.fdopen(os.dup(0), "rb")
     closed.close()
     directory = os.open(tmp_path, os.O_RDONLY)
     for wrong in (io.BytesIO(b"x"), closed, -1, 10**6, 2**70, directory):
@@ -431,7 +433,7 @@ def test_the_shells_terminal_blocks_again_when_a_program_ends_without_closing_it
 import sys
 from greencoro import Coro
 from greencoro.hub.files import AsyncFile
-file = AsyncFile(sys.stdin)
+file = AsyncFile(sys.stdin.buffer)
 for _ in range(2):
     print(Coro(file.readline).value(20).decode(), end="", flush=True)
 """
@@ -445,3 +447,38 @@ for _ in range(2):
     assert os.get_blocking(slave)
     os.close(slave)
     os.close(master)
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "r+"])
+def test_a_file_in_text_mode_is_refused_with_a_way_out_and_stays_as_it_is(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a line\n")
+    with open(path, mode) as file:
+        text: Any = file
+        with pytest.raises(TypeError, match=r"is in text mode: open it in binary mode, or give its \.buffer$"):
+            AsyncFile(text)
+        assert not text.closed
+        if mode != "w":
+            assert AsyncFile(text.buffer).readline() == b"a line\n"
+
+
+def test_a_closed_AsyncSocket_is_refused() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        sock = AsyncSocket(ours)
+        sock.close()
+        with pytest.raises(ValueError, match="is closed"):
+            AsyncFile(sock)
+
+
+@pytest.mark.parametrize(("size", "error"), [(-2, ValueError), ("1", TypeError), (1.0, TypeError), (None, TypeError)])
+@pytest.mark.parametrize("argument", ["size", "sizehint"])
+def test_a_size_that_cannot_be_is_refused_by_its_name(
+    pipe: Ends, size: Any, error: type[Exception], argument: str
+) -> None:
+    sentence = r"^readline\(\), as its sizehint, takes" if argument == "sizehint" else r"^readline\(\) takes"
+    with pytest.raises(error, match=f"{sentence} a number of bytes"):
+        pipe[0].readline(**{argument: size})
+    if argument == "size":
+        with pytest.raises(error, match=r"^read\(\) takes a number of bytes"):
+            pipe[0].read(size)

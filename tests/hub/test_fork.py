@@ -15,7 +15,7 @@ def say(text):
 
 def other():
     try:
-        for _ in range(6):
+        while True:
             sleep(0.05)
             if os.getpid() != PARENT:
                 say("another coroutine ran in the child")
@@ -24,6 +24,8 @@ def other():
             say("another coroutine cleaned up in the child")
 
 others = [Coro(other) for _ in range(3)]
+for each in others:
+    each.set_daemon()
 
 def status_of(pid):
     deadline = time.monotonic() + 10
@@ -139,21 +141,22 @@ def test_multiprocessing_works_in_a_coroutine(run: Run, patched: bool) -> None:
 def test_in_a_patched_process_a_coroutine_spawns_and_waits_while_others_run(run: Run) -> None:
     ended = run(
         """
-        turns = []
+        r, w = os.pipe()
         def turn():
-            while True:
-                turns.append(1)
+            for _ in range(6):
                 sleep(0.01)
+            os.write(w, b"end\\n")
         def use():
-            pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 0.3; exit 3"], {})
+            actions = [(os.POSIX_SPAWN_DUP2, r, 0)]
+            pid = os.posix_spawn("/bin/sh", ["sh", "-c", "read line; exit 3"], {}, file_actions=actions)
+            Coro(turn)
             assert os.waitpid(pid, 0) == (pid, 3 << 8)
             pid = os.posix_spawnp("sh", ["sh", "-c", "exit 4"], {})
             assert os.waitpid(-1, 0) == (pid, 4 << 8)
             try:
                 os.waitpid(os.getppid(), 0)
             except ChildProcessError:
-                return len(turns) > 5
-        Coro(turn).set_daemon()
+                return True
         print(Coro(use).value(10))
         """,
         patched=True,

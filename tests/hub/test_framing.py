@@ -1,11 +1,14 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greencoro.errors import RemoteProtocolError
 from greencoro.hub.framing import DEFAULT_MAX_MESSAGE_BYTES, HEADER_BYTES, LARGEST_MESSAGE_BYTES, Decoder, header
 
 MESSAGES = st.lists(st.binary(max_size=300), max_size=20)
+
+# However slow the machine is.
+takes_its_time = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def encode(messages: list[bytes]) -> bytes:
@@ -28,6 +31,7 @@ def test_a_message_stands_behind_its_length_in_four_bytes_big_endian():
     assert len(decoder) == 1
 
 
+@takes_its_time
 @given(MESSAGES, st.lists(st.integers(min_value=1, max_value=400)))
 def test_any_split_of_the_stream_gives_the_same_messages(messages, sizes):
     stream = encode(messages)
@@ -41,6 +45,7 @@ def test_any_split_of_the_stream_gives_the_same_messages(messages, sizes):
     assert len(decoder) == 0
 
 
+@takes_its_time
 @given(MESSAGES)
 def test_the_same_messages_come_out_byte_by_byte(messages):
     decoder = Decoder()
@@ -51,6 +56,7 @@ def test_the_same_messages_come_out_byte_by_byte(messages):
     assert found == messages
 
 
+@takes_its_time
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
 def test_what_is_missing_never_reaches_into_the_next_message(messages):
     stream = encode(messages)
@@ -87,6 +93,7 @@ def test_a_larger_message_is_refused_as_soon_as_it_is_announced_and_ever_after()
     assert len(decoder) == HEADER_BYTES
 
 
+@takes_its_time
 @given(st.binary(max_size=50), st.integers(min_value=0, max_value=60))
 def test_bytes_can_be_taken_whatever_they_are(data, size):
     decoder = Decoder()
@@ -121,3 +128,26 @@ def test_what_is_fed_may_be_any_bytes():
     decoder.feed(memoryview(b"\x00\x02ab"))
     message = decoder.take_message()
     assert message == b"ab" and type(message) is bytes
+
+
+@takes_its_time
+@given(MESSAGES, st.integers(min_value=0))
+def test_an_end_is_clean_between_messages_only(messages, cut):
+    stream = encode(messages)
+    came = stream[: cut % (len(stream) + 1)]
+    decoder = Decoder()
+    decoder.feed(came)
+    whole = take_all(decoder)
+    if came == encode(whole):
+        decoder.end()
+    else:
+        with pytest.raises(RemoteProtocolError, match="the stream ended in the middle of a message"):
+            decoder.end()
+        assert decoder.take(len(stream)) == came[len(encode(whole)) :]
+
+
+def test_an_end_after_a_message_that_nobody_took_is_clean():
+    decoder = Decoder()
+    decoder.feed(header(2) + b"ab")
+    decoder.end()
+    assert decoder.take_message() == b"ab"

@@ -91,7 +91,7 @@ def test_the_last_yields_value_of_one_that_raised_is_kept() -> None:
     coro = Coro(fails)
     with pytest.raises(KeyError):
         coro.value(10)
-    assert coro._value == 1
+    assert coro._failure is not None and coro._failure.last == 1
 
 
 def test_a_runtime_error_of_the_users_own_is_one() -> None:
@@ -134,7 +134,7 @@ def test_a_generator_that_is_running_or_over_or_begun_cannot_be_yielded() -> Non
         generator.close()
         yield generator
 
-    with pytest.raises(RuntimeError, match=r"fails\(\) is over already; yield a new one"):
+    with pytest.raises(RuntimeError, match=r"fails\(\) is over already; each use takes a new one"):
         result(finished)
 
     def begun() -> Any:
@@ -142,7 +142,7 @@ def test_a_generator_that_is_running_or_over_or_begun_cannot_be_yielded() -> Non
         next(generator)
         yield generator
 
-    with pytest.raises(RuntimeError, match=r"fails\(\) has begun already; yield a new one"):
+    with pytest.raises(RuntimeError, match=r"fails\(\) has begun already; each use takes a new one"):
         result(begun)
 
     def calls_back(own: list[Any]) -> Any:

@@ -9,7 +9,7 @@ import gevent
 import gevent.local
 import gevent.lock
 
-from greencoro import Coro, sleep
+from greencoro import Coro, Lock, sleep
 
 from .conftest import Run
 from .generator_modes import on_hub, parking_fixture  # noqa: F401
@@ -146,12 +146,14 @@ def test_in_a_patched_process_what_belongs_to_a_thread_belongs_to_the_generator(
     import threading
     local = threading.local()
     lock = threading.RLock()
+    left_the_lock = []
     def generator(name, coro=None):
         local.name = name
         with lock:
             time.sleep(0.01)
             yield sleep(0.01)
             yield coro.receive(0.01)
+        left_the_lock.append(name)
         time.sleep(0.001)
         message = yield coro.receive()
         assert local.name == name
@@ -159,7 +161,8 @@ def test_in_a_patched_process_what_belongs_to_a_thread_belongs_to_the_generator(
     def parked(coro=None):
         return (yield coro.receive())
     coros = [Coro(generator, n) for n in range(20)] + [Coro(parked) for n in range(20)]
-    time.sleep(1)
+    while len(left_the_lock) < 20:
+        time.sleep(0.01)
     for n, coro in enumerate(coros):
         coro.send(n)
     print([coro.value(10) for coro in coros] == list(range(40)))
@@ -190,3 +193,42 @@ def test_what_a_coroutine_left_behind_in_its_greenlet_is_not_seen_by_the_next(pa
         return [coro.value(10) for coro in coros]
 
     assert on_hub(start) == [None, False, None, False, False]
+
+
+def test_a_yield_whose_call_has_waited_takes_no_further_turn() -> None:
+    lock = Lock()
+    order: list[str] = []
+
+    def acquires() -> Any:
+        yield lock.acquire()
+        order.append("acquired")
+        lock.release()
+
+    def releases() -> Any:
+        lock.acquire()
+        Coro(acquires)
+        sleep(0)
+        lock.release()
+        sleep(0)
+        order.append("one turn later")
+
+    Coro(releases).value(10)
+    assert order == ["acquired", "one turn later"]
+
+
+def test_a_yield_whose_call_has_not_waited_lets_others_have_a_turn() -> None:
+    lock = Lock()
+    order: list[str] = []
+
+    def acquires(name: str) -> Any:
+        for _ in range(2):
+            yield lock.acquire()
+            order.append(name)
+            yield lock.release()
+
+    def act() -> None:
+        for coro in (Coro(acquires, "a"), Coro(sleep), Coro(lambda: order.append("other"))):
+            coro.value()
+
+    Coro(act).value(10)
+    assert order == ["other", "a", "a"]

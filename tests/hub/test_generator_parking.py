@@ -6,6 +6,7 @@ import functools
 import gc
 import sys
 import threading
+import time
 from typing import Any
 
 import gevent
@@ -25,8 +26,9 @@ from .spellings import SPELLINGS, Spelling
 def test_however_a_wait_is_written_it_gives_the_same(spelling: Spelling, parking: bool) -> None:
     coro = Coro(spelling.function)
     waits(coro)
-    if parking and spelling.leaves is not None and coro.is_alive():
-        assert (coro._worker is None) == spelling.leaves
+    if parking and spelling.leaves is not None:
+        # Asked on the hub, where nothing else happens meanwhile: its wait may have a limit.
+        assert on_hub(lambda: not coro.is_alive() or (coro._worker is None) == spelling.leaves)
     for message in "abcdef":
         if not coro.is_alive():
             break
@@ -222,22 +224,25 @@ def test_messages_from_many_threads_all_come_once_and_in_order(parking: bool, fr
 
 def test_a_wait_with_a_limit_that_a_late_wake_up_disturbs_lasts_its_time(parking: bool) -> None:
     def generator(coro: Any = None) -> Any:
-        return (yield coro.receive(0.1, "late"))
+        began = time.monotonic()
+        message = yield coro.receive(0.2, "late")
+        return message, time.monotonic() - began
 
     coro = Coro(generator)
     waits(coro)
     for _ in range(3):
         on_hub(coro._mailbox.wake)
-    with pytest.raises(DeadlineExceeded):
-        coro.value(0.02)
-    assert coro.value(10) == "late"
+    message, seconds = coro.value(10)
+    assert message == "late" and seconds >= 0.2
 
 
 def test_no_timer_is_left_where_the_message_came_in_time(parking: bool) -> None:
     def generator(coro: Any = None) -> Any:
-        for _ in range(3):
-            yield coro.receive(0.05)
-        return (yield coro.receive(0.3, "late"))
+        number = 0
+        while number < 3:
+            # 0 where the machine is too slow for the message to come in time.
+            number += yield coro.receive(0.05, 0)
+        return (yield coro.receive(30, "late"))
 
     coro = Coro(generator)
     for _ in range(3):

@@ -294,3 +294,45 @@ def test_a_generator_coroutine_that_is_sent_a_generator_runs_it() -> None:
     coro.send(sub("waited for"))
     coro.send(sub("found"))
     assert coro.value(10) == ("waited for", "found")
+
+
+def test_a_yield_from_of_a_list_yields_each_item() -> None:
+    def doubled(number: int) -> Any:
+        return 2 * (yield number)
+
+    def generator(coro: Any = None) -> Any:
+        yield from [1, 2]
+        yield from iter([doubled(3), doubled(4)])
+        with contextlib.suppress(KeyError):
+            yield from "abc"
+        return (yield doubled(5)), (yield coro.receive())
+
+    coro = Coro(generator)
+    coro.send("message")
+    assert coro.value(10) == (10, "message")
+
+
+def test_a_generator_given_to_two_coroutines_is_refused_to_the_second() -> None:
+    def original(coro: Any) -> Any:
+        return (yield coro.receive())
+
+    generators: list[Any] = []
+
+    @functools.wraps(original)
+    def shared(coro: Any) -> Any:
+        return generators[0]
+
+    def yields_it() -> Any:
+        yield generators[0]
+
+    def act() -> list[Coro]:
+        coros = [Coro(shared), Coro(shared), Coro(yields_it)]
+        generators.append(original(coros[0]))
+        return coros
+
+    first, second, third = on_hub(act)
+    for coro in (second, third):
+        with pytest.raises(RuntimeError, match=r"original\(\) has begun already; each use takes a new one"):
+            coro.value(10)
+    first.send("of the first")
+    assert first.value(10) == "of the first"

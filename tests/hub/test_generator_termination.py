@@ -107,6 +107,33 @@ def test_one_that_yields_again_while_it_is_terminated_fails() -> None:
         coro.value(10)
 
 
+def test_one_that_catches_it_and_waits_again_fails_after_that_wait_and_cleans_up_then(run: Run) -> None:
+    ended = run(
+        """
+        def stubborn(coro=None):
+            try:
+                while True:
+                    try:
+                        print((yield coro.receive()))
+                    except GeneratorExit:
+                        print("caught")
+            finally:
+                print("cleans up")
+        coro = Coro(stubborn)
+        Coro(sleep, 0.05).value(5)
+        coro.terminate()
+        coro.send("read")
+        try:
+            coro.value(10)
+        except RuntimeError as error:
+            print(error)
+        """
+    )
+    assert ended.status == 0
+    assert ended.out.splitlines() == ["caught", "cleans up", "generator ignored GeneratorExit"]
+    assert "Exception ignored" not in ended.err and "may be called by" not in ended.err
+
+
 def test_waits_while_it_cleans_up_are_made() -> None:
     met = []
 

@@ -175,12 +175,18 @@ def test_closing_reaches_every_caller_whatever_the_inner_ones_do_with_it() -> No
     assert met == ["innermost", "middle", "outer"]
 
 
-def test_a_generator_that_yields_while_it_is_closed_is_told_off_and_its_callers_hear_of_it() -> None:
+def test_a_generator_that_yields_while_it_is_closed_is_told_off_there_and_its_callers_hear_of_it() -> None:
+    met: list[str] = []
+
     def stubborn() -> Any:
         try:
             yield 1
         finally:
-            yield 2
+            try:
+                yield 2
+            except RuntimeError as error:
+                met.append(str(error))
+                raise
 
     def outer() -> Any:
         try:
@@ -194,6 +200,43 @@ def test_a_generator_that_yields_while_it_is_closed_is_told_off_and_its_callers_
     with pytest.raises(KeyError, match="heard") as caught:
         trampoline.throw(TerminatedAtYield())
     assert str(caught.value.__cause__) == "generator ignored GeneratorExit"
+    assert met == ["generator ignored GeneratorExit"]
+
+
+def test_a_generator_that_yields_even_when_told_off_is_given_up() -> None:
+    def stubborn() -> Any:
+        for _ in range(3):
+            try:
+                yield 1
+            except (GeneratorExit, RuntimeError):
+                continue
+
+    def outer() -> Any:
+        yield stubborn()
+
+    trampoline = Trampoline(outer(), True)
+    trampoline.step()
+    trampoline.close()
+    with pytest.raises(RuntimeError, match="generator ignored GeneratorExit"):
+        trampoline.throw(TerminatedAtYield())
+
+
+def test_a_yield_from_of_what_is_no_generator_yields_each_item() -> None:
+    def doubled() -> Any:
+        return (yield 7)
+
+    def generator() -> Any:
+        result = yield from [1, 2]
+        yield from [doubled(), doubled()]
+        return result, (yield 3)
+
+    trampoline = Trampoline(generator(), True)
+    assert trampoline.step() == STAY and trampoline.last == 1
+    assert trampoline.step_iterator() == STAY and trampoline.last == 2
+    assert trampoline.step_iterator() == STAY and trampoline.last == 7
+    assert trampoline.step(7) == STAY and trampoline.last == 7
+    assert trampoline.step(7) == GIVE_WAY and trampoline.last == 3
+    assert trampoline.step(3) == DONE and trampoline.last == (None, 3)
 
 
 def test_frames_are_told_from_the_outermost_in() -> None:

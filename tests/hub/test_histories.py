@@ -11,17 +11,22 @@ from typing import Any
 
 import gevent
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greencoro import Coro, DeadlineExceeded, sleep
 from greencoro.errors import BrokenResource
 from greencoro.hub.channel import Channel
+from greencoro.hub.names import Names
 from greencoro.hub.requests import Request
 from tests.support.history import History, violations
 from tests.support.polling import poll_until
 
+# In seconds: so short that some are over before the message is in, or the answer there.
 SEND_TIMEOUT = 0.01
+DELIVER_TIMEOUT = 0.003
+CALL_TIMEOUT = 0.05
+
 STOP = object()
 ALARM = object()
 
@@ -163,7 +168,9 @@ def receives_as_generator(history: History, name: str, plan: ReceiverPlan, coro:
 def start_receiver(history: History, name: str, plan: ReceiverPlan) -> Coro:
     if plan.limit is not None:
         history.record(name, "limit", n=plan.limit)
-    home = SimpleNamespace(location=None, max_mailbox_messages=plan.limit, send_timeout_seconds=SEND_TIMEOUT)
+    home = SimpleNamespace(
+        location=None, names=Names(), max_mailbox_messages=plan.limit, send_timeout_seconds=SEND_TIMEOUT
+    )
     target: Callable[..., Any] = receives_as_generator if plan.style == "generator" else receives
     return Coro.at_home(home, target, (history, name, plan), {})
 
@@ -183,14 +190,14 @@ def event_of(how: str) -> str:
 
 
 def patience(how: str) -> float:
-    return 0 if how.endswith("at once") else 0.003
+    return 0 if how.endswith("at once") else DELIVER_TIMEOUT
 
 
 def way_to_send(how: str, receiver: Any, message: Any) -> Callable[[], Any]:
     if how.endswith("send"):
         return lambda: receiver.send(message)
     if how == "call":
-        return lambda: receiver.call(message, 0.05)
+        return lambda: receiver.call(message, CALL_TIMEOUT)
     return lambda: receiver.deliver(message, patience(how))
 
 
@@ -218,7 +225,7 @@ def sends_as_generator(
             if how.endswith("send"):
                 result = yield receiver.send(message)
             elif how == "call":
-                result = yield receiver.call(message, 0.05)
+                result = yield receiver.call(message, CALL_TIMEOUT)
             else:
                 result = yield receiver.deliver(message, patience(how))
             if plan.gives_way:
@@ -309,6 +316,19 @@ def _ends_are_expected(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "greencoro.hub.execution")
 
 
+@pytest.fixture
+def ample_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time is over before what was waited for has come, however slow the machine is."""
+    for name in ("SEND_TIMEOUT", "DELIVER_TIMEOUT", "CALL_TIMEOUT"):
+        monkeypatch.setitem(globals(), name, 20.0)
+
+
+SETTINGS: dict[str, Any] = {
+    "derandomize": True,
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
 WORKLOAD = given(
     st.lists(RECEIVERS, min_size=1, max_size=3),
     st.lists(SENDERS, min_size=1, max_size=4),
@@ -317,7 +337,7 @@ WORKLOAD = given(
 
 
 @WORKLOAD
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=150, **SETTINGS)
 def test_M1_M2_B2_hold_in_random_workloads(
     receivers: list[ReceiverPlan], senders: list[SenderPlan], interruptions: list[Interruption]
 ) -> None:
@@ -328,13 +348,14 @@ def test_M1_M2_B2_hold_in_random_workloads(
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("frequent_switches")
 @WORKLOAD
-@settings(max_examples=2000, derandomize=True, deadline=None, database=None)
+@settings(max_examples=2000, **SETTINGS)
 def test_M1_M2_B2_hold_in_many_random_workloads_whose_threads_switch_often(
     receivers: list[ReceiverPlan], senders: list[SenderPlan], interruptions: list[Interruption]
 ) -> None:
     check(receivers, senders, interruptions)
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_a_workload_of_each_kind_leaves_the_history_that_it_should() -> None:
     history = play(
         [ReceiverPlan("plain", None, None), ReceiverPlan("match", 2, None), ReceiverPlan("timeouts", None, 1)],
@@ -364,6 +385,7 @@ def test_a_workload_of_each_kind_leaves_the_history_that_it_should() -> None:
     assert violations(history.events) == []
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_a_workload_through_channels_leaves_the_history_that_it_should() -> None:
     calls = [("channel send", 0), ("channel deliver", 1), ("channel deliver at once", 0), ("send", 1)]
     history = play(
@@ -383,12 +405,13 @@ def test_a_workload_through_channels_leaves_the_history_that_it_should() -> None
     assert violations(history.events) == []
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_B4_one_that_never_receives_delays_only_those_who_send_to_it() -> None:
     def never_receives(coro: Any) -> None:
         coro.suspend()
 
     history = History()
-    home = SimpleNamespace(location=None, max_mailbox_messages=1, send_timeout_seconds=20)
+    home = SimpleNamespace(location=None, names=Names(), max_mailbox_messages=1, send_timeout_seconds=20)
     deaf = Coro.at_home(home, never_receives, (), {})
     receivers = {"r0": start_receiver(history, "r0", ReceiverPlan("plain", 2, None))}
     blocked = [Coro(deaf.send, n) for n in range(5)]

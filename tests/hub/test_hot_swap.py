@@ -9,6 +9,7 @@ import pytest
 
 from greencoro import Coro, CoroTerminated, DeadlineExceeded, HotSwapException, sleep
 from greencoro.hub import exit as process_exit
+from greencoro.hub import native
 from tests.support.polling import poll_until
 
 from .generator_modes import on_hub, parking_fixture, waits  # noqa: F401
@@ -390,5 +391,36 @@ def test_two_that_start_it_anew_at_once_start_it_once() -> None:
     waits(coro)
     coro.send(None)
     assert coro.value(10) in ("first", "second")
+    watcher.send(None)
+    watcher.value(10)
+
+
+def test_it_is_said_with_true_or_false_whether_it_is_swappable() -> None:
+    def says(coro: Any = None) -> None:
+        for flag in (5, None, "no"):
+            with pytest.raises(TypeError, match=r"hot_swappable\(\) takes True or False, not"):
+                coro.hot_swappable(flag)
+
+    Coro(says).value(10)
+
+
+def test_one_that_fails_before_another_threads_request_arrives_starts_anew() -> None:
+    coro, watcher, told = start_monitored(fails)
+
+    def act() -> None:
+        requested: list[int] = []
+        coro.send(1)
+        thread = native.Thread(lambda: requested.append(coro.hot_swap(generator_server, "anew")), "requests")
+        thread.start()
+        # The hub does not turn meanwhile: the request is under way, and the coroutine fails before it arrives.
+        thread.join(10)
+        assert requested == [0]
+
+    on_hub(act)
+    poll_until(lambda: coro.name == "generator_server")
+    assert told == ["exception"]
+    waits(coro)
+    coro.send(None)
+    assert coro.value(10) == "anew"
     watcher.send(None)
     watcher.value(10)

@@ -120,7 +120,7 @@ def test_nothing_is_kept_of_a_target_that_is_forgotten(names: Names) -> None:
         target = object()
         names.register("coro", f"name-{number}", target)
         names.forget(target)
-    assert not names._bound and not names._of
+    assert not names._bound and not names.of
 
 
 def test_of_many_threads_that_want_a_name_one_gets_it(names: Names) -> None:

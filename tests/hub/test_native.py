@@ -136,7 +136,11 @@ def test_ctrl_c_ends_a_wait_of_the_main_thread(run: Run) -> None:
     ended = run(
         """
         event = native.Event()
-        ready()
+        def tell_when_it_waits():
+            while not event._waiters:
+                native.sleep(0.001)
+            ready()
+        native.Thread(tell_when_it_waits, "teller").start()
         try:
             event.wait()
         except KeyboardInterrupt:

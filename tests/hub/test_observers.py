@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -172,7 +173,8 @@ def test_whoever_adds_while_the_end_comes_is_told_exactly_if_add_said_so() -> No
 def test_many_observers_cost_no_more_each_than_few() -> None:
     observers, told = Observers(), []
     listed = [lambda coro, n=n: told.append(n) for n in range(20_000)]
-    began = native.monotonic()
+    # Of this thread, whatever else the machine does meanwhile.
+    began = time.thread_time()
     for observer in listed:
         observers.add(observer)
     for observer in listed[::2]:
@@ -180,4 +182,4 @@ def test_many_observers_cost_no_more_each_than_few() -> None:
     observers.tell(None)
     assert told == list(range(1, 20_000, 2))
     # A list that is searched would need some 10 s.
-    assert native.monotonic() - began < 3
+    assert time.thread_time() - began < 3

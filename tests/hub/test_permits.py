@@ -127,8 +127,8 @@ def test_a_wait_that_ctrl_c_ended_takes_no_permit_along(run: Run) -> None:
         semaphore = Semaphore(0)
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         for _ in range(50):
-            signal.setitimer(signal.ITIMER_REAL, 0.002)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.002)
                 semaphore.acquire()
             except KeyboardInterrupt:
                 semaphore.release()

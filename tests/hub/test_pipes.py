@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import PIPE
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from greencoro import ClosedResource, Coro, CoroTerminated, DeadlineExceeded, sleep
-from greencoro.hub import pipes
 from greencoro.hub.files import AsyncFile
 from greencoro.hub.pipes import AsyncPipe
 from tests.support.polling import poll_until
@@ -294,17 +292,33 @@ def test_what_a_pipe_has_not_itself_is_of_the_last_program(start: Start) -> None
     assert first.wait(10) == 0
 
 
-def test_where_nothing_tells_of_the_end_one_looks_again_and_again(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with gevent's processes, of which another hub's watcher takes the status."""
-    process = start("true")
-    statuses = iter([None] * 5 + [0] * 5)
-    monkeypatch.setattr(process, "poll", lambda: next(statuses))
-    began = time.monotonic()
-    assert from_coroutine(lambda: pipes.await_end(process, None)) is True
-    assert time.monotonic() - began < 5
-    monkeypatch.undo()
-    process.wait()
-    monkeypatch.setattr(process, "poll", lambda: None)
-    assert from_coroutine(lambda: pipes.await_end(process, time.monotonic() + 0.02)) is False
+def test_input_that_is_none_is_refused_and_nothing_is_sent(start: Start) -> None:
+    pipe = AsyncPipe(start("cat", stdin=PIPE, stdout=PIPE))
+    for wrong in (5, 1.5, ["line"], object()):
+        with pytest.raises(TypeError, match=r"communicate\(\) takes bytes, text, an open file or an AsyncFile, not"):
+            pipe.communicate(wrong)
+    assert pipe.communicate(b"right", timeout=10) == (b"right", None)
+
+
+def test_what_was_closed_says_so_in_one_way(start: Start) -> None:
+    pipe = AsyncPipe(start("cat", stdin=PIPE, stdout=PIPE))
+    pipe.close()
+    calls = (
+        pipe.read,
+        pipe.readline,
+        lambda: pipe.write(b"x"),
+        lambda: pipe.communicate(b"x"),
+        lambda: next(iter(pipe)),
+    )
+    for call in calls:
+        with pytest.raises(ClosedResource, match=r"^AsyncFile of descriptor \d+ was closed here$"):
+            call()
+
+
+@pytest.mark.parametrize(("size", "error"), [(-2, ValueError), ("1", TypeError), (None, TypeError)])
+def test_a_size_that_cannot_be_is_refused(size: Any, error: type[Exception], start: Start) -> None:
+    pipe = AsyncPipe(start("cat", stdin=PIPE, stdout=PIPE, stderr=PIPE))
+    for call in (pipe.read, pipe.readline, pipe.read_stderr, pipe.readline_stderr):
+        with pytest.raises(error, match=r"takes a number of bytes"):
+            call(size)
+    pipe.close()

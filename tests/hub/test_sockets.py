@@ -3,11 +3,22 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import pytest
 
-from greencoro import BusyResource, ClosedResource, Coro, DeadlineExceeded, Terminated, sleep
+from greencoro import (
+    AsyncFile,
+    AsyncPipe,
+    BusyResource,
+    ClosedResource,
+    Coro,
+    DeadlineExceeded,
+    Popen,
+    Terminated,
+    sleep,
+)
 from greencoro.errors import RemoteProtocolError
 from greencoro.hub.sockets import AsyncSocket
 from tests.hub.socket_pairs import (
@@ -209,7 +220,7 @@ def test_messages_come_as_they_were_sent(pair: Pair) -> None:
 
 def test_the_end_of_the_stream_looks_like_an_empty_message_unless_asked_otherwise(pair: Pair) -> None:
     ours, theirs = pair
-    theirs.sendall(bytes(4) + b"\x00\x00\x00\x03ab")
+    theirs.sendall(bytes(4))
     theirs.shutdown(socket.SHUT_WR)
     assert value_of(lambda: [ours.recv_msg(None), ours.recv_msg(), ours.recv_msg(None)]) == [b"", b"", None]
 
@@ -429,3 +440,13 @@ def test_create_connection_tries_each_address_of_a_name(listener: AsyncSocket, m
 def test_a_name_is_looked_up_while_others_run(listener: AsyncSocket) -> None:
     with AsyncSocket(socket.socket()) as sock:
         assert value_of(sock.connect, ("localhost", listener.getsockname()[1])) == 0
+
+
+@pytest.mark.parametrize("kind", [AsyncFile, AsyncPipe, AsyncSocket, Popen])
+def test_all_that_a_class_offers_is_described(kind: type) -> None:
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("greencoro.")]
+    offered = {name: member for base in ours for name, member in vars(base).items() if not name.startswith("_")}
+    assert "close" in offered or kind is Popen
+    for name, member in offered.items():
+        if isinstance(member, property | classmethod | FunctionType):
+            assert member.__doc__, f"{kind.__name__}.{name}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greencoro import BusyResource, ClosedResource, Coro, DeadlineExceeded, WouldBlock
+from greencoro import BusyResource, ClosedResource, Coro, DeadlineExceeded, RemoteProtocolError, WouldBlock
 from greencoro.hub.sockets import AsyncSocket
 from tests.hub.socket_pairs import Pair, listening, narrow_pair, receive_exactly, value_of, waiting, wrapped_pair
 from tests.support.polling import poll_until
@@ -191,7 +191,7 @@ def test_closing_wakes_whoever_waits(narrow: Pair, listener: AsyncSocket, call: 
         sock.close()
     else:
         value_of(sock.close)
-    with pytest.raises(ClosedResource, match="closed here"):
+    with pytest.raises(ClosedResource, match=r"^AsyncSocket of descriptor \d+ was closed here$"):
         coro.value(10)
     poll_until(lambda: sock.fileno() == -1, what="the descriptor is closed")
 
@@ -255,7 +255,7 @@ def test_a_closed_socket_refuses_every_call_in_one_way(pair: Pair) -> None:
         ours.unwrap,
     ]
     for call in calls:
-        with pytest.raises(ClosedResource, match="this socket was closed here"):
+        with pytest.raises(ClosedResource, match=r"^AsyncSocket of descriptor \d+ was closed here$"):
             value_of(call)
         with pytest.raises(ClosedResource):
             call()
@@ -276,7 +276,7 @@ def test_the_wrapped_socket_is_given_back_as_it_was(pair: Pair) -> None:
         theirs.sendall(b"x")
         assert raw.recv(1) == b"x"
         for call in (lambda: ours.recv(1), ours.unwrap, lambda: ours.fileno()):
-            with pytest.raises(ClosedResource, match="given back"):
+            with pytest.raises(ClosedResource, match="given its socket back"):
                 call()
         ours.close()
         assert raw.fileno() >= 0
@@ -324,3 +324,91 @@ def test_a_wrapper_that_is_dropped_leaves_the_socket_open() -> None:
 def test_text_is_refused_with_a_way_out(pair: Pair, call: str) -> None:
     with pytest.raises(TypeError, match=rf"{call}\(\) takes bytes: encode the text"):
         getattr(pair[0], call)("text")
+
+
+# Without waiting.
+
+
+def test_a_socket_set_to_not_block_says_at_once_that_it_would_have_to_wait(narrow: Pair) -> None:
+    ours, theirs = narrow
+    assert ours.getblocking()
+    ours.setblocking(False)
+    assert not ours.getblocking() and ours.gettimeout() == 0
+    for call in (lambda: ours.recv(5), lambda: ours.recvall(5), ours.recv_msg, lambda: ours.recvfrom(5)):
+        with pytest.raises(BlockingIOError):
+            value_of(call)
+        with pytest.raises(BlockingIOError):
+            call()
+    theirs.sendall(b"abc")
+    assert value_of(ours.recv, 5) == b"abc"
+    ours.setblocking(True)
+    assert ours.getblocking() and ours.gettimeout() is None
+    coro = waiting(ours, ours.recv, 5)
+    theirs.sendall(b"def")
+    assert coro.value(10) == b"def"
+
+
+def test_a_listener_set_to_not_block_accepts_only_who_is_there(listener: AsyncSocket) -> None:
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        value_of(listener.accept)
+    with socket.create_connection(listener.getsockname()) as client:
+        listener.settimeout(10)
+        connection, address = value_of(listener.accept)
+        with connection:
+            assert address == client.getsockname() and connection.getblocking()
+
+
+def test_sendall_that_may_not_wait_says_how_much_was_sent(narrow: Pair) -> None:
+    ours, theirs = narrow
+    data = os.urandom(2_000_000)
+    ours.setblocking(False)
+    with pytest.raises(BlockingIOError) as raised:
+        value_of(ours.sendall, data)
+    sent = raised.value.sent  # type: ignore[attr-defined]
+    assert 0 < sent < len(data)
+    ours.setblocking(True)
+    coro = Coro(ours.sendall, data[sent:])
+    assert receive_exactly(theirs, len(data)) == data
+    coro.value(10)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.001, float("-inf")])
+def test_a_timeout_below_nothing_is_refused_and_changes_nothing(pair: Pair, timeout: float) -> None:
+    ours, _ = pair
+    ours.settimeout(3)
+    with pytest.raises(ValueError, match=r"settimeout\(\) takes a timeout of at least 0 seconds"):
+        ours.settimeout(timeout)
+    with pytest.raises(ValueError, match=r"create_connection\(\) takes a timeout of at least 0 seconds"):
+        ours.create_connection(("127.0.0.1", 1), timeout=timeout)
+    assert ours.gettimeout() == 3
+
+
+@pytest.mark.parametrize("flag", [None, "no", 0.0])
+def test_a_flag_that_is_none_is_refused(pair: Pair, flag: Any) -> None:
+    with pytest.raises(TypeError, match=r"setblocking\(\) takes True or False"):
+        pair[0].setblocking(flag)
+
+
+# The end of the stream.
+
+
+@pytest.mark.parametrize(
+    ("came", "sentence"),
+    [
+        (b"\x00", "only 1 of the 4 bytes of its length came"),
+        (b"\x00\x00\x00", "only 3 of the 4 bytes of its length came"),
+        (b"\x00\x00\x00\x03", "only 0 of its 3 bytes came"),
+        (b"\x00\x00\x00\x03ab", "only 2 of its 3 bytes came"),
+    ],
+    ids=["length cut", "length cut late", "only a length", "message cut"],
+)
+def test_a_stream_that_ends_in_the_middle_of_a_message_is_broken(pair: Pair, came: bytes, sentence: str) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"\x00\x00\x00\x01x" + came)
+    theirs.shutdown(socket.SHUT_WR)
+    assert value_of(ours.recv_msg, None) == b"x"
+    for arguments in ((), (None,)):
+        with pytest.raises(RemoteProtocolError, match=f"ended in the middle of a message: {sentence}"):
+            value_of(ours.recv_msg, *arguments)
+    assert value_of(lambda: (ours.recv(100), ours.recv_msg(None))) == (came, None)

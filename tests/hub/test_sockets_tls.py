@@ -1,55 +1,21 @@
-import datetime
 import os
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from greencoro import ClosedResource, Coro, DeadlineExceeded
+from greencoro import ClosedResource, Coro, DeadlineExceeded, RemoteProtocolError
+from greencoro.hub.files import AsyncFile
 from greencoro.hub.sockets import AsyncSocket
+from tests.hub.certificates import Files, make_files
 from tests.hub.places import everywhere
 from tests.hub.socket_pairs import listening, value_of, waiting
 from tests.support.polling import poll_until
-
-
-@dataclass
-class Files:
-    certfile: Path
-    keyfile: Path
-
-    def arguments(self) -> dict[str, Any]:
-        return {"certfile": self.certfile, "keyfile": self.keyfile}
-
-
-def make_files(directory: Path, name: str, signed_by: ec.EllipticCurvePrivateKey | None = None) -> Files:
-    """A certificate whose name is no host's, and its key; self-signed unless somebody is to sign it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if signed_by is None else x509.Name([]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(signed_by or key, hashes.SHA256())
-    )
-    files = Files(directory / f"{name}.pem", directory / f"{name}.key")
-    files.certfile.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.keyfile.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +139,7 @@ def test_a_handshake_that_waits_does_not_keep_others_from_accepting(listener: As
         silent.settimeout(10)
         stuck = Coro(listener.accept)
         stuck.set_daemon()
+        Coro(lambda: None).value(10)  # by now it has begun to accept
 
         def no_longer_accepts() -> bool:
             assert listener._endpoint is not None
@@ -369,3 +336,46 @@ def test_it_works_in_programs_whether_they_are_patched_or_not(
     )
     assert ended.out == "main coroutine", ended.err
     assert ended.status == 0 and ended.err == ""
+
+
+def test_what_was_encrypted_counts_as_written_where_there_was_no_time(pair: tuple[AsyncSocket, AsyncSocket]) -> None:
+    client, server = pair
+    data = os.urandom(8_000_000)
+    file = AsyncFile(client)
+
+    def write() -> int:
+        written = 0
+        while count := file.write(data[written:], timeout=0):
+            written += count
+        return written
+
+    written = value_of(write)
+    assert 0 < written < len(data)
+    receiving = Coro(server.recvall, len(data))
+    assert value_of(lambda: file.write(data[written:], full=True, timeout=20)) == len(data) - written
+    assert receiving.value(20) == data
+
+
+def test_a_connection_that_breaks_off_in_a_message_is_no_clean_end(pair: tuple[AsyncSocket, AsyncSocket]) -> None:
+    client, server = pair
+    value_of(client.sendall, b"\x00\x00\x00\x05abc")
+    client.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(RemoteProtocolError, match="only 3 of its 5 bytes came"):
+        value_of(server.recv_msg)
+
+
+def test_a_handshake_for_which_there_is_no_time_is_not_begun(listener: AsyncSocket, files: Files) -> None:
+    listener.setblocking(False)
+    with pytest.raises(
+        ValueError, match=r"accept\(\) has to wait for the TLS handshake: settimeout\(\) to some seconds"
+    ):
+        value_of(listener.accept)
+    with AsyncSocket(socket.socket(), certfile=files.certfile) as client:
+        client.settimeout(0)
+        with pytest.raises(ValueError, match=r"connect\(\) has to wait for the TLS handshake"):
+            value_of(client.connect, listener.getsockname())
+        client.settimeout(10)
+        listener.settimeout(10)
+        accepting = Coro(listener.accept)
+        assert value_of(client.connect, listener.getsockname()) == 0
+        accepting.value(10)[0].close()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.hub.supervision import RESTARTS, STRATEGIES, Decision, Supervision
@@ -116,6 +116,7 @@ def test_two_children_of_one_name_are_refused_and_the_first_stays() -> None:
     assert supervision.ended("a", "finished", 0.0).start == ("a",)
 
 
+@settings(deadline=None)
 @given(
     strategy=st.sampled_from(STRATEGIES),
     kinds=st.lists(st.sampled_from(RESTARTS), min_size=1, max_size=6),

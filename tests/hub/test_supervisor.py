@@ -145,7 +145,9 @@ def test_restart_says_which_ends_are_mended(
     else:
         child.send(ValueError("broken") if order == "raise" else "result")
     wait_for(events, 2)
-    supervisor.add(worker, "later", events, name="later")  # by then the end was seen to
+    # When it is not listed any more the supervisor has been told, and what is added now comes after that.
+    poll_until(lambda: child.id not in process_exit.alive)
+    supervisor.add(worker, "later", events, name="later")
     assert wait_for(events, 4 if again else 3).split()[2:] == (["+a", "+later"] if again else ["+later"])
     assert ("a" in supervisor.children()) == (restart != "temporary")
     if restart == "transient" and not again:
@@ -244,7 +246,7 @@ def test_a_supervisor_that_is_over_takes_no_children(make: Make) -> None:
     supervisor.terminate()
     with pytest.raises(CoroTerminated):
         supervisor.value(10)
-    with pytest.raises(BrokenResource):
+    with pytest.raises(BrokenResource, match=r"^supervisor/\d+ is over and starts no children any more$"):
         supervisor.add(print)
 
 
@@ -403,3 +405,37 @@ def test_waiting_for_a_child_that_does_not_come_back_ends() -> None:
     assert not last.is_alive()
     with pytest.raises(BrokenResource):
         supervisor.child("last", timeout=None)
+
+
+def test_a_supervisor_that_gave_up_says_why_to_who_adds_a_child() -> None:
+    supervisor = Supervisor(max_restarts=0)
+    supervisor.add(lambda: None, name="hasty")
+    with pytest.raises(TooManyRestarts):
+        supervisor.value(10)
+    with pytest.raises(BrokenResource, match="starts no children any more") as raised:
+        supervisor.add(print)
+    assert isinstance(raised.value.__cause__, TooManyRestarts)
+
+
+@pytest.mark.parametrize(("limit", "words"), [(0, "0 restarts"), (1, "1 restart"), (2, "2 restarts")])
+def test_the_limit_is_told_in_words(limit: int, words: str) -> None:
+    supervisor = Supervisor(max_restarts=limit)
+    supervisor.add(lambda: None, name="hasty")
+    with pytest.raises(TooManyRestarts, match=f"and the limit is {words} within 5 s$"):
+        supervisor.value(10)
+
+
+def test_a_child_that_is_over_and_not_started_again_is_still_the_child(make: Make, events: list[str]) -> None:
+    supervisor = make()
+    add_workers(supervisor, events, "a", restart="transient")
+    child = supervisor.child("a")
+    child.send("result")
+    assert child.value(10) == "result"
+    assert supervisor.child("a") is child
+    assert supervisor.children() == {"a": child}
+
+
+@pytest.mark.parametrize("name", ["register", "unregister", "set_daemon"])
+def test_what_a_supervisor_does_in_its_own_way_says_so_in_its_help(name: str) -> None:
+    own = getattr(Supervisor, name).__doc__
+    assert own is not None and own != getattr(Coro, name).__doc__

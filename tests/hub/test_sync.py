@@ -1,6 +1,4 @@
 import threading
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -8,77 +6,16 @@ import pytest
 from greenlet import getcurrent
 
 from greencoro import Coro, CoroTerminated, Terminated, WouldBlock, sleep
-from greencoro.hub import userhub
-from greencoro.hub.completion import Completion
-from greencoro.hub.sync import Condition, Event, Lock, RLock, Semaphore
+from greencoro.hub import native
+from greencoro.hub.sync import Condition, Lock, RLock, Semaphore
+from tests.hub.conftest import Run
 from tests.hub.places import everywhere
 from tests.support.polling import poll_until
 
+from .lock_holders import Holder, in_callback, in_thread, line, on_hub, wait_for_line
+
 LOCKS = pytest.mark.parametrize("make", [Lock, RLock, Condition, Semaphore])
 OWNED = pytest.mark.parametrize("make", [Lock, RLock, Condition])
-
-
-def on_hub(function: Callable[..., Any], *args: Any) -> Any:
-    return Coro(function, *args).value(20)
-
-
-def in_callback(function: Callable[[], Any]) -> Any:
-    """What ``function()`` returns or raises in the hub's own greenlet."""
-    Coro(lambda: None).value(10)
-    done = Completion()
-
-    def call() -> None:
-        try:
-            done.set(function())
-        except BaseException as error:
-            done.fail(error)
-
-    userhub.post(call)
-    return done.result(10)
-
-
-def in_thread(function: Callable[[], Any]) -> Any:
-    done = Completion()
-
-    def call() -> None:
-        try:
-            done.set(function())
-        except BaseException as error:
-            done.fail(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join(10)
-    return done.result(0)
-
-
-def line(what: Any) -> int:
-    """How many wait for a lock or semaphore."""
-    return len(what._lock._waiters if isinstance(what, Condition) else what._waiters)
-
-
-def wait_for_line(what: Any, length: int) -> None:
-    poll_until(lambda: line(what) == length, what=f"{length} wait for {what!r}")
-
-
-class Holder:
-    """A coroutine that holds something until it is told to let go."""
-
-    def __init__(self, what: Any) -> None:
-        self.let_go = Event()
-        holding = Event()
-
-        def hold() -> None:
-            with what:
-                holding.set()
-                self.let_go.wait()
-
-        self.coro = Coro(hold)
-        assert holding.wait(10)
-
-    def release(self) -> None:
-        self.let_go.set()
-        self.coro.value(10)
 
 
 @LOCKS
@@ -266,6 +203,8 @@ def test_a_callback_of_the_hub_may_take_what_is_free_and_not_wait(make: Any) -> 
         ({"timeout": True}, TypeError, "in seconds"),
         ({"timeout": float("nan")}, ValueError, "NaN"),
         ({"blocking": False, "timeout": 1}, ValueError, "does not block"),
+        ({"blocking": False, "timeout": "1"}, TypeError, "in seconds"),
+        ({"blocking": False, "timeout": False}, TypeError, "in seconds"),
     ],
 )
 def test_a_timeout_that_is_none_is_refused_though_it_is_free(
@@ -401,106 +340,90 @@ def test_a_generator_coroutine_holds_it_on_whatever_greenlet_it_goes_on() -> Non
     assert condition.acquire(False)
 
 
-# Semaphore
+# Who holds it, in words.
 
 
-def test_a_semaphore_lets_as_many_in_as_it_has_permits() -> None:
-    semaphore = Semaphore(3)
-    assert [semaphore.acquire(False) for _ in range(4)] == [True, True, True, False]
-    semaphore.release()
-    assert [semaphore.acquire(False) for _ in range(2)] == [True, False]
+@OWNED
+def test_a_coroutine_that_holds_it_is_named(make: Any) -> None:
+    lock = make()
+    holder = Holder(lock)
+    assert f"held by coroutine {holder.coro!r}," in repr(lock)
+    with pytest.raises(RuntimeError, match=rf"and coroutine {holder.coro!r} holds it$"):
+        lock.release()
+    holder.release()
 
 
-def test_a_semaphore_may_be_released_by_anybody_beyond_what_it_had() -> None:
-    semaphore = Semaphore(0)
-    assert semaphore.locked()
-    waiter = Coro(semaphore.acquire)
-    wait_for_line(semaphore, 1)
-    for _ in range(3):
-        semaphore.release()
-    assert waiter.value(10) is True
-    assert [semaphore.acquire(timeout=0) for _ in range(3)] == [True, True, False]
+@OWNED
+def test_a_thread_that_holds_it_is_named(make: Any) -> None:
+    lock = make()
+    with lock:
+        assert "held by thread 'MainThread'," in repr(lock)
+        with pytest.raises(RuntimeError, match=r"and thread 'MainThread' holds it$"):
+            on_hub(lock.release)
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: lock.acquire() and seen.append(on_hub(repr, lock)), name="worker of mine")
+    thread.start()
+    thread.join(10)
+    assert "held by thread 'worker of mine'," in seen[0]
+    # Another thread may have its identity by then.
+    poll_until(lambda: "held by a thread or greenlet that is over," in repr(lock))
 
 
-def test_a_semaphore_of_any_size_costs_no_more_than_what_is_used() -> None:
-    semaphore = Semaphore(10**15)
-    assert semaphore.acquire()
-    assert f"{10**15 - 1} free" in repr(semaphore)
+def test_a_thread_that_python_does_not_list_is_named_by_its_number() -> None:
+    lock = Lock()
+    seen: list[str] = []
+
+    def hold() -> None:
+        with lock:
+            seen.append(repr(lock))
+
+    thread = native.Thread(hold, "not listed")
+    thread.start()
+    thread.join(10)
+    assert f"held by thread {thread.ident}," in seen[0]
 
 
-@pytest.mark.parametrize(("value", "error"), [(-1, ValueError), (1.0, TypeError), ("1", TypeError), (True, TypeError)])
-def test_a_semaphore_refuses_what_is_no_number_of_permits(value: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="number of"):
-        Semaphore(value)
+def test_a_greenlet_that_holds_it_is_named() -> None:
+    lock = Lock()
+
+    def hold() -> str:
+        with lock:
+            return repr(lock)
+
+    greenlet = gevent.spawn(hold)
+    assert f"held by greenlet {greenlet.name}," in greenlet.get(timeout=10)
 
 
-# Event
+def test_who_would_wait_for_itself_is_named() -> None:
+    lock = Lock()
+    with lock, pytest.raises(RuntimeError, match=r"^Lock\.acquire\(\): thread 'MainThread' holds it already"):
+        lock.acquire()
 
 
-@everywhere
-def test_an_event_is_waited_for_from_everywhere(place: Any) -> None:
-    event = Event()
-
-    def ask() -> list[bool]:
-        answers = [event.wait(0), event.wait(-1), event.wait(0.01)]
-        setter = Coro(lambda: (sleep(0.01), event.set()))
-        answers += [event.wait(), event.is_set(), event.wait(0)]
-        setter.value(10)
-        return answers
-
-    assert place(ask) == [False, False, False, True, True, True]
-    assert len(event._waiters) == 0
+def test_after_a_wait_for_a_notification_its_holder_is_named_again() -> None:
+    condition = Condition(Lock())
+    with condition:
+        condition.wait(0.001)
+        assert "held by thread 'MainThread'," in repr(condition)
 
 
-def test_setting_an_event_wakes_all_who_wait_in_their_order() -> None:
-    event, order = Event(), []
-    waiters = [Coro(lambda number=number: event.wait() and order.append(number)) for number in range(5)]
-    poll_until(lambda: len(event._waiters) == 5)
-    event.set()
-    for waiter in waiters:
-        waiter.value(10)
-    assert order == list(range(5))
-
-
-def test_who_waited_when_an_event_was_set_goes_on_though_it_was_cleared_since() -> None:
-    event = Event()
-    waiter = Coro(event.wait)
-    poll_until(lambda: event._waiters)
-    in_callback(lambda: (event.set(), event.clear()))
-    assert waiter.value(10) is True
-    assert event.is_set() is False
-    assert event.wait(0.01) is False
-
-
-def test_an_event_that_is_set_between_the_look_and_the_line_is_not_missed() -> None:
-    event = Event()
-
-    class Line(deque[Completion]):
-        def append(self, waiter: Completion) -> None:
-            event.set()
-            super().append(waiter)
-
-    event._waiters = Line()
-    assert event.wait(10)
-
-
-def test_a_waiter_of_an_event_that_is_terminated_is_forgotten() -> None:
-    event = Event()
-    waiter = Coro(event.wait)
-    poll_until(lambda: event._waiters)
-    waiter.terminate()
-    with pytest.raises(CoroTerminated):
-        waiter.value(10)
-    assert len(event._waiters) == 0
-    event.set()
-
-
-def test_an_event_refuses_a_wait_in_a_callback_and_a_timeout_that_is_none() -> None:
-    event = Event()
-    with pytest.raises(WouldBlock):
-        in_callback(event.wait)
-    with pytest.raises(TypeError, match="in seconds"):
-        event.wait("1")  # type: ignore[arg-type]
-    assert "not set" in repr(event)
-    event.set()
-    assert in_callback(event.wait) is True
+def test_in_a_patched_process_a_thread_is_named_though_it_is_a_greenlet(run: Run) -> None:
+    ended = run(
+        """
+        from greencoro import Lock
+        lock = Lock()
+        with lock:
+            print(lock)
+        def hold():
+            with lock:
+                print(lock)
+        thread = threading.Thread(target=hold, name="of mine")
+        thread.start()
+        thread.join()
+        """,
+        patched=True,
+    )
+    assert ended.out.splitlines() == [
+        "<Lock: held by thread 'MainThread', 0 waiting>",
+        "<Lock: held by thread 'of mine', 0 waiting>",
+    ], ended.err

@@ -228,7 +228,10 @@ class World:
 
 
 @settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(permits=st.integers(1, 3), actors=ACTORS, victims=VICTIMS, consumers=st.sampled_from(["coroutine", "thread"]))
 def test_random_programs_keep_the_invariants(

@@ -9,7 +9,7 @@ import pytest
 
 from greencoro import Coro, CoroTerminated, WouldBlock, sleep
 from greencoro.errors import ClosedResource
-from greencoro.hub import native, userhub
+from greencoro.hub import native, stuck, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.thread_pool import AsyncThreadPool
 from tests.hub.conftest import Run
@@ -194,7 +194,8 @@ def test_an_exception_that_nobody_waits_for_any_more_is_logged(
         with pytest.raises((CoroTerminated, ValueError)):
             coro.value(10)
     pool.join()
-    told = [record for record in caplog.records if record.name == "greencoro.hub.thread_pool"]
+    # The thread of the pool says so when the task is over already.
+    told = poll_until(lambda: [record for record in caplog.records if record.name == "greencoro.hub.thread_pool"])
     assert [record.exc_info[0] for record in told if record.exc_info] == [ValueError]
     assert "failing_task" in told[0].getMessage()
 
@@ -359,22 +360,24 @@ def test_in_a_patched_process_the_threads_are_native_too(run: Run) -> None:
     ended = run(
         """
         from greencoro.hub.thread_pool import AsyncThreadPool
+        begun, turned = set(), native.Event()
         def task():
             time.sleep(0.01)      # gevent's, so this thread gets a hub of its own
-            native.sleep(0.05)    # blocks its thread only
+            begun.add(native.get_ident())
+            while len(begun) < 2: # until another thread has one as well
+                native.sleep(0.001)
+            turned.wait(10)       # blocks its thread only
             return native.get_ident()
-        def turn(coro=None):
-            count = 0
-            while coro.receive(timeout=0.001) is None:
-                count += 1
-            return count
+        def turn():
+            while len(begun) < 2:
+                sleep(0.001)
+            turned.set()
         with AsyncThreadPool(2) as pool:
-            turner = Coro(turn)
             waiters = [Coro(pool.async_task, task) for _ in range(4)]
+            Coro(turn)
             idents = {waiter.value(10) for waiter in waiters}
             idents.add(pool.async_task(task))
-            turner.send("stop")
-            print(len(idents), userhub.ident in idents, turner.value(10) > 5)
+            print(len(idents), userhub.ident in idents)
         descriptors = len(os.listdir("/proc/self/fd"))
         for _ in range(10):
             with AsyncThreadPool(3) as pool:
@@ -384,4 +387,12 @@ def test_in_a_patched_process_the_threads_are_native_too(run: Run) -> None:
         """,
         patched=True,
     )
-    assert (ended.status, ended.out) == (0, "2 False True\n0\n"), ended.err
+    assert (ended.status, ended.out) == (0, "2 False\n0\n"), ended.err
+
+
+def test_threads_that_have_ended_are_not_listed_as_idle() -> None:
+    before = set(stuck.idle_threads)
+    with AsyncThreadPool(2) as pool:
+        pool.async_task(int)
+        poll_until(lambda: len(set(stuck.idle_threads) - before) == 2)
+    assert set(stuck.idle_threads) <= before

@@ -301,6 +301,7 @@ def test_several_arrive_each_at_a_wait_of_its_own_in_their_order(by: str) -> Non
         Coro(throw_all).value(10)
     else:
         throw_all()
+    Coro(lambda: None).value(10)  # by now they have come to the hub
     poll_until(lambda: coro._pending is None, what="all were raised")
     coro.send(None)
     assert coro.value(10) == errors
@@ -326,6 +327,7 @@ def test_no_message_is_lost_to_what_is_thrown() -> None:
     for number in range(300):
         coro.send(number)
         coro.throw(Nudge(number))
+    Coro(lambda: None).value(10)  # by now they have come to the hub
     poll_until(lambda: not coro._mailbox and coro._pending is None, what="all of it has come")
     coro.send(None)
     got = coro.value(10)

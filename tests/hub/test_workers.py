@@ -51,6 +51,8 @@ def test_two_hundred_thousand_short_coroutines_need_few_workers() -> None:
 def test_workers_of_coroutines_that_waited_are_used_again() -> None:
     def round_of_a_thousand() -> None:
         coroutines = [Coro(lambda coro: coro.receive()) for _ in range(1000)]
+        # All of them together, each on a worker of its own.
+        poll_until(lambda: all(coro._mailbox._receiver is not None for coro in coroutines))
         for coro in coroutines:
             coro.send(1)
         for coro in coroutines:

@@ -10,7 +10,7 @@ from gevent._hub_local import get_hub_if_exists
 T = TypeVar("T")
 
 
-def poll_until(condition: Callable[[], T], seconds: float = 5.0, what: str = "", interval: float = 0.01) -> T:
+def poll_until(condition: Callable[[], T], seconds: float = 15.0, what: str = "", interval: float = 0.01) -> T:
     """Call `condition` until it returns something true, and return that.
 
     Raises:
