@@ -40,7 +40,9 @@ setup(
             "furo>=2024.8",
             "myst-parser>=4.0",
             "noiseprotocol>=0.3.1",  # the independent Noise implementation that the handshake's tests talk to
-            "pycos>=4.12",  # a peer in benchmarks, as is uvloop
+            "pycos>=4.12",  # a peer in benchmarks, as are the next three
+            "rpyc>=6.0",
+            "execnet>=2.1",
             "uvloop>=0.21",  # the first with wheels for Python 3.13
             "ipykernel>=6.29",  # the notebook that the tests run cells in, with jupyter_client
         ],

@@ -12,8 +12,12 @@ The frame, from the bottom up, each using only those above it:
 - side: the program in which one side runs
 - rounds: every side of a question, in turn, in fresh processes
 - report: what a person reads
+- greencoro_setup: how greencoro is started here, for what is asked of two processes
 - pycos_setup: how pycos is started here
+- rpyc_setup: how rpyc is started here
+- execnet_setup: how execnet is started here
+- erlang_nodes: how two nodes of Erlang are run; uses what `local` has for one
 
-The questions: those of `local`, about one process, and round_trip, one_way, jobs, start_up. `programs` has the programs
-that start_up starts, as a user would write them.
+The questions: those of `local`, about one process; round_trip, one_way, outstanding, bulk, file, about two; and jobs,
+start_up. `programs` has the programs that start_up starts, as a user would write them.
 """

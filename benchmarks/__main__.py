@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import jobs, machine, one_way, report, round_trip, rounds, start_up
+from benchmarks import bulk, file, jobs, machine, one_way, outstanding, report, round_trip, rounds, start_up
 from benchmarks.local import broadcast, fan_in, finishers, memory, park, ping_pong, ring, sleepers, spawn
 from benchmarks.question import Scale
 
 LOCAL = (ping_pong, ring, fan_in, broadcast, spawn, park, memory, sleepers, finishers)
-DISTRIBUTED = (round_trip, one_way, jobs, start_up)
+DISTRIBUTED = (round_trip, one_way, outstanding, bulk, file, jobs, start_up)
 QUESTIONS = {each.QUESTION.name: each.QUESTION for each in (*LOCAL, *DISTRIBUTED)}
 
 #: What may be named instead of all that it stands for.
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     scale: Scale = "quick" if options.quick else "full"
     began = time.monotonic()
-    here = machine.describe(["gevent", "greenlet", "cryptography", "pycos", "uvloop"])
+    here = machine.describe(["gevent", "greenlet", "cryptography", "numpy", "pycos", "rpyc", "execnet", "uvloop"])
     print("\n".join(report.machine_lines(here)), flush=True)
     results = []
     for name in names:

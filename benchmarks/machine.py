@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ class Machine:
         load: Processes that wanted to run in the last minute, on average, when the run began. Where it is much above
             zero somebody else was at work, and the figures are worse than they need be.
 
+        disk: What temporary files are on: device, and file system.
+
         packages: Versions by distribution, and that of Erlang; None where it is not installed.
     """
 
@@ -34,6 +37,7 @@ class Machine:
     kernel: str
     python: str
     load: float
+    disk: str
     packages: dict[str, str | None]
 
 
@@ -46,6 +50,7 @@ def describe(packages: Iterable[str]) -> Machine:
         kernel=platform.release(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         load=round(os.getloadavg()[0], 2),
+        disk="{} ({})".format(*file_system(Path(tempfile.gettempdir()))),
         # greencoro's own word and not the installation's: a checkout may be measured without being installed.
         packages={
             "greencoro": greencoro.__version__,
@@ -61,6 +66,15 @@ def version_of(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def file_system(path: Path) -> tuple[str, str]:
+    """The device that ``path`` is on, and the type of file system."""
+    place = path.resolve()
+    holders = [each for each in psutil.disk_partitions(all=True) if place.is_relative_to(each.mountpoint)]
+    # Of two at one place the later is what is seen.
+    holder = max(reversed(holders), key=lambda each: len(each.mountpoint))
+    return holder.device, holder.fstype
 
 
 def _otp_release() -> str | None:

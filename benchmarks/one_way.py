@@ -1,7 +1,8 @@
 """How many small messages a second go one way between coroutines of two processes?
 
 A coroutine sends small tuples to one in another process as fast as it may, and then waits until that one says that it
-has had them all. The receiver checks that none is missing and none is out of order.
+has had them all. The receiver checks that none is missing and none is out of order. rpyc has no messages: there a
+function is called many times, and the results are taken later.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 import io
 import pickle
 import socket
+from functools import partial
 from typing import Any
 
-from benchmarks import pycos_setup, side
+from benchmarks import erlang_nodes, execnet_setup, greencoro_setup, pycos_setup, rpyc_setup, side
 from benchmarks.measure import measured
 from benchmarks.question import Counts, Question, Sample, Side, Target
 
 SECONDS = 60.0  # longest wait for anything here
+
+#: Calls of rpyc under way at once. Without a limit both sides might come to wait for the other to read.
+RPYC_CALLS = 1000
 
 
 def _message(number: int) -> tuple[int, str]:
     return number, "small"
 
 
-def _greencoro_receiver() -> None:
-    from greencoro.distributed.runtime import Runtime
-    from greencoro.hub.coroutine import Coro
+# greencoro
 
+
+def _greencoro_receiver(tls: bool = False) -> None:
     def receiver(coro: Any = None) -> None:
         while True:
             sender, messages = coro.receive()
@@ -34,14 +39,10 @@ def _greencoro_receiver() -> None:
                 assert number == expected, (number, expected)
             sender.send(messages)
 
-    runtime = Runtime(node="127.0.0.1")
-    Coro(receiver).register("receiver")
-    side.announce(str(runtime.location))
-    side.wait_to_be_killed()
+    greencoro_setup.serve("receiver", receiver, tls)
 
 
-def greencoro(messages: int) -> Sample:
-    from greencoro.distributed.runtime import Runtime
+def _greencoro(messages: int, name: str, tls: bool = False) -> Sample:
     from greencoro.hub.coroutine import Coro
 
     def sender(receiver: Any, messages: int, coro: Any = None) -> None:
@@ -50,13 +51,23 @@ def greencoro(messages: int) -> Sample:
             receiver.send(_message(number))
         assert coro.receive(SECONDS) == messages
 
-    with side.partner("one_way", "greencoro") as location, Runtime(node="127.0.0.1") as runtime:
-        runtime.connect(location)
+    with greencoro_setup.partner("one_way", name, tls):
         receiver = Coro.locate("receiver", timeout=SECONDS)
         Coro(sender, receiver, messages // 10).value()
         with measured(messages) as measurement:
             Coro(sender, receiver, messages).value()
     return measurement.rate()
+
+
+def greencoro(messages: int) -> Sample:
+    return _greencoro(messages, "greencoro")
+
+
+def greencoro_tls(messages: int) -> Sample:
+    return _greencoro(messages, greencoro_setup.TLS, tls=True)
+
+
+# pycos
 
 
 def _pycos_receiver() -> None:
@@ -98,6 +109,69 @@ def pycos(messages: int) -> Sample:
         # Before the partner is gone: pycos says goodbye to it, and would wait ten seconds for an answer.
         network.terminate()
     return measurement.rate()
+
+
+# the others
+
+
+def _rpyc_receiver() -> None:
+    come = 0
+
+    def put(number: int, _text: str) -> None:
+        nonlocal come
+        expected, come = come, come + 1
+        assert number == expected, (number, expected)
+
+    def restart() -> int:
+        nonlocal come
+        messages, come = come, 0
+        return messages
+
+    rpyc_setup.serve({"put": put, "restart": restart})
+
+
+def rpyc(messages: int) -> Sample:
+    def send(messages: int) -> None:
+        calls = (_message(number) for number in range(messages))
+        assert all(result is None for result in rpyc_setup.call_ahead(put, calls, RPYC_CALLS))
+        assert restart() == messages
+
+    with rpyc_setup.partner("one_way") as remote:
+        put, restart = remote.put, remote.restart
+        send(messages // 10)
+        with measured(messages) as measurement:
+            send(messages)
+    return measurement.rate()
+
+
+def execnet_receiver(channel):  # type: ignore[no-untyped-def]  # travels as source, where annotations have no meaning
+    for messages in channel:
+        for expected in range(messages):
+            number, _ = channel.receive()
+            assert number == expected, (number, expected)
+        channel.send(messages)
+
+
+def execnet(messages: int) -> Sample:
+    with execnet_setup.partner(execnet_receiver) as channel:
+
+        def send(messages: int) -> None:
+            channel.send(messages)
+            for number in range(messages):
+                channel.send(_message(number))
+            assert channel.receive(SECONDS) == messages
+
+        send(messages // 10)
+        with measured(messages) as measurement:
+            send(messages)
+    return measurement.rate()
+
+
+def erlang(messages: int) -> Sample:
+    return erlang_nodes.measure("one_way", messages).rate()
+
+
+# the floor
 
 
 def _socket_receiver() -> None:
@@ -146,12 +220,35 @@ QUESTION = Question(
             partner=_greencoro_receiver,
         ),
         Side(
+            greencoro_setup.TLS,
+            greencoro_tls,
+            Counts(300_000, 100_000, 2000),
+            greencoro_setup.TLS_SETUP,
+            partner=partial(_greencoro_receiver, tls=True),
+        ),
+        Side(
             "pycos",
             pycos,
             Counts(15_000, 5000, 500),
             "send; host 127.0.0.1, no discovery, stream_send (one connection kept open), not encrypted",
             partner=_pycos_receiver,
             package="pycos",
+        ),
+        Side(
+            "rpyc",
+            rpyc,
+            Counts(20_000, 5000, 500),
+            f"async_ calls, {RPYC_CALLS} under way at once; {rpyc_setup.SETUP}",
+            partner=_rpyc_receiver,
+            package="rpyc",
+        ),
+        Side("execnet", execnet, Counts(300_000, 100_000, 2000), f"send; {execnet_setup.SETUP}", package="execnet"),
+        Side(
+            "Erlang",
+            erlang,
+            Counts(500_000, 200_000, 2000),
+            f"!; {erlang_nodes.SETUP}",
+            program=erlang_nodes.PROGRAM,
         ),
         Side(
             "floor",
@@ -161,8 +258,15 @@ QUESTION = Question(
             partner=_socket_receiver,
         ),
     ),
-    targets=(Target("greencoro", "pycos"), Target("greencoro", "floor")),
-    unmeasured=("the target of at least 2 x Erlang: no Erlang program is among the sides yet",),
+    targets=(
+        Target("greencoro", "Erlang", "at least", 2.0),
+        Target(greencoro_setup.TLS, "Erlang"),
+        Target(greencoro_setup.TLS, "greencoro"),
+        Target("greencoro", "execnet"),
+        Target("greencoro", "rpyc"),
+        Target("greencoro", "pycos"),
+        Target("greencoro", "floor"),
+    ),
 )
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ def quiet() -> Any:
     return pycos
 
 
-def start_network(name: str) -> Any:
+def start_network(name: str, **parameters: Any) -> Any:
     """pycos's runtime with its network, on a free port of loopback."""
     pycos = quiet()
     importlib.import_module("pycos.netpycos")  # replaces pycos.Pycos
-    return pycos.Pycos(host="127.0.0.1", udp_port=0, tcp_port=0, discover_peers=False, name=name)
+    return pycos.Pycos(host="127.0.0.1", udp_port=0, tcp_port=0, discover_peers=False, name=name, **parameters)
 
 
 def start_scheduler(first_port: int) -> Any:

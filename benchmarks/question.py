@@ -60,6 +60,8 @@ class Side:
         package: The distribution that must be installed; None where it needs none.
 
         program: The program that must be on the path; None where it needs none.
+
+        in_memory: Whether it is given a directory in memory, see `side.memory_directory`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Side:
     partner: Callable[[], None] | None = None
     package: str | None = None
     program: str | None = None
+    in_memory: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ def machine_lines(machine: Machine) -> list[str]:
     lines = [
         f"{machine.cpu}, {machine.cpus} CPUs, {machine.memory_gib:g} GiB, Linux {machine.kernel}",
         f"{machine.python}; {packages}",
+        f"temporary files on {machine.disk}",
         f"load when it began: {machine.load:g}",
     ]
     if machine.load > 0.3 * machine.cpus:

@@ -2,7 +2,7 @@
 
 A coroutine sends a small tuple with a reference to itself to one in the other process, which sends the number in it
 back. The rows "deliver" have the acknowledgement alone: `deliver` returns when the message is in the mailbox. Both
-processes are on this machine and talk over loopback; one trip at a time.
+processes are on this machine and talk over loopback; one trip at a time. rpyc calls a function that returns the number.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
-from benchmarks import pycos_setup, side
+from benchmarks import erlang_nodes, execnet_setup, greencoro_setup, pycos_setup, rpyc_setup, side
 from benchmarks.measure import MICROSECONDS, Measurement, measured
 from benchmarks.question import Counts, Question, Sample, Side, Target
 from benchmarks.spread import percentile
@@ -24,36 +25,40 @@ Trips = Callable[..., Any]
 
 
 def _sample(measurement: Measurement, latencies: list[float]) -> Sample:
-    median = percentile(latencies, 50)
-    high = percentile(latencies, 99)
-    return measurement.sample(median * MICROSECONDS, {"p99 us": high * MICROSECONDS, "p99/p50": high / median})
+    return _sample_of(measurement, percentile(latencies, 50) * MICROSECONDS, percentile(latencies, 99) * MICROSECONDS)
+
+
+def _sample_of(measurement: Measurement, median: float, high: float) -> Sample:
+    return measurement.sample(median, {"p99 us": high, "p99/p50": high / median})
+
+
+def _go_with(trip: Callable[[int], Any], trips: int) -> list[float]:
+    latencies = []
+    for number in range(trips):
+        begin = time.perf_counter()
+        answer = trip(number)
+        latencies.append(time.perf_counter() - begin)
+        assert answer == number
+    return latencies
 
 
 # greencoro
 
 
-def _greencoro_echo() -> None:
-    from greencoro.distributed.runtime import Runtime
-    from greencoro.hub.coroutine import Coro
-
+def _greencoro_echo(tls: bool = False) -> None:
     def echo(coro: Any = None) -> None:
         while True:
             message = coro.receive()
             if isinstance(message, tuple):
                 message[0].send(message[1])
 
-    runtime = Runtime(node="127.0.0.1")
-    Coro(echo).register("echo")
-    side.announce(str(runtime.location))
-    side.wait_to_be_killed()
+    greencoro_setup.serve("echo", echo, tls)
 
 
-def _greencoro(trips: int, go: Trips) -> Sample:
-    from greencoro.distributed.runtime import Runtime
+def _greencoro(trips: int, go: Trips, name: str = "greencoro", tls: bool = False) -> Sample:
     from greencoro.hub.coroutine import Coro
 
-    with side.partner("round_trip", "greencoro") as location, Runtime(node="127.0.0.1") as runtime:
-        runtime.connect(location)
+    with greencoro_setup.partner("round_trip", name, tls):
         echo = Coro.locate("echo", timeout=SECONDS)
         Coro(go, echo, trips // 10).value()
         with measured(trips) as measurement:
@@ -61,29 +66,30 @@ def _greencoro(trips: int, go: Trips) -> Sample:
     return _sample(measurement, latencies)
 
 
-def greencoro_messages(trips: int) -> Sample:
-    def go(echo: Any, trips: int, coro: Any = None) -> list[float]:
-        latencies = []
-        for number in range(trips):
-            begin = time.perf_counter()
-            echo.send((coro, number))
-            answer = coro.receive(SECONDS)
-            latencies.append(time.perf_counter() - begin)
-            assert answer == number
-        return latencies
+def _greencoro_messages(echo: Any, trips: int, coro: Any = None) -> list[float]:
+    def trip(number: int) -> Any:
+        echo.send((coro, number))
+        return coro.receive(SECONDS)
 
-    return _greencoro(trips, go)
+    return _go_with(trip, trips)
+
+
+def greencoro_messages(trips: int) -> Sample:
+    return _greencoro(trips, _greencoro_messages)
+
+
+def greencoro_tls(trips: int) -> Sample:
+    return _greencoro(trips, _greencoro_messages, greencoro_setup.TLS, tls=True)
 
 
 def greencoro_deliver(trips: int) -> Sample:
     def go(echo: Any, trips: int) -> list[float]:
-        latencies = []
-        for number in range(trips):
-            begin = time.perf_counter()
+        def trip(number: int) -> int:
             taken = echo.deliver(number, SECONDS)
-            latencies.append(time.perf_counter() - begin)
             assert taken == 1
-        return latencies
+            return number
+
+        return _go_with(trip, trips)
 
     return _greencoro(trips, go)
 
@@ -157,6 +163,49 @@ def pycos_deliver(trips: int) -> Sample:
     return _pycos(trips, go)
 
 
+# the others
+
+
+def _rpyc_echo() -> None:
+    rpyc_setup.serve({"echo": lambda number: number})
+
+
+def rpyc(trips: int) -> Sample:
+    with rpyc_setup.partner("round_trip") as remote:
+        echo = remote.echo  # asked for once: that takes a trip as well
+        _go_with(echo, trips // 10)
+        with measured(trips) as measurement:
+            latencies = _go_with(echo, trips)
+    return _sample(measurement, latencies)
+
+
+def execnet_echo(channel):  # type: ignore[no-untyped-def]  # travels as source, where annotations have no meaning
+    for number in channel:
+        channel.send(number)
+
+
+def execnet(trips: int) -> Sample:
+    with execnet_setup.partner(execnet_echo) as channel:
+
+        def trip(number: int) -> Any:
+            channel.send(number)
+            return channel.receive(SECONDS)
+
+        _go_with(trip, trips // 10)
+        with measured(trips) as measurement:
+            latencies = _go_with(trip, trips)
+    return _sample(measurement, latencies)
+
+
+def erlang(trips: int) -> Sample:
+    with erlang_nodes.script("round_trip", trips) as client:
+        client.wait_until_ready()
+        with measured(trips) as measurement:
+            median = client.take_turn()
+        client.wait_until_ready()
+        return _sample_of(measurement, median, client.take_turn())
+
+
 # the floor
 
 
@@ -170,22 +219,16 @@ def _socket_echo() -> None:
 
 
 def blocking_sockets(trips: int) -> Sample:
-    def go(connection: socket.socket, trips: int) -> list[float]:
-        latencies = []
-        message = b"m" * 64
-        for _ in range(trips):
-            begin = time.perf_counter()
-            connection.sendall(message)
-            answer = connection.recv(4096)
-            latencies.append(time.perf_counter() - begin)
-            assert answer == message
-        return latencies
-
     with side.partner("round_trip", "floor") as port, socket.create_connection(("127.0.0.1", int(port))) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        go(connection, trips // 10)
+
+        def trip(number: int) -> int:
+            connection.sendall(number.to_bytes(64))
+            return int.from_bytes(connection.recv(4096))
+
+        _go_with(trip, trips // 10)
         with measured(trips) as measurement:
-            latencies = go(connection, trips)
+            latencies = _go_with(trip, trips)
     return _sample(measurement, latencies)
 
 
@@ -205,12 +248,41 @@ QUESTION = Question(
             partner=_greencoro_echo,
         ),
         Side(
+            greencoro_setup.TLS,
+            greencoro_tls,
+            Counts(8000, 2000, 100),
+            greencoro_setup.TLS_SETUP,
+            partner=partial(_greencoro_echo, tls=True),
+        ),
+        Side(
             "pycos",
             pycos_messages,
             Counts(3000, 1000, 100),
             f"a message there and one back; {_PYCOS_SETUP}",
             partner=_pycos_echo,
             package="pycos",
+        ),
+        Side(
+            "rpyc",
+            rpyc,
+            Counts(8000, 2000, 100),
+            f"a call and its result; {rpyc_setup.SETUP}",
+            partner=_rpyc_echo,
+            package="rpyc",
+        ),
+        Side(
+            "execnet",
+            execnet,
+            Counts(8000, 2000, 100),
+            f"a message there and one back; {execnet_setup.SETUP}",
+            package="execnet",
+        ),
+        Side(
+            "Erlang",
+            erlang,
+            Counts(8000, 2000, 100),
+            f"a message there and one back; {erlang_nodes.SETUP}; the times are taken in Erlang",
+            program=erlang_nodes.PROGRAM,
         ),
         Side("greencoro deliver", greencoro_deliver, Counts(8000, 2000, 100), "deliver, as above"),
         Side("pycos deliver", pycos_deliver, Counts(5000, 1000, 100), f"deliver; {_PYCOS_SETUP}", package="pycos"),
@@ -225,11 +297,15 @@ QUESTION = Question(
     targets=(
         Target("greencoro", None, "at most", 8, figure="p99/p50"),
         Target("greencoro deliver", None, "at most", 8, figure="p99/p50"),
+        Target("greencoro", "Erlang", "at most", 1.5),
+        Target(greencoro_setup.TLS, "Erlang", "at most"),
+        Target(greencoro_setup.TLS, "greencoro", "at most"),
+        Target("greencoro", "rpyc", "at most"),
+        Target("greencoro", "execnet", "at most"),
         Target("greencoro", "pycos", "at most"),
         Target("greencoro deliver", "pycos deliver", "at most"),
         Target("greencoro", "floor", "at most"),
     ),
-    unmeasured=("the target of at most 1.5 x Erlang: no Erlang program is among the sides yet",),
 )
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,13 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import processes, side
-from benchmarks.machine import version_of
+from benchmarks.machine import file_system, version_of
 from benchmarks.question import Question, Sample, Scale, Side
 
 ROOT = Path(__file__).resolve().parent.parent
 
 #: After so many a side is not asked again: one may be bad luck, and each may cost the whole time limit.
 _FAILURES = 2
+
+#: Where Linux has files in memory.
+MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -93,11 +97,13 @@ def _run_once(question: Question, scale: Scale, outcome: Outcome, index: int, by
     if lacking is not None:
         outcome.failures.append(lacking)
         return
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        directory = Path(name)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         answer = directory / "sample.json"
         command = side.command(question, outcome.side.name, outcome.side.counts.of(scale), answer)
         env = environment(directory, bytecode)
+        if outcome.side.in_memory:
+            env[side.MEMORY_VARIABLE] = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=MEMORY))
         ending = processes.run_to_its_end(command, directory, env, question.timeout_seconds)
         outcome.left.extend(ending.left)
         if ending.code == 0 and answer.exists():
@@ -112,6 +118,8 @@ def missing(side: Side) -> str | None:
         return f"{side.package} is not installed"
     if side.program is not None and shutil.which(side.program) is None:
         return f"{side.program} is not on the path"
+    if side.in_memory and file_system(MEMORY)[1] != "tmpfs":
+        return f"{MEMORY} is no directory in memory"
     return None
 
 

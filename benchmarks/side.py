@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.question import Question
+
+#: Names the directory in memory of a side that is to have one.
+MEMORY_VARIABLE = "BENCHMARKS_MEMORY_DIRECTORY"
 
 #: The line by which a partner says that it is there, and where.
 _READY = "ready "
@@ -53,6 +57,11 @@ def partner(question: str, side: str) -> Iterator[str]:
                 raise RuntimeError(f"the partner of {side} ended before it was ready")
         finally:
             process.kill()
+
+
+def memory_directory() -> Path:
+    """The directory in memory that a side with ``in_memory`` shares with its partner; empty at first, removed later."""
+    return Path(os.environ[MEMORY_VARIABLE])
 
 
 def announce(where: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from greencoro.compute.status import CoroInfo, Status
     from greencoro.config import Settings
     from greencoro.distributed.location import Location
+    from greencoro.distributed.peer_status import PeerStatus
+    from greencoro.distributed.rci import RCI
     from greencoro.distributed.runtime import Runtime, runtime
     from greencoro.errors import (
         AuthenticationError,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from greencoro.hub.timers import Timer, every, send_after
 
 __all__ = [
+    "RCI",
     "AsyncFile",
     "AsyncPipe",
     "AsyncSocket",
@@ -111,6 +114,7 @@ __all__ = [
     "PackagingError",
     "PartialFailure",
     "PeerLost",
+    "PeerStatus",
     "PeerUnreachable",
     "Popen",
     "ProtocolError",
@@ -156,7 +160,9 @@ _HOME = {
     "LocalCluster": "greencoro.compute.cluster",
     "Location": "greencoro.distributed.location",
     "Lock": "greencoro.hub.sync",
+    "PeerStatus": "greencoro.distributed.peer_status",
     "Popen": "greencoro.hub.popen",
+    "RCI": "greencoro.distributed.rci",
     "RLock": "greencoro.hub.sync",
     "RemoteCoroScheduler": "greencoro.compute.jobs",
     "Request": "greencoro.hub.requests",

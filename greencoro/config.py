@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import ipaddress
 import logging
 import math
 import os
@@ -113,6 +114,15 @@ def _path() -> _Kind:
     return _Kind("the path of a file", Path, check)
 
 
+def _multicast_group() -> _Kind:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not ipaddress.IPv4Address(value).is_multicast:
+            raise ValueError
+        return value
+
+    return _Kind("an IPv4 multicast address (239.0.0.0 to 239.255.255.255 are for local use)", str.strip, check)
+
+
 def _optional(kind: _Kind) -> _Kind:
     """`kind`, or None, which text spells ``none`` (TOML has no null)."""
     return _Kind(
@@ -205,6 +215,19 @@ class Settings:
         metadata=_about(
             _byte_count(4 * KIB, 1 * MIB),
             "A longer message travels in pieces of this size, so that short ones pass between them.",
+        ),
+    )
+    ping_interval_seconds: float | None = field(
+        default=None,
+        metadata=_about(
+            _optional(_seconds(0.05, 86_400)),
+            "How often a runtime that takes part in discovery says that it is there; none: only at its start.",
+        ),
+    )
+    multicast_group: str | None = field(
+        default=None,
+        metadata=_about(
+            _optional(_multicast_group()), "Multicast group that discovery uses beside broadcast, on IPv4; none: none."
         ),
     )
     secret_file: Path | None = field(

@@ -38,11 +38,10 @@ def blocked_hub_is_failure(seconds: float = 1.0) -> Iterator[None]:
     reported: list[watchdog.Blockage] = []
     process_exit.start()
     watchdog.add_listener(reported.append)
-    before = watchdog.set_limit(limit)
     try:
-        yield
+        with watchdog.limited_to(limit):
+            yield
     finally:
-        watchdog.set_limit(before)
         watchdog.remove_listener(reported.append)
     # Those that are over were reported before they were.
     blockages = [str(blockage) for blockage in reported if not blockage.is_over]

@@ -49,6 +49,8 @@ OUTPUTS = {
 PROGRAMS = {
     *("squares", "square_server", "square_client", "monitor", "cluster_squares", "analyse_sources"),
     *("chat_server", "chat_client", "web_server"),
+    # In tests/test_examples_between_processes.py.
+    *("news_server", "news_client", "rci_server", "rci_client", "room_server", "room_client"),
     *OUTPUTS,
 }
 PARTS = {"source_report"}

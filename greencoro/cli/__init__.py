@@ -5,6 +5,15 @@
 - handshake: a node daemon for a parent process
 - main_program: a program run as ``__main__`` in this process
 - run: ``greencoro run``, a program whose blocking calls let others go on
+- cert: ``greencoro cert``, the certificate by which processes with TLS know each other
+- findings: what `greencoro doctor` found out, as lines or JSON
+- steps: doing what may hang, for a limited time
+- peer_facts: what a runtime knows of the peers that are online
+- machine_checks: this process, its settings, its secret, its limits
+- network_checks: addresses, ports, broadcast, who answers
+- peer_checks: the way to one peer, and back
+- doctor: ``greencoro doctor``, why processes do not find each other
+- peers: ``greencoro peers``, who is on the network
 """
 
 from __future__ import annotations
@@ -37,12 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import click
 
     from greencoro._version import __version__
+    from greencoro.cli.cert import cert
+    from greencoro.cli.doctor import doctor
     from greencoro.cli.node import node
+    from greencoro.cli.peers import peers
     from greencoro.cli.run import HELP
 
     # Only for the list of commands: it never comes to be called.
     listed = click.Command("run", help=HELP)
-    group = click.Group("greencoro", commands=[node, listed], help="Plain blocking-style functions on many machines.")
+    words = "Plain blocking-style functions on many machines."
+    group = click.Group("greencoro", commands=[cert, doctor, node, peers, listed], help=words)
     click.version_option(__version__, prog_name="greencoro")(group)
     try:
         code = group.main(args=arguments, prog_name="greencoro", standalone_mode=False)

@@ -65,7 +65,10 @@ def text_program(source: str) -> MainProgram:
 
 
 def standard_input_program() -> MainProgram:
-    """The program that is all of standard input, as with ``python -``, but a terminal is read to its end first."""
+    """The program that is all of standard input, as with ``python -``, but a terminal is read to its end first.
+
+    Where standard input is closed it is an empty one, as it is there.
+    """
     return MainProgram("-", "", _load_standard_input)
 
 
@@ -148,7 +151,8 @@ def _load_text(source: str) -> tuple[CodeType, dict[str, Any]]:
 
 
 def _load_standard_input() -> tuple[CodeType, dict[str, Any]]:
-    code = compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True)
+    source = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    code = compile(source, "<stdin>", "exec", dont_inherit=True)
     # What looks like a file's name there is the interpreter's doing.
     return code, {**_attributes_without_file(), "__file__": "<stdin>", "__cached__": None}
 

@@ -164,7 +164,7 @@ class Node:
         from greencoro.distributed.runtime import Runtime
 
         options = self._options
-        given: dict[str, Any] = {"tcp_port": options.port, "settings": self._settings}
+        given: dict[str, Any] = {"tcp_port": options.port, "discover_peers": False, "settings": self._settings}
         if options.host is not None:
             given["node"] = options.host
         if options.name is not None:

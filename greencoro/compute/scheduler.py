@@ -140,7 +140,8 @@ class Scheduler(StatusCodes):
     def _begin(self, runtime_options: dict[str, Any]) -> None:
         self._owns_runtime = runtimes.current_runtime() is None
         _refuse(runtime_options)
-        runtime = runtimes.Runtime(**runtime_options) if runtime_options else runtimes.runtime()
+        # Its nodes are those it is told of.
+        runtime = runtimes.current_runtime() or runtimes.Runtime(**{"discover_peers": False, **runtime_options})
         self.runtime = runtime
         self._state = SchedulerState(runtime.location)
         # Held for a few lines and never by the reactor.

@@ -50,6 +50,7 @@ class _Server:
             node=config["host"],
             tcp_port=config["port"],
             name=config["name"],
+            discover_peers=False,
             secret_key=bytes.fromhex(config["key"]),
             settings=Settings(**config["settings"]),
         )

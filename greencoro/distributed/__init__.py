@@ -1,7 +1,9 @@
 """Many processes, one space of names. From the bottom up, each using only those above it:
 
+What travels, and how it is protected:
+
 - location: where a runtime answers
-- refs: references to coroutines as they travel
+- refs: references as they travel
 - messages: what runtimes say to each other, in a fixed layout
 - codec: users' objects as bytes
 - noise: the cryptographic handshake, as pure code
@@ -13,21 +15,74 @@
 - membership: whether a peer is alive
 - flow: the credit that bounds what waits in a mailbox
 - connection: one connection, bytes in and events out
+
+Sockets:
+
 - reactor: the native thread that has all sockets
 - stream: what a connection runs over, whatever carries it
 - transport: streams over TCP
+- credentials: the certificate by which runtimes with TLS know each other
+- tls: streams inside TLS, over any other transport
 - memory: streams inside one process
 - wire: the shell of a connection
+
+Peers:
+
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies
 - dispatch: which part handles which kind of message
-- delivery: messages of peers into mailboxes here
-- watches: exit notices between processes
-- proxies: RemoteCoro, a reference with the methods of a local coroutine
 - calls: requests of the layers above
-- locate: finding what is registered under a name
 - reports: what was said already
+- dial: one attempt to reach a peer
+- admission: whether a peer is let in as the one it says to be
 - peers: dialling peers, letting them in, giving them up
 - addresses: the addresses of this machine
+- datagrams: the layout of discovery datagrams
+- discovery: which of the pings that are heard lead to a connection
+- discovery_socket: the UDP sockets of one runtime
+- neighbours: how runtimes that were not named find each other
 - peer_events: who is told when peers come and go
+- search: looking for those that a location stands for
+- contacts: reaching the peers that were named
+
+Coroutines and channels of other processes:
+
+- delivery: messages of peers into mailboxes here
+- watches: exit notices between processes
+- elsewhere: what references to things of other processes have in common
+- proxies: RemoteCoro, a reference with the methods of a local coroutine
+- peer_status: the messages that tell a coroutine which peers are online
+- locate: finding what is registered under a name
+- backlog: what came through channels and waits
+- channel_server: what peers send through channels here
+- subscriptions: subscribers of other processes to channels here
+- remote_channel: RemoteChannel, a reference with the methods of a local channel
+- rci: functions that peers may start as coroutines here
+- asking: requests to coroutines of other processes
+- remote_links: links between coroutines of different processes
+- homes: at which of a process's runtimes coroutines are at home
+- services: what one runtime offers its peers beside mailboxes
+
+Files:
+
+- plain_names: names that mean one entry of a directory
+- confined: ways below one directory that no name can lead out of
+- owner_locks: files whose lock says that their maker lives
+- user_directory: the directory of this user's own
+- bell: what one native thread waits for
+- stat_fields: results of os.stat as they travel
+- transfer_words: what the two sides of a file transfer say
+- transfer_plan: what each side of a file transfer does next
+- file_store: the directory that files of peers are saved below
+- transfer_accounts: how much each peer has under way and on the disk
+- transfer_incoming: one file that comes
+- transfer_receiver: files that peers send and have removed
+- transfer_outgoing: one file on its way to a peer
+- transfer_progress: how far a transfer is, told to its caller
+- transfer: sending files to peers, and removing them there
+
+The whole:
+
+- options: what a Runtime is given, in one form
+- peers_api: the part of a Runtime that is about its peers
 - runtime: Runtime, which wires all of this together
 """

@@ -4,12 +4,67 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import psutil
+from gevent import monkey
 
-__all__ = ["default_address", "is_loopback"]
+__all__ = ["LOOPBACK", "Channel", "channels", "default_address", "is_loopback", "is_unspecified", "resolve"]
 
 LOOPBACK = "127.0.0.1"
+#: What sent there arrives at every socket of this machine that is bound to it.
+LOOPBACK_BROADCAST = "127.255.255.255"
+#: The group at which runtimes with IPv6 addresses hear each other: transient, and not beyond the link.
+IPV6_GROUP = "ff12::6763"
+
+# A patched look-up would wait through the hub of whoever calls.
+_getaddrinfo: Any = monkey.get_original("socket", "getaddrinfo")
+
+
+class Channel(NamedTuple):
+    """A way by which what one runtime says is heard by all on a network.
+
+    Attributes:
+        family: ``AF_INET`` or ``AF_INET6``.
+
+        address (str): This machine's on that network.
+
+        target (str): Where to send, and to listen: the network's broadcast address, or a multicast group.
+
+        interface (int): Index of the interface.
+    """
+
+    family: int
+    address: str
+    target: str
+    interface: int
+
+    @property
+    def is_multicast(self) -> bool:
+        """Is ``target`` a group that is to be joined?"""
+        return ipaddress.ip_address(self.target).is_multicast
+
+
+class _Interface(NamedTuple):
+    name: str
+    family: int
+    address: str
+    netmask: str | None
+    broadcast: str | None
+
+
+def _interfaces() -> Iterator[_Interface]:
+    """The addresses of the interfaces that are up."""
+    states = psutil.net_if_stats()
+    for name, addresses in psutil.net_if_addrs().items():
+        if name in states and not states[name].isup:
+            continue
+        for found in addresses:
+            if found.family in (socket.AF_INET, socket.AF_INET6):
+                # An address that is good on its own link only has that link's name behind it.
+                address = found.address.partition("%")[0]
+                yield _Interface(name, found.family, address, found.netmask, found.broadcast)
 
 
 def default_address() -> str:
@@ -17,14 +72,49 @@ def default_address() -> str:
 
     Never by way of the host name, which many machines resolve to an address that nobody else can use.
     """
-    states = psutil.net_if_stats()
-    for name, addresses in psutil.net_if_addrs().items():
-        if name in states and not states[name].isup:
-            continue
-        for address in addresses:
-            if address.family is socket.AF_INET and not _is_special(address.address):
-                return address.address
+    for interface in _interfaces():
+        if interface.family == socket.AF_INET and not _is_special(interface.address):
+            return interface.address
     return LOOPBACK
+
+
+def channels(address: str, multicast_group: str | None = None) -> list[Channel]:
+    """The ways to be heard by those on the networks of ``address``; none where no interface has it.
+
+    Args:
+        address (str): One of this machine's; an unspecified one stands for all but loopback.
+
+        multicast_group (str | None): One of IPv4 to be used beside broadcast.
+    """
+    wanted = ipaddress.ip_address(address)
+    if wanted.is_loopback:
+        # IPv6 has no broadcast, and its groups do not reach from one socket on loopback to another.
+        return [Channel(socket.AF_INET, LOOPBACK, LOOPBACK_BROADCAST, 0)]
+    found = []
+    for interface in _interfaces():
+        here = ipaddress.ip_address(interface.address)
+        if here.version != wanted.version or here.is_loopback:
+            continue
+        if here != wanted and not (wanted.is_unspecified and not here.is_link_local):
+            continue
+        index = socket.if_nametoindex(interface.name)
+        if here.version == 6:
+            found.append(Channel(socket.AF_INET6, interface.address, IPV6_GROUP, index))
+            continue
+        broadcast = _broadcast_of(interface)
+        if broadcast is not None:
+            found.append(Channel(socket.AF_INET, interface.address, broadcast, index))
+        if multicast_group is not None:
+            found.append(Channel(socket.AF_INET, interface.address, multicast_group, index))
+    return found
+
+
+def _broadcast_of(interface: _Interface) -> str | None:
+    """An IPv4 network's broadcast address; None where it is no more than two ends of a line."""
+    if interface.broadcast is not None:
+        return interface.broadcast
+    network = ipaddress.ip_network(f"{interface.address}/{interface.netmask or 32}", strict=False)
+    return str(network.broadcast_address) if network.prefixlen < 31 else None
 
 
 def _is_special(address: str) -> bool:
@@ -32,10 +122,30 @@ def _is_special(address: str) -> bool:
     return parsed.is_loopback or parsed.is_link_local
 
 
+def is_unspecified(address: str) -> bool:
+    """Is it ``0.0.0.0`` or ``::``, which stands for all addresses of a machine?"""
+    try:
+        return ipaddress.ip_address(address).is_unspecified
+    except ValueError:
+        return False
+
+
 def is_loopback(address: str) -> bool:
     """Is it an address that only this machine reaches? A name counts as one where all its addresses do."""
+    return all(ipaddress.ip_address(each).is_loopback for each in resolve(address))
+
+
+def resolve(host: str) -> list[str]:
+    """All addresses of a host name, in the resolver's order; of an address, itself. May block for seconds.
+
+    Raises:
+        OSError: It has none.
+    """
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return [str(ipaddress.ip_address(host))]
     except ValueError:
-        found = socket.getaddrinfo(address, None, 0, socket.SOCK_STREAM)
-        return all(ipaddress.ip_address(str(entry[4][0])).is_loopback for entry in found)
+        try:
+            found = _getaddrinfo(host, None, 0, socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{host} is no host name: {error}") from None
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))

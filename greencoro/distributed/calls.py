@@ -15,7 +15,15 @@ from greencoro import errors
 from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link, PeerInfo
-from greencoro.errors import BusyResource, DeadlineExceeded, GreencoroError, NetworkError, PeerLost, RemoteError
+from greencoro.errors import (
+    BrokenResource,
+    BusyResource,
+    DeadlineExceeded,
+    GreencoroError,
+    NetworkError,
+    PeerLost,
+    RemoteError,
+)
 from greencoro.hub import exit as process_exit
 from greencoro.hub import userhub
 from greencoro.hub.completion import Completion
@@ -32,6 +40,9 @@ Warn = Callable[..., None]
 
 #: One key for all requests of a link: a small one that relies on a large one before it does not overtake that.
 _ORDERED = "requests"
+
+#: Longest text, and longest traceback, of an error that travels.
+_TEXT_CHARACTERS = 100_000
 
 #: Greencoro's errors that are made of their message alone; only these are made again on the other side.
 _BY_NAME: dict[str, type[Exception]] = {
@@ -83,8 +94,11 @@ class Request:
                 escape(error),
             )
             return
-        text = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
-        self._answer(False, {"error": type(error).__name__, "message": str(error), "traceback": text}, ())
+        trace = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
+        # A character takes up to 12 bytes of JSON; both texts together are to fit into what the peer takes.
+        limit = min(_TEXT_CHARACTERS, self.link.max_message_bytes // 32)
+        header = {"error": type(error).__name__[:100], "message": str(error)[:limit], "traceback": trace[-limit:]}
+        self._answer(False, header, ())
 
     def _answer(self, succeeded: bool, header: dict[str, Any], parts: Sequence[Buffer]) -> None:
         if self._answered or not self._number:
@@ -114,13 +128,20 @@ class Calls:
         self._warn = warn
         self._max_serving = max_serving
         self._handlers: dict[str, tuple[Handler, bool]] = {}
+        self._need_started_hub: set[str] = set()
         self._spawn = spawn
         dispatcher.register(messages.Request, self._on_request)
         dispatcher.register(messages.Reply, lambda link, reply: link.answered(reply.request, reply))
 
-    def handle(self, operation: str, handler: Handler, on_reactor: bool = False) -> None:
-        """Let ``handler(request)`` do an operation: in a daemon coroutine of its own, or on the reactor."""
-        if not on_reactor and not userhub.is_started():
+    def handle(self, operation: str, handler: Handler, on_reactor: bool = False, *, starts_hub: bool = True) -> None:
+        """Let ``handler(request)`` do an operation: in a daemon coroutine of its own, or on the reactor.
+
+        Args:
+            starts_hub (bool): Start the user hub for it now. Where not, it is refused until somebody else has done so.
+        """
+        if not starts_hub:
+            self._need_started_hub.add(operation)
+        elif not on_reactor and not userhub.is_started():
             # Here, for the reactor must not wait for it.
             process_exit.start()
         self._handlers[operation] = (handler, on_reactor)
@@ -134,6 +155,8 @@ class Calls:
         handler, on_reactor = found
         if on_reactor:
             _serve(handler, request)
+        elif message.operation in self._need_started_hub and not userhub.is_started():
+            request.fail(BrokenResource(f"there is nothing here that {message.operation!r} could be about"))
         else:
             if len(link.serving) >= self._max_serving:
                 request.fail(BusyResource(f"{self._max_serving} requests of this peer are under way here already"))

@@ -1,7 +1,8 @@
 """One connection as bytes in, events out.
 
-First the handshake, then sealed records of messages in both directions, watched over by heartbeats. No socket, no
-clock: the shell (`wire`) feeds what arrived, sends what `data_to_send` gives, and calls `tick`.
+First the handshake, then records of messages in both directions, watched over by heartbeats. The records are sealed,
+unless TLS does that for the whole stream (`Connection.bind`). No socket, no clock: the shell (`wire`) feeds what
+arrived, sends what `data_to_send` gives, and calls `tick`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from greencoro.distributed import messages
 from greencoro.distributed.assembly import Assembly
-from greencoro.distributed.handshake import Handshake, Hello, Role
+from greencoro.distributed.handshake import Handshake, Hello, Role, TlsBinding
 from greencoro.distributed.membership import Health, Liveness
 from greencoro.distributed.messages import Message
 from greencoro.distributed.outbox import Outbox
@@ -85,6 +86,7 @@ class Connection:
         self._handshake = Handshake(
             role, psk, hello, ephemeral_private, fingerprint, max_frame_bytes=limits.max_handshake_frame_bytes
         )
+        self._is_inside_tls = False
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
         self._assembly = Assembly(limits.max_message_bytes)
@@ -95,6 +97,15 @@ class Connection:
     @property
     def peer_hello(self) -> Hello:
         return self._handshake.peer_hello
+
+    def bind(self, binding: TlsBinding) -> None:
+        """The stream is inside TLS: what opens it is tied to that, and records need no seal of their own.
+
+        Raises:
+            LocalProtocolError: Something was sent or received before.
+        """
+        self._handshake.bind(binding)
+        self._is_inside_tls = True
 
     def receive_data(self, data: Buffer, now: float) -> list[Introduced | Established | Message]:
         """Take in what arrived, in any cut.
@@ -136,8 +147,8 @@ class Connection:
         raise PeerLost("the peer closed the connection")
 
     def _start_records(self, events: list[Introduced | Established | Message]) -> bytes:
-        self._sealer = Sealer(self._handshake.send_key)
-        self._opener = Opener(self._handshake.receive_key)
+        self._sealer = Sealer(None if self._is_inside_tls else self._handshake.send_key)
+        self._opener = Opener(None if self._is_inside_tls else self._handshake.receive_key)
         events.append(Introduced(self._handshake.peer_hello))
         if self._handshake.peer_confirmed:
             self._establish(events)

@@ -132,8 +132,9 @@ class Delivery:
 
     def _on_terminate(self, link: Link, message: Terminate) -> None:
         coro = self._find(message.target)
-        if coro is not None:
-            coro.terminate()
+        told = -1 if coro is None else coro.terminate()
+        if message.request:
+            link.send_urgent(Result(message.request, told).encode())
 
     def _on_credit(self, link: Link, credit: Credit) -> None:
         flow = link.outflows.get(credit.target)

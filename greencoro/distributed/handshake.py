@@ -20,6 +20,10 @@ On the wire, numbers big-endian::
   before that neither act for the peer nor count it as one of ours. An initiator should send its first record at once.
 - The initiator's `Hello` is protected by the secret alone: who has recorded it and learns the secret later can read it.
   Everything after it is protected by both ephemeral keys as well.
+- Inside TLS all of this goes through the TLS stream, and is tied to it (`TlsBinding`): what only this TLS session has
+  follows the preambles in the prologue, so nobody between two TLS sessions can hand the proofs of one on to the other,
+  or replay them, though he has the certificate and its key; and each side names in its `Hello` the certificate it
+  shows. Therefore the records that follow need no seal of their own.
 
 Pure: bytes in, bytes out. The deadline for the whole and the limits on unproven connections are the shell's.
 """
@@ -27,7 +31,7 @@ Pure: bytes in, bytes out. The deadline for the whole and the limits on unproven
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from greencoro.distributed.location import Location
@@ -43,6 +47,7 @@ __all__ = [
     "Hello",
     "Role",
     "State",
+    "TlsBinding",
 ]
 
 #: Number of the wire protocol; another number is refused by name.
@@ -55,6 +60,9 @@ INCARNATION_BYTES = 16
 CERTIFICATE_HASH_BYTES = 32
 #: Longest text in a `Hello`, in UTF-8 bytes: one byte counts it.
 MAX_TEXT_BYTES = 255
+
+#: Where TLS begins in place of a preamble: an alert, or a part of its handshake.
+TLS_FIRST_BYTES = (0x15, 0x16)
 
 _PREAMBLE = struct.Struct(">9sH5s")
 _RESERVED = bytes(5)
@@ -164,6 +172,21 @@ class Hello:
             raise RemoteProtocolError(f"the other side introduced itself wrongly: {err}") from err
 
 
+@dataclass(frozen=True, slots=True)
+class TlsBinding:
+    """The TLS session that a handshake goes through.
+
+    Attributes:
+        own_certificate_hash, peer_certificate_hash (bytes): SHA-256 of the certificate that each side has shown in it.
+
+        unique (bytes): What only this session has, the same on both sides.
+    """
+
+    own_certificate_hash: bytes
+    peer_certificate_hash: bytes
+    unique: bytes
+
+
 class Role(Enum):
     """Which side of a connection this is."""
 
@@ -266,6 +289,7 @@ class Handshake:
         self._fingerprint = fingerprint
         self._state = State.AWAIT_PREAMBLE
         self._own_preamble = _PREAMBLE.pack(MAGIC, PROTOCOL, _RESERVED)
+        self._binding: TlsBinding | None = None
         self._noise: HandshakeState | None = None
         self._received = bytearray()
         self._to_send = bytearray()
@@ -320,6 +344,17 @@ class Handshake:
         """What came behind the handshake: the first bytes for the opener of records."""
         self._require_done()
         return bytes(self._received)
+
+    def bind(self, binding: TlsBinding) -> None:
+        """Tie this handshake to the TLS session that it goes through; before anything arrives.
+
+        Raises:
+            LocalProtocolError: Something arrived already, or it is tied already.
+        """
+        if self._state is not State.AWAIT_PREAMBLE or self._received or self._binding is not None:
+            raise LocalProtocolError(f"a handshake cannot be tied to TLS in state {self._state.name}")
+        self._binding = binding
+        self._hello = replace(self._hello, certificate_hash=binding.own_certificate_hash)
 
     def data_to_send(self) -> bytes:
         """What is to be sent now, once; often empty."""
@@ -399,6 +434,10 @@ class Handshake:
         received = self._received
         # The first wrong byte is enough: something else may never send as many as sixteen.
         if received[: len(MAGIC)] != MAGIC[: len(received)]:
+            if received[0] in TLS_FIRST_BYTES and self._binding is None:
+                raise AuthenticationError(
+                    "the other side speaks TLS, and this side does not: give certfile= to both sides, or to neither"
+                )
             raise AuthenticationError(self._what_is_wrong())
         if len(received) < PREAMBLE_BYTES:
             return False
@@ -416,9 +455,10 @@ class Handshake:
         if reserved != _RESERVED:
             raise RemoteProtocolError("reserved bytes of the preamble are in use")
         dialled = self.role is Role.INITIATOR
+        preambles = self._own_preamble + preamble if dialled else preamble + self._own_preamble
         self._noise = HandshakeState(
             initiator=dialled,
-            prologue=self._own_preamble + preamble if dialled else preamble + self._own_preamble,
+            prologue=preambles if self._binding is None else preambles + self._binding.unique,
             psk=self._psk,
             ephemeral_private=self._ephemeral_private,
         )
@@ -435,6 +475,9 @@ class Handshake:
         except AuthenticationError as err:
             raise AuthenticationError(self._what_is_wrong()) from err
         peer = Hello.decode(payload)
+        shown = b"" if self._binding is None else self._binding.peer_certificate_hash
+        if peer.certificate_hash != shown:
+            raise AuthenticationError("the other side names another TLS certificate than was shown here")
         if peer.incarnation == self._hello.incarnation:
             raise RemoteProtocolError(f"connected to myself: {peer.location} is this very runtime")
         if self.role is Role.RESPONDER:

@@ -344,7 +344,8 @@ class Link:
 
     def lose(self, error: NetworkError) -> int:
         """Give the link up: everyone who waits for something of it is told. Returns how many messages were dropped."""
-        self.error = error
+        # Without the frames it was raised in: whoever keeps it would keep the wire and all that was queued there.
+        self.error = error.with_traceback(None)
         with self._lock:
             # What was queued before this is counted, what comes after is refused.
             self._move(LinkState.LOST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from greencoro.distributed import refs
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
@@ -13,6 +14,7 @@ from greencoro.distributed.refs import Reference
 from greencoro.errors import RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.names import Names
+from greencoro.hub.waiting import seconds
 
 __all__ = ["Locator"]
 
@@ -20,6 +22,9 @@ __all__ = ["Locator"]
 MAX_OUTSTANDING = 10_000
 #: Longest name looked for elsewhere.
 MAX_NAME_CHARACTERS = 1000
+
+#: How what is looked for is called to people.
+_KINDS = {"coro": "a coroutine called", "channel": "a channel called", "rci": "a function called"}
 
 
 class _Query:
@@ -53,6 +58,7 @@ class Locator:
 
     def locate(self, kind: str, name: str, location: Location | None, timeout: float | None) -> Any:
         """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first."""
+        timeout = seconds(timeout, "locate")
         if len(name) > MAX_NAME_CHARACTERS:
             raise ValueError(f"a name has at most {MAX_NAME_CHARACTERS} characters; this one begins with {name[:32]!r}")
         here = location is None or location == self._runtime.location
@@ -72,7 +78,7 @@ class Locator:
         try:
             if location is None or not here:
                 self._runtime.reactor.post(self._ask_all, number)
-            query.found.wait(timeout)
+            self._runtime.wait_aloud(query.found, timeout, f"{_KINDS.get(kind, kind)} {name!r}")
         finally:
             self._queries.pop(number, None)
             if here:
@@ -128,7 +134,7 @@ class Locator:
             raise RemoteProtocolError("the peer looks for a name that is too long")
         bound = self._names.lookup(request.kind, request.name)
         if bound is not None:
-            link.send_urgent(Located(request.request, bound.id, bound.name).encode())
+            link.send_urgent(Located(request.request, refs.number(request.kind, bound.id), bound.name).encode())
             return
         if not request.wait:
             link.send_urgent(Located(request.request, 0, request.name).encode())
@@ -137,7 +143,7 @@ class Locator:
             raise RemoteProtocolError("the peer looks for one name twice, or for too many")
 
         def on_bound(target: Any) -> None:
-            link.send_urgent(Located(request.request, target.id, target.name).encode())
+            link.send_urgent(Located(request.request, refs.number(request.kind, target.id), target.name).encode())
 
         if not link.locates:
             link.when_lost("locates", lambda error: self._forget_all(link))

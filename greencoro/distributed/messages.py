@@ -3,15 +3,15 @@
 A message is one byte of kind, then that kind's fields in network order. Nothing here is ever pickled or evaluated; the
 tail of those that carry a user's object is opaque bytes (`codec`), which only the receiving coroutine opens.
 
-==============  ==================================================================================
+=============== =================================================================================================
 kind            fields
-==============  ==================================================================================
+=============== =================================================================================================
 SEND            u64 target, payload
 DELIVER         u64 target, u32 request, payload
-RESULT          u32 request, i8 result
+RESULT          u32 request, i32 result
 MONITOR         u64 target, u32 request, u64 watch
 NOTICE          u64 watch, u8 outcome, str error type, str error text, str traceback, payload
-TERMINATE       u64 target
+TERMINATE       u64 target, u32 request (0: no answer wanted)
 GONE            u64 target: it is over, so is every credit for it
 CREDIT          u64 target, u32 messages, u64 bytes
 LOCATE          u32 request, u8 wait, str kind, str name
@@ -21,23 +21,34 @@ PING, PONG
 BYE             str reason
 REQUEST         u32 request (0: no reply wanted), str operation, str JSON, parts
 REPLY           u32 request, u8 succeeded, str JSON, parts
-==============  ==================================================================================
+CHANNEL_SEND    u64 channel, u64 sender, route, payload
+CHANNEL_DELIVER u64 channel, u64 sender, u32 request, u32 subscribers to wait for, f64 seconds (infinite: no limit),
+                route, payload
+WITHDRAW        u32 request: nobody waits for the CHANNEL_DELIVER of that number any more
+=============== =================================================================================================
 
-``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes.
+``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes; ``route`` a u8 count, then
+16 bytes of incarnation and a u64 for each channel that the message has come through.
 """
 
 from __future__ import annotations
 
 import enum
 import json
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from greencoro.errors import RemoteProtocolError
+from greencoro.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "MAX_JSON_BYTES",
+    "MAX_PARTS",
+    "MAX_ROUTE",
     "Bye",
+    "ChannelDeliver",
+    "ChannelSend",
     "Credit",
     "Deliver",
     "Forget",
@@ -55,6 +66,7 @@ __all__ = [
     "Result",
     "Send",
     "Terminate",
+    "Withdraw",
     "decode",
     "send_header",
 ]
@@ -81,23 +93,35 @@ class Kind(enum.IntEnum):
     BYE = 14
     REQUEST = 15
     REPLY = 16
+    CHANNEL_SEND = 17
+    CHANNEL_DELIVER = 18
+    WITHDRAW = 19
 
 
 _SEND = struct.Struct("!BQ")
 _DELIVER = struct.Struct("!BQI")
-_RESULT = struct.Struct("!BIb")
+_RESULT = struct.Struct("!BIi")
 _MONITOR = struct.Struct("!BQIQ")
 _NOTICE = struct.Struct("!BQB")
 _TARGET = struct.Struct("!BQ")
+_TERMINATE = struct.Struct("!BQI")
 _CREDIT = struct.Struct("!BQIQ")
 _LOCATE = struct.Struct("!BIB")
 _LOCATED = struct.Struct("!BIQ")
 _NUMBER = struct.Struct("!BI")
 _REPLY = struct.Struct("!BIB")
+_CHANNEL_SEND = struct.Struct("!BQQ")
+_CHANNEL_DELIVER = struct.Struct("!BQQIId")
+_STAGE = struct.Struct("!16sQ")
 _U32 = struct.Struct("!I")
 _U64 = struct.Struct("!Q")
 
 _SEND_KIND = int(Kind.SEND)
+
+#: Bounds for a `Request` and a `Reply`. Bytes of either kind make objects of more than twenty times their size, and the
+#: reactor stands still while it makes them; without these the largest message took seconds and gigabytes.
+MAX_JSON_BYTES = 4 << 20
+MAX_PARTS = 1 << 16
 
 # NaN and the infinities are no JSON, though Python's encoder writes them and its decoder takes them unless told.
 _encode_json = json.JSONEncoder(allow_nan=False).encode
@@ -107,7 +131,14 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+_decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_read_float).decode
 
 
 def send_header(target: int) -> bytes:
@@ -134,7 +165,7 @@ class Deliver(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The answer to a `Deliver` or `Monitor`."""
+    """The answer to a `Deliver`, `Monitor`, `Terminate` or `ChannelDeliver`."""
 
     request: int
     result: int
@@ -177,12 +208,13 @@ class Notice(NamedTuple):
 
 
 class Terminate(NamedTuple):
-    """End ``target``."""
+    """End ``target``; with a ``request`` a `Result` of 0 (it was told) or -1 (it is over or unknown) is the answer."""
 
     target: int
+    request: int = 0
 
     def encode(self) -> list[Buffer]:
-        return [_TARGET.pack(Kind.TERMINATE, self.target)]
+        return [_TERMINATE.pack(Kind.TERMINATE, self.target, self.request)]
 
 
 class Gone(NamedTuple):
@@ -269,7 +301,7 @@ class Request(NamedTuple):
     parts: Sequence[Buffer]
 
     def encode(self) -> list[Buffer]:
-        head = _NUMBER.pack(Kind.REQUEST, self.request) + _text(self.operation) + _text(_encode_json(self.header))
+        head = _NUMBER.pack(Kind.REQUEST, self.request) + _text(self.operation) + _json(self.header)
         return _with_parts(head, self.parts)
 
 
@@ -282,8 +314,52 @@ class Reply(NamedTuple):
     parts: Sequence[Buffer]
 
     def encode(self) -> list[Buffer]:
-        head = _REPLY.pack(Kind.REPLY, self.request, self.succeeded) + _text(_encode_json(self.header))
+        head = _REPLY.pack(Kind.REPLY, self.request, self.succeeded) + _json(self.header)
         return _with_parts(head, self.parts)
+
+
+#: The channels that a message has come through: of each its runtime's incarnation and its id.
+Route = Sequence[tuple[bytes, int]]
+
+#: A message goes through at most so many channels.
+MAX_ROUTE = 32
+
+
+class ChannelSend(NamedTuple):
+    """Give the payload to all who subscribe to the channel ``target``, in order with others of the same ``sender``."""
+
+    target: int
+    sender: int
+    route: Route
+    payload: Buffer
+
+    def header(self) -> bytes:
+        return _CHANNEL_SEND.pack(Kind.CHANNEL_SEND, self.target, self.sender) + _pack_route(self.route)
+
+
+class ChannelDeliver(NamedTuple):
+    """As `ChannelSend`, once there are ``n`` subscribers or ``seconds`` are over; a `Result` says how many have it."""
+
+    target: int
+    sender: int
+    request: int
+    n: int
+    seconds: float
+    route: Route
+    payload: Buffer
+
+    def header(self) -> bytes:
+        fixed = (Kind.CHANNEL_DELIVER, self.target, self.sender, self.request, self.n, self.seconds)
+        return _CHANNEL_DELIVER.pack(*fixed) + _pack_route(self.route)
+
+
+class Withdraw(NamedTuple):
+    """Take back the `ChannelDeliver` of that number: whoever does not have it need not get it."""
+
+    request: int
+
+    def encode(self) -> list[Buffer]:
+        return [_NUMBER.pack(Kind.WITHDRAW, self.request)]
 
 
 Message = (
@@ -303,6 +379,9 @@ Message = (
     | Bye
     | Request
     | Reply
+    | ChannelSend
+    | ChannelDeliver
+    | Withdraw
 )
 
 
@@ -311,9 +390,30 @@ def _text(text: str) -> bytes:
     return _U32.pack(len(encoded)) + encoded
 
 
+def _json(header: dict[str, Any]) -> bytes:
+    encoded = _encode_json(header).encode()
+    if len(encoded) > MAX_JSON_BYTES:
+        raise LocalProtocolError(f"a request or reply with a header of {len(encoded)} bytes; {MAX_JSON_BYTES} may be")
+    return _U32.pack(len(encoded)) + encoded
+
+
 def _with_parts(head: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
+    if len(parts) > MAX_PARTS:
+        raise LocalProtocolError(f"a request or reply with {len(parts)} parts; {MAX_PARTS} may be")
     flat = [part if isinstance(part, bytes) else memoryview(part).cast("B") for part in parts]
     return [head + _U32.pack(len(flat)) + b"".join(_U64.pack(len(part)) for part in flat), *flat]
+
+
+def _pack_route(route: Route) -> bytes:
+    return bytes((len(route),)) + b"".join(_STAGE.pack(*stage) for stage in route)
+
+
+def _read_route(data: Buffer, offset: int) -> tuple[Route, int]:
+    count = data[offset]
+    begin, end = offset + 1, offset + 1 + count * _STAGE.size
+    if count > MAX_ROUTE or end > len(data):
+        raise RemoteProtocolError("a message came through more channels than it may, or than it has bytes for")
+    return [_STAGE.unpack_from(data, at) for at in range(begin, end, _STAGE.size)], end
 
 
 def _read_text(data: Buffer, offset: int) -> tuple[str, int]:
@@ -335,6 +435,8 @@ def _read_parts(data: Buffer, offset: int) -> list[Buffer]:
     offset += 4
     if count * 8 > len(data) - offset:
         raise RemoteProtocolError("a message announces more parts than it has bytes")
+    if count > MAX_PARTS:
+        raise RemoteProtocolError(f"a message announces {count} parts; {MAX_PARTS} are allowed")
     lengths = struct.unpack_from(f"!{count}Q", data, offset)
     offset += 8 * count
     if sum(lengths) != len(data) - offset:
@@ -347,6 +449,9 @@ def _read_parts(data: Buffer, offset: int) -> list[Buffer]:
 
 
 def _read_json(data: Buffer, offset: int) -> tuple[dict[str, Any], int]:
+    (length,) = _U32.unpack_from(data, offset)
+    if length > MAX_JSON_BYTES:
+        raise RemoteProtocolError(f"the header of a request has {length} bytes; {MAX_JSON_BYTES} are allowed")
     text, offset = _read_text(data, offset)
     header = _decode_json(text)
     if not isinstance(header, dict):
@@ -413,12 +518,26 @@ def _decode_deliver(data: Buffer) -> Deliver:
     return Deliver(target, request, data[_DELIVER.size :])
 
 
+def _decode_channel_send(data: Buffer) -> ChannelSend:
+    _, target, sender = _CHANNEL_SEND.unpack_from(data)
+    route, offset = _read_route(data, _CHANNEL_SEND.size)
+    return ChannelSend(target, sender, route, data[offset:])
+
+
+def _decode_channel_deliver(data: Buffer) -> ChannelDeliver:
+    _, target, sender, request, n, seconds = _CHANNEL_DELIVER.unpack_from(data)
+    if not seconds >= 0:
+        raise RemoteProtocolError(f"{seconds} is no time to wait")
+    route, offset = _read_route(data, _CHANNEL_DELIVER.size)
+    return ChannelDeliver(target, sender, request, n, seconds, route, data[offset:])
+
+
 _DECODERS: dict[int, Any] = {
     Kind.DELIVER: _decode_deliver,
     Kind.RESULT: lambda data: Result(*_RESULT.unpack(data)[1:]),
     Kind.MONITOR: lambda data: Monitor(*_MONITOR.unpack(data)[1:]),
     Kind.NOTICE: _decode_notice,
-    Kind.TERMINATE: lambda data: Terminate(*_TARGET.unpack(data)[1:]),
+    Kind.TERMINATE: lambda data: Terminate(*_TERMINATE.unpack(data)[1:]),
     Kind.GONE: lambda data: Gone(*_TARGET.unpack(data)[1:]),
     Kind.CREDIT: lambda data: Credit(*_CREDIT.unpack(data)[1:]),
     Kind.LOCATE: _decode_locate,
@@ -429,6 +548,9 @@ _DECODERS: dict[int, Any] = {
     Kind.BYE: _decode_bye,
     Kind.REQUEST: _decode_request,
     Kind.REPLY: _decode_reply,
+    Kind.CHANNEL_SEND: _decode_channel_send,
+    Kind.CHANNEL_DELIVER: _decode_channel_deliver,
+    Kind.WITHDRAW: lambda data: Withdraw(*_NUMBER.unpack(data)[1:]),
 }
 
 

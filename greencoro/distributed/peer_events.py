@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from greencoro.distributed.link import PeerInfo
@@ -15,41 +15,68 @@ __all__ = ["PeerEvent", "PeerObservers"]
 
 _log = logging.getLogger(__name__)
 
+Observer = Callable[["PeerEvent"], None]
+
 
 class PeerEvent(NamedTuple):
-    """A peer came (``online``) or was lost; ``reason`` says why."""
+    """A peer came (``online``) or was lost; ``reason`` says why, ``dropped`` how many messages were still queued."""
 
     peer: PeerInfo
     online: bool
     reason: str
+    dropped: int = 0
 
 
 class PeerObservers:
     """The observers of the peers of one runtime; they are called on the user hub."""
 
     def __init__(self) -> None:
-        self._observers: list[Callable[[PeerEvent], None]] = []
+        self._observers: list[Observer] = []
+        self._is_watched = False
 
-    def add(self, callback: Callable[[PeerEvent], None]) -> None:
-        """Call ``callback(event)`` for each event, in order."""
-        # Here, for the reactor must not wait for it.
+    def prepare(self) -> None:
+        """Have the user hub turn; not on the reactor, which must not wait for it."""
         if not userhub.is_started():
             process_exit.start()
-        self._observers.append(callback)
 
-    def remove(self, callback: Callable[[PeerEvent], None]) -> None:
+    def add(self, callback: Observer) -> None:
+        """Call ``callback(event)`` for each event, in order."""
+        self.prepare()
+        self._observers.append(callback)
+        self._is_watched = True
+
+    def join(self, callback: Observer, past: Sequence[PeerEvent]) -> None:
+        """As `add`, after ``past`` was told to it, and in order with what `tell` is called for: call it where that is.
+
+        `prepare` comes first.
+        """
+        self._is_watched = True
+        userhub.post(self._join, callback, past)
+
+    def _join(self, callback: Observer, past: Sequence[PeerEvent]) -> None:
+        # First: being told may make the observer leave.
+        self._observers.append(callback)
+        for event in past:
+            if callback in self._observers:
+                self._call(callback, event)
+
+    def remove(self, callback: Observer) -> None:
         """Do not call ``callback`` any more; where it was not added, nothing."""
         with contextlib.suppress(ValueError):
             self._observers.remove(callback)
 
     def tell(self, event: PeerEvent) -> None:
         """Have all be told soon; never waits."""
-        if self._observers:
+        if self._is_watched:
             userhub.post(self._tell, event)
 
     def _tell(self, event: PeerEvent) -> None:
         for observer in tuple(self._observers):
-            try:
-                observer(event)
-            except Exception:
-                _log.exception("an observer of peers failed")
+            self._call(observer, event)
+
+    @staticmethod
+    def _call(observer: Observer, event: PeerEvent) -> None:
+        try:
+            observer(event)
+        except Exception:
+            _log.exception("an observer of peers failed")

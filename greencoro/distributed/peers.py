@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.config import Settings
+from greencoro.distributed.admission import REFUSED, Admission
 from greencoro.distributed.connection import Connection, Limits
+from greencoro.distributed.dial import Dial, OnDone
 from greencoro.distributed.handshake import Hello, Role
 from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
 from greencoro.distributed.location import Location
@@ -56,37 +58,6 @@ _REPORT_SECONDS = 60.0
 #: What the one line is about; anything else that ends an attempt is the network's everyday.
 _REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
 
-OnDone = Callable[["Link | None", "NetworkError | None"], None]
-
-
-class _Dial:
-    """One attempt to reach a location, and who waits for it. The owner of its wire until that is established."""
-
-    def __init__(self, peers: Peers, location: Location, incarnation: bytes | None) -> None:
-        self.peers = peers
-        self.location = location
-        self.incarnation = incarnation
-        self.waiting: list[OnDone] = []
-        self.wire: Wire | None = None
-        self.give_up: Callable[[], None] | None = None
-
-    @property
-    def is_under_way(self) -> bool:
-        """Is there an attempt that may come up, rather than one that waits or was refused?"""
-        return self.give_up is not None or (self.wire is not None and not self.wire.is_closed)
-
-    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
-        return True
-
-    def on_established(self, wire: Wire, hello: Hello) -> None:
-        self.peers.dial_established(self, wire, hello)
-
-    def on_message(self, wire: Wire, message: Message) -> None:
-        raise PeerLost("a message came before the connection was taken over")
-
-    def on_closed(self, wire: Wire, error: NetworkError) -> None:
-        self.peers.dial_refused(self, error)
-
 
 class Peers:
     """See the module; everything but `link_to` and the properties runs on the reactor's thread.
@@ -94,7 +65,7 @@ class Peers:
     Args:
         on_message: Called with (link, message) for each message of an authenticated peer.
 
-        on_change: Called with (link, online, reason) when a peer came or was lost.
+        on_change: Called with (link, online, reason, dropped) when a peer came or was lost.
     """
 
     def __init__(
@@ -105,7 +76,7 @@ class Peers:
         secret: Secret,
         settings: Settings,
         on_message: Callable[[Link, Message], None],
-        on_change: Callable[[Link, bool, str], None],
+        on_change: Callable[[Link, bool, str, int], None],
     ) -> None:
         self._reactor = reactor
         self._transport = transport
@@ -124,11 +95,12 @@ class Peers:
         self._on_change = on_change
         # Connections that came in and have not proved themselves, oldest first; who they say they are, once they do.
         self._unproven: OrderedDict[Wire, Hello | None] = OrderedDict()
-        self._dials: dict[Location, _Dial] = {}
+        self._dials: dict[Location, Dial] = {}
         self._closed = False
         self._closing: set[Wire] = set()
         self._gave_up = False
         self._reports = Reports(_REPORT_SECONDS)
+        self._admission = Admission(self, reactor, hello)
         self.links: dict[bytes, Link] = {}
         self.lost: OrderedDict[bytes, None] = OrderedDict()
 
@@ -202,14 +174,17 @@ class Peers:
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self._unproven.pop(wire, None)
-        self._adopt(wire, hello)
+        self._admission.let_in(wire, hello, lambda link, error: None)
 
     def on_message(self, wire: Wire, message: Message) -> None:
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is None or link.wire is not wire:
             return
         if isinstance(message, Bye):
-            self._lose(link, PeerLost(f"{link.info} left: {escape(message.reason, _MAX_REASON)}"))
+            reason = escape(message.reason, _MAX_REASON)
+            if message.reason.startswith(REFUSED):
+                self.report("%s does not take this runtime as a peer: %s", link.info.location, PeerLost(reason))
+            self.lose(link, PeerLost(f"{link.info} left: {reason}"))
             return
         self._on_message(link, message)
 
@@ -217,30 +192,22 @@ class Peers:
         if wire in self._unproven:
             del self._unproven[wire]
             if isinstance(error, _REFUSALS):
-                self._report("refused a connection from %s: %s", wire.stream.peer_address, error)
+                self.report("refused a connection from %s: %s", wire.stream.peer_address, error)
             return
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is not None and link.wire is wire:
             if isinstance(error, RemoteProtocolError):
                 self._reactor.log.log(_log, logging.WARNING, "cut off %s: %s", link.info, str(error))
-            self._lose(link, error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}"))
+            self.lose(link, error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}"))
 
-    def _report(self, line: str, address: object, error: NetworkError) -> None:
+    def report(self, line: str, address: object, error: NetworkError) -> None:
         """Log why a connection did not come about, unless the same was said of that address a short while ago."""
         if self._reports.is_new(address, (line, type(error)), native.monotonic()):
             self._reactor.log.log(_log, logging.WARNING, line, address, str(error))
 
-    def _adopt(self, wire: Wire, hello: Hello) -> Link:
+    def adopt(self, wire: Wire, hello: Hello) -> Link:
         """Make an established connection the one of its peer's link."""
         info = PeerInfo(hello.location, hello.name, hello.incarnation)
-        link = self.links.get(hello.incarnation)
-        if link is not None and link.state is LinkState.UP:
-            if wire.connection.role is Role.INITIATOR:
-                # Dialled under another name. The other side has heard nothing on this connection, so it was none yet.
-                wire.abort()
-                return link
-            # The peer dials only where it has no connection: it knows that the old one is dead before we do.
-            self._lose(link, PeerLost(f"{info} connected anew"))
         self.lost.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self
@@ -248,7 +215,7 @@ class Peers:
         if not link.up(wire, info, limits):
             reason = f"what was queued for {info} before it answered is more than it takes ({limits})"
             self._reactor.log.log(_log, logging.WARNING, "dropped: %s", reason)
-            self._lose(link, PeerLost(reason))
+            self.lose(link, PeerLost(reason))
             # In this order: whoever finds no link finds that it was lost, and makes none.
             link = self.links[hello.incarnation] = self._new_link(info)
             del self.lost[hello.incarnation]
@@ -256,14 +223,15 @@ class Peers:
         for dial in [d for d in self._dials.values() if d.wire is not wire and self._aims_at(d, info)]:
             self._end_dial(dial, link, None)
         self._reactor.log.log(_log, logging.INFO, "peer.online name=%s location=%s", info.name, info.location)
-        self._on_change(link, True, "")
+        self._on_change(link, True, "", 0)
         return link
 
     @staticmethod
-    def _aims_at(dial: _Dial, info: PeerInfo | Hello) -> bool:
+    def _aims_at(dial: Dial, info: PeerInfo | Hello) -> bool:
         return dial.incarnation == info.incarnation or dial.location == info.location
 
-    def _lose(self, link: Link, error: NetworkError) -> None:
+    def lose(self, link: Link, error: NetworkError) -> None:
+        """Give a link up; where it is lost already, nothing."""
         if link.state is LinkState.LOST:
             return
         was_up = link.state is LinkState.UP
@@ -288,7 +256,7 @@ class Peers:
                 dropped,
                 str(error),
             )
-            self._on_change(link, False, str(error))
+            self._on_change(link, False, str(error), dropped)
 
     # Dialling.
 
@@ -305,14 +273,14 @@ class Peers:
         if dial is not None:
             dial.waiting.append(on_done)
             return
-        dial = self._dials[location] = _Dial(self, location, incarnation)
+        dial = self._dials[location] = Dial(self, location, incarnation)
         dial.waiting.append(on_done)
         if any(hello is not None and self._aims_at(dial, hello) for hello in self._unproven.values()):
             self._reactor.call_later(_CROSSED_SECONDS, self._start_dial, dial)
         else:
             self._start_dial(dial)
 
-    def _start_dial(self, dial: _Dial) -> None:
+    def _start_dial(self, dial: Dial) -> None:
         if self._dials.get(dial.location) is dial and not self._closed:
             dial.give_up = self._transport.dial(
                 dial.location,
@@ -329,11 +297,11 @@ class Peers:
                 return
             if error is None:
                 error = PeerLost(f"{link.info} is gone: another runtime answers at its place")
-            self._lose(link, error)
+            self.lose(link, error)
 
         self.dial(link.info.location, on_done, link.info.incarnation)
 
-    def _dialled(self, dial: _Dial, stream: Stream | None, error: OSError | None) -> None:
+    def _dialled(self, dial: Dial, stream: Stream | None, error: OSError | None) -> None:
         dial.give_up = None
         if stream is None:
             reason = (error.strerror or str(error)) if error is not None else "no connection"
@@ -342,23 +310,22 @@ class Peers:
         dial.wire = self._new_wire(stream, Role.INITIATOR, dial)
         dial.wire.open()
 
-    def dial_established(self, dial: _Dial, wire: Wire, hello: Hello) -> None:
+    def dial_established(self, dial: Dial, wire: Wire, hello: Hello) -> None:
         """The dialled side proved itself."""
         self._reports.forget(dial.location)
-        link = self._adopt(wire, hello)
-        self._end_dial(dial, link, None)
+        self._admission.let_in(wire, hello, functools.partial(self._end_dial, dial))
 
-    def dial_refused(self, dial: _Dial, error: NetworkError) -> None:
+    def dial_refused(self, dial: Dial, error: NetworkError) -> None:
         """The other side did not accept the connection; perhaps because it dials as well."""
         self._reactor.call_later(_REFUSED_SECONDS, self._judge_refusal, dial, error)
 
-    def _judge_refusal(self, dial: _Dial, error: NetworkError) -> None:
+    def _judge_refusal(self, dial: Dial, error: NetworkError) -> None:
         if self._unproven:
             self._reactor.call_later(_CROSSED_SECONDS - _REFUSED_SECONDS, self.dial_failed, dial, error)
         else:
             self.dial_failed(dial, error)
 
-    def dial_failed(self, dial: _Dial, error: NetworkError) -> None:
+    def dial_failed(self, dial: Dial, error: NetworkError) -> None:
         """The attempt is over without a connection."""
         if self._dials.get(dial.location) is not dial:
             return
@@ -368,13 +335,13 @@ class Peers:
                 self._end_dial(dial, link, None)
                 return
         if isinstance(error, _REFUSALS):
-            self._report("cannot connect to %s: %s", dial.location, error)
+            self.report("cannot connect to %s: %s", dial.location, error)
             error = type(error)(f"cannot connect to {dial.location}: {error}")
         elif isinstance(error, PeerLost):
             error = PeerUnreachable(f"cannot reach {dial.location}: {error}")
         self._end_dial(dial, None, error)
 
-    def _end_dial(self, dial: _Dial, link: Link | None, error: NetworkError | None) -> None:
+    def _end_dial(self, dial: Dial, link: Link | None, error: NetworkError | None) -> None:
         if self._dials.get(dial.location) is dial:
             del self._dials[dial.location]
         if dial.give_up is not None:
@@ -403,12 +370,13 @@ class Peers:
             self._end_dial(dial, None, PeerUnreachable("this runtime is finished"))
         for wire in list(self._unproven):
             self._drop_unproven(wire)
+        self._admission.close()
         links = list(self.links.values())
         self._closing = {link.wire for link in links if link.wire is not None}
         for wire in tuple(self._closing):
             wire.close(reason, functools.partial(self._sent, wire, on_closed))
         for link in links:
-            self._lose(link, PeerLost("this runtime is finished"))
+            self.lose(link, PeerLost("this runtime is finished"))
         if not self._closing:
             on_closed()
 

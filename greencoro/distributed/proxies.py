@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from greencoro.distributed import codec, messages
-from greencoro.distributed.link import Entry, Link
+from greencoro.distributed import messages
+from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
+from greencoro.distributed.link import Entry
 from greencoro.distributed.messages import Notice, Terminate
-from greencoro.distributed.refs import Reference, rebuild
-from greencoro.distributed.watches import UnsentResult, Watches, decode_notice, fitting, in_words
+from greencoro.distributed.refs import Reference
+from greencoro.distributed.watches import UnsentResult, decode_notice, fitting, in_words
 from greencoro.errors import (
     CoroTerminated,
     DeadlineExceeded,
@@ -22,23 +23,9 @@ from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
-from greencoro.log import escape
+from greencoro.hub.waiting import seconds
 
-__all__ = ["Home", "RemoteCoro"]
-
-
-class Home(Protocol):
-    """What a reference needs of the runtime it lives in."""
-
-    watches: Watches
-    send_timeout_seconds: float
-    answer_timeout_seconds: float
-
-    def link_for(self, reference: Reference) -> Link | None:
-        """The link to its incarnation, dialling where there is none; None where that is lost."""
-
-    def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
-        """Start a coroutine that is at home there."""
+__all__ = ["RemoteCoro"]
 
 
 class RemoteNotice(Encoded):
@@ -54,7 +41,7 @@ class RemoteNotice(Encoded):
         return True, decode_notice(self._coro, self._notice, self._coro.location)
 
 
-class RemoteCoro(Coro):
+class RemoteCoro(Elsewhere, Coro):
     """A reference to a coroutine elsewhere: send to it, deliver, monitor it, terminate it, wait for its result.
 
     Two references are equal where they mean the same coroutine.
@@ -63,16 +50,9 @@ class RemoteCoro(Coro):
     __slots__ = ("_outcome", "_reference", "_runtime")
 
     def __init__(self, runtime: Home, reference: Reference, outcome: Completion | None = None) -> None:
-        self._runtime = runtime
-        self._reference = reference
+        self.name = self._refer(runtime, reference)
         self._outcome = outcome
         self.id = reference.id
-        # Somebody else's word: it ends up in log lines and on terminals.
-        self.name = reference.name if reference.name.isprintable() else escape(reference.name)
-
-    def _link(self) -> Link | None:
-        link = self._runtime.link_for(self._reference)
-        return None if link is None or self.id in link.gone else link
 
     def send(self, message: Any) -> int:
         """Queue a copy of ``message`` for the coroutine.
@@ -86,35 +66,39 @@ class RemoteCoro(Coro):
         Raises:
             LocalProtocolError: It is larger than ``max_message_bytes``.
 
+            WouldBlock: The credit is used up, and an asyncio loop runs in the calling thread: see `send_async`.
+
             Exception: What pickling it raises; the link is as it was.
         """
-        buffers = codec.dumps(message, messages.send_header(self.id))
-        link = self._link()
+        buffers = dumps(message, messages.send_header(self.id))
+        link = self.reach()
         if link is None:
             return -1
         if link.send_credited(self.id, buffers, None):
             return 0
         deadline = native.monotonic() + self._runtime.send_timeout_seconds
-        return 0 if self._queue_waiting(link, buffers, deadline, False) else -1
+        return 0 if self.queue_waiting(link, buffers, deadline) else -1
 
-    def _queue_waiting(self, link: Link, buffers: Any, deadline: float | None, withdrawable: bool) -> Entry | bool:
-        """Queue as soon as there is credit; False where the deadline, the coroutine's end or a loss came first."""
-        if userhub.on_hub() and userhub.in_hub_callback():
-            return False
-        while not link.is_lost and self.id not in link.gone:
+    async def send_async(self, message: Any) -> int:
+        """`send` for code on an asyncio loop: where the credit is used up, more of it is awaited."""
+        from greencoro.hub.awaiting import until
+
+        buffers = dumps(message, messages.send_header(self.id))
+        link = self.reach()
+        if link is None:
+            return -1
+        deadline = native.monotonic() + self._runtime.send_timeout_seconds
+        while not self._is_over(link):
             changed = Completion()
             waiter = changed.set
-            queued = link.send_credited(self.id, buffers, waiter, withdrawable)
-            if queued:
-                return queued
             try:
-                remaining = None if deadline is None else deadline - native.monotonic()
-                # Its end or a loss just before the waiter was there to hear of it.
-                if link.is_lost or self.id in link.gone or not changed.wait(remaining):
-                    return False
+                if link.send_credited(self.id, buffers, waiter):
+                    return 0
+                if self._is_over(link) or not await until(changed, deadline - native.monotonic()):
+                    return -1
             finally:
                 link.forget_waiter(self.id, waiter)
-        return False
+        return -1
 
     def deliver(self, message: Any, timeout: float | None = None) -> int:
         """Send ``message`` and wait until the other process confirms that it is in the mailbox.
@@ -126,16 +110,17 @@ class RemoteCoro(Coro):
         Raises:
             LocalProtocolError, Exception: As `send`.
         """
+        timeout = seconds(timeout, "deliver()")
         deadline = None if timeout is None else native.monotonic() + timeout
-        link = self._link()
+        link = self.reach()
         if link is None:
             return 0
         answer = Completion()
         number = link.expect(lambda result, error: answer.set(result))
         try:
-            buffers = codec.dumps(message, messages.Deliver(self.id, number, b"").header())
-            entry = link.send_credited(self.id, buffers, None, True) or self._queue_waiting(
-                link, buffers, deadline, True
+            buffers = dumps(message, messages.Deliver(self.id, number, b"").header())
+            entry = link.send_credited(self.id, buffers, None, True) or self.queue_waiting(
+                link, buffers, deadline, withdrawable=True
             )
             if not isinstance(entry, Entry):
                 return 0
@@ -146,9 +131,25 @@ class RemoteCoro(Coro):
         return 1 if answer.value == 1 else 0
 
     def terminate(self) -> int:
-        """Ask for the coroutine to be terminated; 0 where the request is queued, -1 where it is over or lost."""
-        link = self._link()
-        return 0 if link is not None and link.send(self.id, Terminate(self.id).encode()) else -1
+        """Terminate the coroutine, in order with what was sent to it before.
+
+        Returns:
+            int: 0: its process has told it (where the caller may not wait: has been asked to); -1: it is over, or its
+            process is lost or did not answer in time.
+        """
+        link = self.reach()
+        if link is None:
+            return -1
+        if not may_wait():
+            return 0 if link.send(self.id, Terminate(self.id).encode()) else -1
+        answer = Completion()
+        request = link.expect(lambda result, error: answer.set(result))
+        try:
+            if link.send(self.id, Terminate(self.id, request).encode()):
+                answer.wait(self._runtime.answer_timeout_seconds)
+        finally:
+            link.pending.pop(request, None)
+        return 0 if answer.value == 0 else -1
 
     def value(self, timeout: float | None = None) -> Any:
         """The coroutine's result, waiting for its end.
@@ -168,6 +169,7 @@ class RemoteCoro(Coro):
 
             PeerLost, ServerDied: Its process is gone.
         """
+        timeout = seconds(timeout, "value()")
         outcome = self._watch() if self._outcome is None else self._outcome
         return self._result(outcome, outcome.wait(timeout), timeout)
 
@@ -177,6 +179,7 @@ class RemoteCoro(Coro):
 
         from greencoro.hub.awaiting import until
 
+        timeout = seconds(timeout, "wait()")
         # Asking for the end takes a round trip, for which the loop must not stand still.
         outcome = self._outcome
         if outcome is None:
@@ -186,9 +189,7 @@ class RemoteCoro(Coro):
     def _result(self, outcome: Completion, in_time: bool, timeout: float | None) -> Any:
         if not in_time:
             raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
-        notice = outcome.value
-        if isinstance(notice, _Undecoded):
-            notice = outcome.value = notice.decode()
+        notice = self.notice_of(outcome)
         if notice.kind == "finished":
             if isinstance(notice.value, UnsentResult):
                 raise RemoteError(
@@ -197,25 +198,63 @@ class RemoteCoro(Coro):
             return notice.value
         if notice.kind == "terminated":
             raise CoroTerminated(f"{self!r} was terminated")
+        assert notice.error is not None
         # It came without a traceback; with one it would grow with every raise.
         raise notice.error.with_traceback(None)
 
-    finish = value
+    def notice_of(self, outcome: Completion) -> MonitorException:
+        """What an outcome that is there says; in a coroutine or thread of the user's, for it unpickles."""
+        notice = outcome.value
+        if isinstance(notice, _Undecoded):
+            notice = outcome.value = notice.decode()
+        found: MonitorException = notice
+        return found
+
+    def finish(self, timeout: float | None = None) -> Any:
+        """`value`: the two are the same for all coroutines."""
+        return self.value(seconds(timeout, "finish()"))
 
     def _watch(self) -> Completion:
-        outcome = Completion()
-        link = self._link()
-        on_notice = outcome_setter(self, outcome)
-        if link is None or not self._runtime.watches.watch(
-            link, self.id, on_notice, self._runtime.answer_timeout_seconds
-        ):
+        outcome = self.watched(None)
+        if outcome is None:
             raise RemoteError(f"{self!r} is over or unknown, its result is not kept", "", self.location)
-        # Kept, so that whoever asks again and again does not have it watched again and again.
+        # The result is kept for as long as this reference.
         self._outcome = outcome
         return outcome
 
+    def watched(self, timeout: float | None) -> Completion | None:
+        """What its end is told to; None where it is over, unknown or lost, or its process did not answer in time.
+
+        There is one for all references, so that whoever asks again and again does not have it watched again and again.
+        """
+        if self._outcome is not None and not self._outcome.done:
+            return self._outcome
+        link = self.reach()
+        if link is None:
+            return None
+        outcomes, key = self._runtime.watches.outcomes, (link, self.id)
+        shared = outcomes.get(key)
+        if shared is not None:
+            return shared
+        outcome = Completion()
+        set_outcome = outcome_setter(self, outcome)
+
+        def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
+            outcomes.pop(key, None)
+            set_outcome(notice, error)
+
+        longest = self._runtime.answer_timeout_seconds
+        limit = longest if timeout is None else min(timeout, longest)
+        if not self._runtime.watches.watch(link, self.id, on_notice, limit):
+            return None
+        outcomes[key] = outcome
+        if outcome.done:
+            # The end came in the middle of this.
+            outcomes.pop(key, None)
+        return outcome
+
     def _add_monitor(self, monitor: Coro) -> int:
-        link = self._link()
+        link = self.reach()
         if link is None:
             return -1
         if isinstance(monitor, RemoteCoro) and not userhub.is_started():
@@ -263,19 +302,19 @@ class RemoteCoro(Coro):
         self._send_notice(ended.notice())
 
     def _send_notice(self, notice: MonitorException) -> None:
-        link = self._link()
+        link = self.reach()
         if link is None:
             return
         header = messages.send_header(self.id)
         buffers = fitting(
             link,
-            lambda: codec.dumps(notice, header),
-            lambda why, room: codec.dumps(in_words(notice, why, room), header),
+            lambda: dumps(notice, header),
+            lambda why, room: dumps(in_words(notice, why, room), header),
         )
         if link.send_credited(self.id, buffers, None):
             return
         # The end of a coroutine must not wait for somebody who does not read, nor may the notice be dropped.
-        self._runtime.spawn(self._queue_waiting, link, buffers, None, False).set_daemon()
+        self._runtime.spawn(self.queue_waiting, link, buffers, None).set_daemon()
 
     def monitor(self, observed: Coro) -> int:
         """``remote.monitor(me)``: called by a coroutine with itself, that is sent the notice of this one's end.
@@ -293,7 +332,7 @@ class RemoteCoro(Coro):
         """Is it not known to be over? A round trip late at most where something was sent to it."""
         if self._outcome is not None and self._outcome.done:
             return False
-        return self._link() is not None
+        return self.reach() is not None
 
     def register(self, name: str | None = None) -> int:
         """A coroutine is registered in its own process: -1."""
@@ -309,54 +348,72 @@ class RemoteCoro(Coro):
         alarm_value: Any = None,
         match: Callable[[Any], object] | None = None,
     ) -> Any:
-        raise self._elsewhere("receive")
+        raise self._not_here("receive")
 
     def suspend(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
-        raise self._elsewhere("suspend")
+        raise self._not_here("suspend")
 
     def throw(self, *exception: Any) -> int:
-        raise self._elsewhere("throw")
+        raise self._not_here("throw")
 
     def resume(self, update: Any = None) -> int:
-        raise self._elsewhere("resume")
+        raise self._not_here("resume")
 
     def hot_swap(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> int:
-        raise self._elsewhere("hot_swap")
+        raise self._not_here("hot_swap")
 
     def hot_swappable(self, flag: bool = True) -> int:
         """Only the coroutine itself can say so: -1."""
         return -1
 
     def call(self, message: Any, timeout: float | None = None) -> Any:
-        raise self._elsewhere("call")
+        """Ask the coroutine something and wait for its answer, as `Coro.call`; message and answer are copies.
 
-    def _elsewhere(self, what: str) -> RuntimeError:
-        return RuntimeError(f"{what}() of {self!r} works in that coroutine's own process only, and it runs elsewhere")
+        Raises:
+            DeadlineExceeded: No answer came in time; a request that had not gone by then will not go.
 
-    def is_local(self) -> bool:
-        return False
+            BrokenResource: The coroutine is over, or its process lost. Its cause is what it raised.
+
+            WouldBlock: Called in a hub's callback or on an asyncio loop, where nothing may wait.
+
+            BaseException: What it gave to ``request.fail(error)``, with a `RemoteError` as its cause.
+
+            RemoteError: The answer cannot be unpickled here, or that exception could not be pickled there.
+        """
+        return self._runtime.services.answers.ask(self, message, seconds(timeout, "call()"))
+
+    def link(self, other: Coro) -> int:
+        """Tie the coroutine and ``other``, one of this process, together, as `Coro.link` does.
+
+        The loss of the other's process ends a link as well, with the kind ``"lost"``.
+
+        Returns:
+            int: 0: they are linked; -1: one of them was over already, or the other process did not answer.
+
+        Raises:
+            TypeError: ``other`` is no coroutine of this process.
+        """
+        self._must_be_here(other, "link()")
+        linked: int = self._runtime.services.links.link(other, self, self.reach())
+        return linked
+
+    def unlink(self, other: Coro) -> int:
+        """Undo `link`, from either side; returns 0.
+
+        Raises:
+            TypeError: ``other`` is no coroutine of this process.
+        """
+        self._must_be_here(other, "unlink()")
+        self._runtime.services.links.unlink(other, self, self.reach())
+        return 0
+
+    def _must_be_here(self, other: Any, call: str) -> None:
+        if not isinstance(other, Coro) or not other.is_local():
+            raise TypeError(f"{call} of a coroutine elsewhere takes a coroutine of this process, not {other!r}")
 
     def set_daemon(self, flag: bool = True) -> int:
         """Only the coroutine itself can say so: -1."""
         return -1
-
-    @property
-    def location(self) -> Any:
-        """The `Location` of its process."""
-        return self._reference.location
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, RemoteCoro):
-            return NotImplemented
-        mine, theirs = self._reference, other._reference
-        return mine.id == theirs.id and mine.incarnation == theirs.incarnation
-
-    def __hash__(self) -> int:
-        return hash((self._reference.incarnation, self.id))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        location, incarnation, coro_id, name = self._reference
-        return rebuild, (location.addr, location.port, incarnation, coro_id, name)
 
 
 class _Undecoded:

@@ -19,7 +19,7 @@ from greencoro._preload import preload
 from greencoro.hub import native
 from greencoro.log import ReactorLog
 
-__all__ = ["Reactor", "Timer", "acquire", "release"]
+__all__ = ["Reactor", "Timer", "acquire", "backend", "release"]
 
 _READ_BYTES = 256 * 1024
 #: How often causes of log lines that went quiet are told of.
@@ -175,6 +175,12 @@ def acquire(lines_per_second: int = 10) -> Reactor:
             _default = made
         _users += 1
         return _default
+
+
+def backend() -> str | None:
+    """How the process's reactor waits ("epoll", ...); None where there is no reactor."""
+    running = _default
+    return None if running is None else str(running.loop.backend)
 
 
 def release(timeout: float | None = None) -> None:

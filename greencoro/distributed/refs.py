@@ -1,4 +1,4 @@
-"""References to coroutines as they travel: where, which incarnation, which id.
+"""References to coroutines, channels and RCIs as they travel: where, which incarnation, which id.
 
 A reference carries the incarnation (16 random bytes made at start) of its runtime, so that a message for a process that
 died never reaches its successor on the same port.
@@ -10,17 +10,55 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from greencoro.distributed.location import Location
+from greencoro.errors import RemoteProtocolError
 
-__all__ = ["Reference", "plug_in", "rebuild"]
+__all__ = ["Reference", "from_json", "kind_of", "number", "plug_in", "rebuild", "to_json"]
+
+# Things of each kind are counted for themselves. Between processes one number tells which is meant.
+_BITS = {"coro": 0, "channel": 1 << 62, "rci": 1 << 61, "answer": 1 << 60}
+_KINDS = {bits: kind for kind, bits in _BITS.items()}
+_ALL_BITS = sum(_BITS.values())
 
 
 class Reference(NamedTuple):
-    """What stands for a coroutine outside of its process."""
+    """What stands for a coroutine, a channel or an RCI outside of its process; `id` is a `number`."""
 
     location: Location
     incarnation: bytes
     id: int
     name: str
+
+
+def number(kind: str, own_id: int) -> int:
+    """What stands between processes for the thing of a kind (as names have kinds) that has this id in its own."""
+    return _BITS[kind] | own_id
+
+
+def kind_of(number: int) -> tuple[str, int]:
+    """The kind and the id in its own process of what ``number`` stands for; kind "" where it stands for nothing."""
+    return _KINDS.get(number & _ALL_BITS, ""), number & ~_ALL_BITS
+
+
+def to_json(thing: Any) -> list[Any]:
+    """The reference to something that pickles by `rebuild`, for the header of a request."""
+    addr, port, incarnation, thing_id, name = thing.__reduce__()[1]
+    return [addr, port, incarnation.hex(), thing_id, name]
+
+
+def from_json(value: Any) -> Reference:
+    """What `to_json` made, checked.
+
+    Raises:
+        RemoteProtocolError: It is none.
+    """
+    match value:
+        case [str(addr), int(port), str(incarnation), int(thing_id), str(name)]:
+            if 0 < port < 65536 and 0 < thing_id < 1 << 64 and len(incarnation) == 32 and incarnation.isalnum():
+                try:
+                    return Reference(Location(addr, port), bytes.fromhex(incarnation), thing_id, name)
+                except ValueError as error:
+                    raise RemoteProtocolError(f"a request carries no reference: {error}") from None
+    raise RemoteProtocolError("a request carries something else than a reference")
 
 
 _resolve: Callable[[Reference], Any] | None = None
@@ -33,7 +71,7 @@ def plug_in(resolve: Callable[[Reference], Any] | None) -> None:
 
 
 def rebuild(addr: str, port: int, incarnation: bytes, coro_id: int, name: str) -> Any:
-    """What `pickle` calls for a reference: at home the live coroutine, elsewhere a `RemoteCoro`.
+    """What `pickle` calls for a reference: at home the thing itself, elsewhere a proxy of it.
 
     Raises:
         RuntimeError: This process has no runtime, so it can refer to nothing elsewhere.

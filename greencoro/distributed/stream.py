@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.location import Location
 
 __all__ = ["Listener", "Receiver", "Stream", "Transport"]
@@ -18,6 +19,9 @@ Buffer = bytes | bytearray | memoryview
 class Receiver(Protocol):
     """Whoever a stream reports to."""
 
+    def on_secured(self, binding: TlsBinding) -> None:
+        """The stream is inside TLS and both sides are believed; comes once, before anything else, and only then."""
+
     def on_data(self, data: memoryview) -> None:
         """Bytes came; ``data`` is valid during the call only."""
 
@@ -25,7 +29,11 @@ class Receiver(Protocol):
         """What a blocked stream had kept is written; more may follow."""
 
     def on_end(self, error: OSError | None) -> None:
-        """Nothing will come any more: the other side closed (None) or the stream broke. Called once at most."""
+        """Nothing will come any more: the other side closed (None) or the stream broke. Called once at most.
+
+        Args:
+            error: A `NetworkError` where the stream itself knows what it means: the other side was not believed.
+        """
 
 
 class Stream(Protocol):
@@ -42,7 +50,7 @@ class Stream(Protocol):
 
     @property
     def blocked(self) -> bool:
-        """Is something kept that was written?"""
+        """Is something kept that was written? Inside TLS also until its handshake is over."""
 
     def close(self, on_sent: Callable[[], None]) -> None:
         """Send what is kept, then end. Reports nothing any more.

@@ -71,6 +71,8 @@ class Watches:
         self._open: dict[tuple[Link, int], OnNotice] = {}
         #: (link, watched id, monitor) of each coroutine that is told of a remote one's end -> what `monitor` returned.
         self.monitors: dict[tuple[Link, int, Coro], Completion] = {}
+        #: (link, watched id) -> the outcome of a coroutine that is watched for whoever asks for its result.
+        self.outcomes: dict[tuple[Link, int], Completion] = {}
         dispatcher.register(Monitor, self._on_monitor)
         dispatcher.register(Notice, self._on_notice)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from greencoro.distributed.connection import Connection, Established, Introduced
-from greencoro.distributed.handshake import Hello
+from greencoro.distributed.handshake import Hello, TlsBinding
 from greencoro.distributed.messages import Bye, Message
 from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
@@ -77,6 +77,12 @@ class Wire:
     def is_closed(self) -> bool:
         return self._closed
 
+    def on_secured(self, binding: TlsBinding) -> None:
+        try:
+            self.connection.bind(binding)
+        except Exception as error:
+            self._fail_by_bug(error)
+
     def on_data(self, data: memoryview) -> None:
         try:
             events = self.connection.receive_data(data, native.monotonic())
@@ -115,6 +121,9 @@ class Wire:
         self.flush()
 
     def on_end(self, error: OSError | None) -> None:
+        if isinstance(error, NetworkError):
+            self.fail(error)
+            return
         if error is not None:
             self.fail(PeerLost(f"the connection broke: {error.strerror or error}"))
             return

@@ -36,6 +36,8 @@ A coroutine, from its parts to the handle:
 What coroutines do with each other:
 
 - fan_out: one message to many recipients
+- passing: how a message that goes through channels came so far
+- transforms: the function of a channel that makes one message of another
 - channel: one message to those who subscribed
 - categories: messages of one coroutine, sorted
 - timers: a message or a call, later or again and again

@@ -3,36 +3,37 @@
 A message is first walked down to its end recipients, through transforms and channels that subscribe to channels; then
 `fan_out` gives it to them.
 
+A channel elsewhere that subscribes is told which channels the message came through (`Passed`): between processes
+nobody sees a circle when it is made, so it is left where the message would enter it again.
+
 The table of subscribers is a dict of which each use is a single operation, and None once the channel is closed: whoever
 adds one and then finds it taken away knows that it came too late. So any thread may subscribe and send.
 """
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import logging
 import math
-import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from greencoro.errors import ClosedResource
-from greencoro.hub import names, native
+from greencoro.hub import exit as process_exit
+from greencoro.hub import names, native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro, current_home
 from greencoro.hub.fan_out import Copy, fan_out, remaining
-from greencoro.hub.telling import tell
+from greencoro.hub.passing import Origin, Passed, origin_here
+from greencoro.hub.transforms import Transform, apply, checked
 from greencoro.hub.waiting import seconds
 
-__all__ = ["Channel", "plug_in"]
-
-_log = logging.getLogger(__name__)
-
-Transform = Callable[[str, Any], Any]
+__all__ = ["Channel", "find", "plug_in"]
 
 _ids = itertools.count(1)
+# The channels of this process.
+_live: WeakValueDictionary[int, Channel] = WeakValueDictionary()
 
 _SMALLEST_SWEEP = 32
 
@@ -50,6 +51,11 @@ def plug_in(reduce: Callable[[Channel], tuple[Any, ...]] | None, location: Calla
     """Let the distributed layer say how a local channel travels, and where it is."""
     global _reduce, _locate_home
     _reduce, _locate_home = reduce, location
+
+
+def find(channel_id: int) -> Channel | None:
+    """The channel of this process with this id, or None."""
+    return _live.get(channel_id)
 
 
 class Channel:
@@ -76,8 +82,10 @@ class Channel:
             raise TypeError(f"the name of a channel is a text, not {name!r}")
         if not name:
             raise ValueError("the name of a channel has at least one character")
-        self._transform = _checked(transform)
+        self._transform = checked(transform)
         self._home = current_home()
+        # Was a reference to it sent to another process?
+        self._travelled = False
         self._subscribers: dict[Any, bool] | None = {}
         # With so many subscribers it is time to forget those that are over.
         self._sweep_at = _SMALLEST_SWEEP
@@ -87,6 +95,7 @@ class Channel:
         self.name = name
         #: A number unique in this process's life.
         self.id = next(_ids)
+        _live[self.id] = self
 
     # Who gets the messages.
 
@@ -166,6 +175,10 @@ class Channel:
         table = self._subscribers
         return 0 if table is not None and table.pop(subscriber, False) else -1
 
+    def everybody(self) -> list[Coro | Channel]:
+        """Who subscribes, also those known to be over; looks at none of them, so on any thread."""
+        return list(self._subscribers or ())
+
     def subscribers(self) -> tuple[Coro | Channel, ...]:
         """Who subscribes and is not known to be over, in the order they did."""
         table = self._subscribers
@@ -184,10 +197,10 @@ class Channel:
 
             ClosedResource: The channel is closed.
         """
-        checked = _checked(transform)
+        function = checked(transform)
         if self._subscribers is None:
             raise ClosedResource(f"{self!r} is closed")
-        self._transform = checked
+        self._transform = function
         return 0
 
     # Messages.
@@ -211,7 +224,8 @@ class Channel:
         caller = Coro.current()
         # It does not wait here, so it needs nobody to wait in its place.
         in_turn = caller is not None and caller.is_generator()
-        fan_out(self._copies(message), lambda recipient, message: 1 + recipient.send(message), None, in_turn)
+        copies = self.copies(message, origin_here())
+        fan_out(copies, lambda recipient, message: 1 + recipient.send(message), None, in_turn)
         return 0
 
     def deliver(self, message: Any, timeout: float | None = None, n: int = 0) -> int:
@@ -242,15 +256,16 @@ class Channel:
             raise ValueError(f"n= of deliver() is at least 0, not {n!r}")
         deadline = math.inf if timeout is None else native.monotonic() + timeout
         if n:
-            self._wait_for_subscribers(n, deadline)
+            self.wait_for_subscribers(n, deadline)
 
         def act(recipient: Any, message: Any) -> int:
             delivered: int = recipient.deliver(message, remaining(deadline))
             return delivered
 
-        return fan_out(self._copies(message), act, deadline)
+        return fan_out(self.copies(message, origin_here()), act, deadline)
 
-    def _wait_for_subscribers(self, n: int, deadline: float) -> None:
+    def wait_for_subscribers(self, n: int, deadline: float) -> None:
+        """Wait until there are ``n``, it is closed, or ``deadline`` (of `native.monotonic`) has come."""
         while len(self.subscribers()) < n:
             more = Completion()
             self._waiting[more] = True
@@ -262,31 +277,40 @@ class Channel:
             finally:
                 self._waiting.pop(more, None)
 
-    def _copies(self, message: Any) -> list[Copy]:
-        """Who is to get what: through this channel and those that subscribe to it."""
+    def copies(self, message: Any, origin: Origin) -> list[Copy]:
+        """Who is to get what: through this channel and those that subscribe to it. Runs their transforms."""
+        found = self._walk(message, origin, True)
+        assert found is not None
+        return found
+
+    def plain_copies(self, message: Any, origin: Origin) -> list[Copy] | None:
+        """As `copies`, for who may not run users' functions; None where that needs a transform."""
+        return self._walk(message, origin, False)
+
+    def _walk(self, message: Any, origin: Origin, may_transform: bool) -> list[Copy] | None:
         copies: list[Copy] = []
-        pending: list[tuple[Channel, Any]] = [(self, message)]
+        pending: list[tuple[Channel, Any, tuple[Any, ...]]] = [(self, message, ())]
         while pending:
-            channel, message = pending.pop()
+            channel, message, above = pending.pop()
             table, transform = channel._subscribers, channel._transform
             if not table:
                 continue
             if transform is not None:
-                try:
-                    message = transform(channel.name, message)
-                except Exception:
-                    failure = f"the transform of {channel!r} failed, the message is dropped:\n{traceback.format_exc()}"
-                    tell(_log, logging.ERROR, failure.rstrip())
-                    continue
+                if not may_transform:
+                    return None
+                message = apply(transform, channel, message)
                 if message is None:
                     continue
+            through = (channel, above)
             for subscriber in list(table):
-                if not isinstance(subscriber, Channel) or not subscriber.is_local():
+                if not isinstance(subscriber, Channel):
                     copies.append((subscriber, message, table))
-                elif subscriber.is_alive():
-                    pending.append((subscriber, message))
-                else:
+                elif not subscriber.is_local():
+                    copies.append((subscriber, Passed(message, through, origin), table))
+                elif not subscriber.is_alive():
                     table.pop(subscriber, None)
+                elif subscriber.id not in origin.seen:
+                    pending.append((subscriber, message, through))
         return copies
 
     # Names.
@@ -306,15 +330,26 @@ class Channel:
         name = names.checked(self.name if name is None else name)
         if self._subscribers is None or not self._names().register("channel", name, self):
             return -1
+        _be_ready_for_peers()
         if self._subscribers is None:  # closed meanwhile, on another thread
             self._names().forget(self)
             return -1
         return 0
 
     def unregister(self, name: str | None = None) -> int:
-        """Undo `register`; 0, or -1 where that name is not this channel's."""
+        """Undo `register`; 0, or -1 where that name is not this channel's.
+
+        What peers send to it from now on reaches nobody, until it is registered or a reference to it is sent again.
+        """
         name = names.checked(self.name if name is None else name)
-        return 0 if self._names().unregister("channel", name, self) else -1
+        if not self._names().unregister("channel", name, self):
+            return -1
+        self._travelled = False
+        return 0
+
+    def is_open_to_peers(self) -> bool:
+        """May peers use it: is it registered, or was a reference to it sent, and is it not closed?"""
+        return self._subscribers is not None and (self._travelled or id(self) in self._names().of)
 
     @staticmethod
     def locate(name: str, location: Any = None, timeout: float | None = None) -> Channel | None:
@@ -362,6 +397,11 @@ class Channel:
         self.close()
 
     @property
+    def home(self) -> Any:
+        """The runtime in which it is at home; None stands for the process's default one."""
+        return self._home
+
+    @property
     def location(self) -> Any:
         """The `Location` of its process; None where that has no runtime."""
         return _locate_home(self) if _locate_home is not None else None
@@ -371,23 +411,17 @@ class Channel:
             raise TypeError(
                 f"{self!r} cannot travel: this process has no Runtime, so nothing elsewhere could refer to it"
             )
-        return _reduce(self)
+        reduced = _reduce(self)
+        _be_ready_for_peers()
+        self._travelled = True
+        return reduced
 
     def __repr__(self) -> str:
         location = self.location
         return f"{self.name}/{self.id}" if location is None else f"{self.name}/{self.id}@{location}"
 
 
-def _checked(transform: Any) -> Transform | None:
-    if transform is None:
-        return None
-    if not callable(transform) or inspect.isgeneratorfunction(transform) or inspect.iscoroutinefunction(transform):
-        raise TypeError(f"the transform of a channel is a plain function of a name and a message, not {transform!r}")
-    try:
-        inspect.signature(transform).bind("name", "message")
-    except TypeError as error:
-        raise TypeError(f"the transform of a channel takes a name and a message, but {transform!r}: {error}") from None
-    except ValueError:
-        pass  # some C functions have no signature: the call itself will tell
-    checked: Transform = transform
-    return checked
+def _be_ready_for_peers() -> None:
+    # What they send may need it, on the reactor, which must not wait for its start.
+    if not userhub.is_started():
+        process_exit.start()

@@ -217,14 +217,19 @@ class Coro(Execution):
         """How many messages its mailbox holds before senders here wait; None, the default: any number fits.
 
         Raises:
-            ValueError: Set to something else than None or a whole number of at least 1.
+            TypeError: Set to something else than None or a whole number.
+
+            ValueError: Set to a number below 1.
         """
         return self._mailbox.limit
 
     @max_mailbox.setter
     def max_mailbox(self, limit: int | None) -> None:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise ValueError(f"max_mailbox is a number of messages of at least 1, or None for no limit, not {limit!r}")
+        if limit is not None:
+            is_number = isinstance(limit, int) and not isinstance(limit, bool)
+            if not is_number or limit < 1:
+                kind = ValueError if is_number else TypeError
+                raise kind(f"max_mailbox is a number of messages of at least 1, or None for no limit, not {limit!r}")
         self._mailbox.limit = limit
 
     def receive(
@@ -409,18 +414,21 @@ class Coro(Execution):
         """Tie this coroutine and ``other`` together: where one raises or is terminated, the other shall not go on.
 
         Then a `LinkedCoroEnded` is raised at the other's waiting call. One that returns breaks no link. With the end of
-        either the link is forgotten on both sides.
+        either the link is forgotten on both sides. One that was terminated before, and may be cleaning up, is not told.
 
         Returns:
-            int: 0: they are linked; -1: one of them was over already.
+            int: 0: they are linked; -1: one of them was over already, or is elsewhere and did not answer in time.
 
         Raises:
-            TypeError: ``other`` is no coroutine of this process.
+            TypeError: ``other`` is no coroutine.
 
             ValueError: It is this one.
         """
-        if not isinstance(other, Coro) or not other.is_local() or not self.is_local():
-            raise TypeError(f"link() takes a coroutine of this process, not {other!r}")
+        if not isinstance(other, Coro):
+            raise TypeError(f"link() takes a coroutine, not {other!r}")
+        if not other.is_local():
+            # A reference knows how to reach it.
+            return other.link(self)
         if other is self:
             raise ValueError(f"{self!r} cannot be linked to itself")
         if not other.add_observer(self._linked_ended, self):
@@ -431,10 +439,17 @@ class Coro(Execution):
         return 0
 
     def unlink(self, other: Coro) -> int:
-        """Undo `link`, from either side; returns 0."""
-        if isinstance(other, Coro) and other.is_local() and self.is_local():
-            other.remove_observer(self._linked_ended)
-            self.remove_observer(other._linked_ended)
+        """Undo `link`, from either side; returns 0.
+
+        Raises:
+            TypeError: ``other`` is no coroutine.
+        """
+        if not isinstance(other, Coro):
+            raise TypeError(f"unlink() takes a coroutine, not {other!r}")
+        if not other.is_local():
+            return other.unlink(self)
+        other.remove_observer(self._linked_ended)
+        self.remove_observer(other._linked_ended)
         return 0
 
     def is_local(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from greenlet import GreenletExit, getcurrent
 
-from greencoro.errors import MonitorException, Terminated
+from greencoro.errors import LinkedCoroEnded, MonitorException, Terminated
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub, workers
 from greencoro.hub.binding import is_generator_function, name_of, wraps_generator_function
@@ -265,6 +265,7 @@ class Execution(Swappable):
     def _take_over(self, request: SwapRequested) -> None:
         """Go on, at a turn of its own, as what was asked for."""
         self._worker = None
+        process_exit.cleaning_up.discard(self.id)
         if request.generator is None:
             self._routine = None
             self._start_as(request.swap)
@@ -279,6 +280,7 @@ class Execution(Swappable):
         self._renew()
         process_exit.alive[self.id] = self
         process_exit.set_daemon(self.id, False)
+        process_exit.cleaning_up.discard(self.id)
         # Another thread may look: what it raised is there until it is over again.
         self._state = advance(self._state, Event.RESTART)
         for monitor in failure.monitors:
@@ -364,7 +366,13 @@ class Execution(Swappable):
         )
 
     def set_daemon(self, flag: bool = True) -> int:
-        """Say whether the program's end should wait for this coroutine (it does, unless told); returns 0."""
+        """Say whether the program's end should wait for this coroutine (it does, unless told); returns 0.
+
+        Raises:
+            TypeError: ``flag`` is no bool.
+        """
+        if not isinstance(flag, bool):
+            raise TypeError(f"set_daemon() takes True or False, not {flag!r}")
         process_exit.set_daemon(self.id, flag)
         return 0
 
@@ -388,6 +396,9 @@ class Execution(Swappable):
     def terminate(self) -> int:
         """End the coroutine: `Terminated` is raised at the call where it waits (or at its next one, where it runs).
 
+        Once more while it cleans up, this ends the wait that it is in there; but not at the program's end, where every
+        coroutine has been told and has its time to clean up.
+
         Returns:
             int: 0 where it was told; -1 where it was over already.
         """
@@ -406,12 +417,16 @@ class Execution(Swappable):
             else:
                 # Half an end would be worse than a late one.
                 userhub.call_soon(self._terminate)
-        elif self._state is _ACTIVE:
+        elif self._state is _ACTIVE and not (process_exit.has_told_all() and self._is_being_ended()):
             # Whatever else was to be thrown does not matter any more; twice is once, until it was raised.
             kind = Terminated if self._routine is None else TerminatedAtYield
             self._pending = [kind(f"{self!r} was terminated")]
             # Where it runs right now, this meets it in whatever it waits for next; our own waiting calls look first.
             userhub.ready(_Interruption(self))
+
+    def _is_being_ended(self) -> bool:
+        """Was it terminated already? Hub's thread only."""
+        return self.id in process_exit.cleaning_up or any(isinstance(e, Terminated) for e in self._pending or ())
 
     def throw(self, *exception: Any) -> int:
         """Raise an exception in the coroutine, at the call where it waits or at its next one.
@@ -436,6 +451,9 @@ class Execution(Swappable):
 
     def _interrupt(self, error: BaseException) -> None:
         if self._state > _ACTIVE:
+            return
+        if isinstance(error, LinkedCoroEnded) and self._is_being_ended():
+            # It does not go on, which is all that the link asks for; what it cleans up it shall bring to an end.
             return
         if self._pending is None:
             self._pending = []
@@ -474,6 +492,8 @@ class Execution(Swappable):
             # It is asked for again when that is over.
             self._ask_later(error.swap)
             return None
+        if isinstance(error, Terminated):
+            process_exit.cleaning_up.add(self.id)
         return error
 
     def _raise_pending(self) -> None:

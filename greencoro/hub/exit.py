@@ -2,7 +2,7 @@
 
 Order, at interpreter exit: wait for the non-daemon coroutines, while thread pools still work; Python waits for its
 threads, which may go on creating coroutines; wait for those; call the upper layers' closers (they may still send);
-terminate what is left; stop the hub and join its thread.
+terminate what is left, but nobody a second time who cleans up already; stop the hub and join its thread.
 
 Ctrl-C, during that wait or anywhere in the main thread, ends the coroutines, which get a moment for their ``finally``
 blocks, calls the closers, and then ends the process by SIGINT itself: the shell sees 130 and no traceback. All this
@@ -37,9 +37,11 @@ __all__ = [
     "alive",
     "at_exit",
     "cancel_at_exit",
+    "cleaning_up",
     "daemons",
     "end_of_forker",
     "ended",
+    "has_told_all",
     "holding",
     "prepare",
     "set_daemon",
@@ -64,6 +66,9 @@ alive: dict[int, Any] = {}
 #: The ids of those that do not keep the process from ending. They are the fewer ones, and an entry costs 40 bytes.
 daemons: set[int] = set()
 
+#: The ids of those that were terminated, have met it and are not over: their ``finally`` blocks may be running.
+cleaning_up: set[int] = set()
+
 # In a process that was forked: the coroutines of the parent, kept so that they are not ended, and the one that forked.
 _parents: list[Any] = []
 _forker: Any = None
@@ -75,6 +80,9 @@ _prepared = False
 _prepare_lock = native.RLock()
 _interrupted = False
 _ends_by_sigint = False
+_has_told_all = False
+# When the grace is over; None before it has begun.
+_deadline: float | None = None
 _excepthook: Callable[..., Any] | None = None
 
 
@@ -157,6 +165,8 @@ def ended(coro_id: int) -> None:
     alive.pop(coro_id, None)
     if daemons:
         daemons.discard(coro_id)
+    if cleaning_up:
+        cleaning_up.discard(coro_id)
     if _idle is not None:
         _consider_idle()
 
@@ -187,6 +197,11 @@ def _is_held() -> bool:
 def holding() -> list[Any]:
     """The coroutines that keep the process from ending."""
     return [coro for coro_id, coro in list(alive.items()) if coro_id not in daemons]
+
+
+def has_told_all() -> bool:
+    """Were all coroutines told to end, as the process does? Each of them has its grace, and need not be told again."""
+    return _has_told_all
 
 
 def wait_for_coroutines() -> None:
@@ -252,7 +267,7 @@ def _stop_all() -> None:
     wait_for_coroutines()
     _run_closers()
     wait_for_coroutines()
-    deadline = native.monotonic() + GRACE_SECONDS
+    deadline = _begin_grace()
     _terminate_all(deadline)
     userhub.stop(max(0.0, deadline - native.monotonic()))
     watchdog.stop()
@@ -266,7 +281,7 @@ def _end_by_sigint() -> None:
     signal.signal(signal.SIGALRM, lambda number, frame: _die())
     signal.setitimer(signal.ITIMER_REAL, _INTERRUPTED_SECONDS)
     _ends_by_sigint = True
-    deadline = native.monotonic() + GRACE_SECONDS
+    deadline = _begin_grace()
     _flush()
     _terminate_all(deadline)
     _run_closers()
@@ -294,12 +309,19 @@ def _run_closers() -> None:
             _log.exception("closing %r failed", entry[1])
 
 
+def _begin_grace() -> float:
+    """When the grace is over; where it has begun already, as Ctrl-C came in it, that goes on."""
+    global _deadline
+    if _deadline is None:
+        _deadline = native.monotonic() + GRACE_SECONDS
+    return _deadline
+
+
 def _terminate_all(deadline: float) -> None:
     """Terminate every coroutine that is alive and give them until ``deadline`` to end; say whom that cuts off."""
     if not userhub.is_started():
         return
-    for coro in list(alive.values()):
-        coro.terminate()
+    userhub.post(_tell_all)
     ended = native.Event()
     while alive and native.monotonic() < deadline:
         ended.wait(0.005)
@@ -308,6 +330,14 @@ def _terminate_all(deadline: float) -> None:
         names = _listed([_name_with_place(coro) for coro in left[:_NAMED]], len(left))
         line = f"the program ends, and cuts off what did not end within {GRACE_SECONDS:g} s of being told to: {names}"
         tell(_log, logging.WARNING, line)
+
+
+def _tell_all() -> None:
+    # In one go, on the hub: what the end of one does to others must not reach them before this.
+    global _has_told_all
+    _has_told_all = True
+    for coro in list(alive.values()):
+        coro.terminate()
 
 
 def _name_with_place(coro: Any) -> str:
@@ -356,7 +386,7 @@ def _forget_parent() -> None:
 
     Where a coroutine forked, its function goes on as that of a plain thread would; with its end the process ends.
     """
-    global _idle, _forker
+    global _idle, _forker, _has_told_all, _deadline
     for coro in alive.values():
         _parents.append(coro)
         coro.leave_behind()
@@ -369,8 +399,10 @@ def _forget_parent() -> None:
         worker.parent = greenlet(_end_as_waiting, worker.parent)
     alive.clear()
     daemons.clear()
+    cleaning_up.clear()
     _closers.clear()
-    _idle = None
+    _idle = _deadline = None
+    _has_told_all = False
     interrupts.forget_parent()
     userhub.abandon()
 

@@ -130,7 +130,10 @@ class Trampoline:
 
     def _taken(self, value: Any) -> Any:
         """What to send for ``value``: an iterator behind a ``yield from`` that is no generator has no `send`."""
-        delegate = self._generator.gi_yieldfrom
+        delegate: Any = self._generator
+        while delegate.__class__ is GeneratorType:
+            # The innermost one gets it, past all the generators on the way.
+            delegate = delegate.gi_yieldfrom
         return value if delegate is None or hasattr(delegate, "send") else None
 
     def throw(self, error: BaseException) -> int:

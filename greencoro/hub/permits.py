@@ -12,6 +12,7 @@ puts something back may come upon its own thread in the middle of that. It does 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import deque
 from itertools import repeat
@@ -26,6 +27,9 @@ from greencoro.hub.coroutine import Coro
 from greencoro.hub.waiting import seconds
 
 __all__ = ["OwnedPermit", "Permits", "caller", "limit"]
+
+# So many at once are counted rather than listed.
+_MANY = 1000
 
 
 def caller() -> Any:
@@ -48,14 +52,51 @@ def limit(blocking: bool, timeout: float | None, default: float | None, what: st
     return 0
 
 
+class _Counted:
+    """Permits of which there are only the numbers: a list of a million would take 8 MB."""
+
+    __slots__ = ("_batches",)
+
+    def __init__(self, count: int) -> None:
+        # Single operations on this list only: others take and add meanwhile. None but the last one is taken from.
+        self._batches: list[repeat[None]] = []
+        if count:
+            self._batches.append(repeat(None, count))
+
+    def __length_hint__(self) -> int:
+        return sum(map(length_hint, tuple(self._batches)))
+
+    def add(self, count: int) -> None:
+        for batch in tuple(self._batches):
+            if not length_hint(batch):
+                self._drop(batch)
+        self._batches.append(repeat(None, count))
+
+    def take(self) -> bool:
+        while self._batches:
+            try:
+                batch = self._batches[-1]
+            except IndexError:  # another thread was faster
+                break
+            if next(batch, self) is None:
+                return True
+            self._drop(batch)
+        return False
+
+    def _drop(self, batch: repeat[None]) -> None:
+        """Forget one of which nothing is left; where another thread has done so, nothing."""
+        with contextlib.suppress(ValueError):
+            self._batches.remove(batch)
+
+
 class Permits:
     """A number of permits, and the line of those who wait for one."""
 
     __slots__ = ("__weakref__", "_free", "_guard", "_unused", "_waiters")
 
     def __init__(self, count: int) -> None:
-        # Those that nobody has had yet are only counted: a list of a million would take 8 MB.
-        self._unused = repeat(None, count)
+        # Those at the beginning, and those that came many at once.
+        self._unused = _Counted(count)
         self._free: list[None] = []
         # Each is given True with a permit, or says False when it gives up, whichever is first.
         self._waiters: deque[Completion] = deque()
@@ -76,7 +117,7 @@ class Permits:
                 return True
             except IndexError:  # another thread was faster
                 pass
-        return next(self._unused, self) is None
+        return self._unused.take()
 
     def _take(self, timeout: float | None) -> bool:
         """Take a permit, waiting in line for it; False where there was none within ``timeout`` seconds."""
@@ -113,7 +154,10 @@ class Permits:
 
     def _put_many(self, count: int) -> None:
         """Put back so many at once: those in line get theirs before anybody who asks in between."""
-        self._free.extend([None] * count)
+        if count < _MANY:
+            self._free.extend([None] * count)
+        else:
+            self._unused.add(count)
         if self._waiters:
             with self._guard:
                 self._hand_on()
@@ -162,15 +206,17 @@ class OwnedPermit(Permits):
         """Undo `_release_all`, waiting as long as it takes."""
         if not self._take_now():
             self._take(None)
-        self._owner = caller()
+        # In this order: who sees the owner shall not see another one's thread.
         self._thread_ident = native.get_ident()
+        self._owner = caller()
         self._depth = depth
 
     def _name_of(self, owner: Any) -> str:
         """The owner as its user knows it: a coroutine, a gevent greenlet, or else a thread by its name."""
         if isinstance(owner, Coro):
             return f"coroutine {owner!r}"
-        if owner.dead:
+        # A thread of which Python knows no more has yet to tell that to its greenlets.
+        if owner.dead or self._thread_ident not in sys._current_frames():
             return "a thread or greenlet that is over"
         # In a patched process a thread of `threading` is a greenlet, and that one's address is the identity of it.
         for thread in list(threading._active.values()):  # type: ignore[attr-defined]

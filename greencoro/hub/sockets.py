@@ -197,8 +197,12 @@ class AsyncSocket(Transfers):
 
         Raises:
             TypeError, ValueError: It is no time, or less than 0.
+
+            ClosedResource: This socket is closed.
         """
-        self._timeout = _time_limit(timeout, "settimeout()")
+        limit = _time_limit(timeout, "settimeout()")
+        self.open_endpoint("settimeout()").refuse_if_closed()
+        self._timeout = limit
 
     def gettimeout(self) -> float | None:
         """What `settimeout` set; at first the timeout that the wrapped socket had."""

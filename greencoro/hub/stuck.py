@@ -205,6 +205,8 @@ _FOR = {
     "receive": " for a message that nobody is left to send",
     "call": " for an answer that nobody is left to give",
     "suspend": ", and nobody is left to resume it",
+    "value": " for the end of one that cannot go on either",
+    "finish": " for the end of one that cannot go on either",
     "Lock.acquire": " for its holder, and nobody is left to release it",
     "RLock.acquire": " for its holder, and nobody is left to release it",
     "Semaphore.acquire": " for a permit that nobody is left to release",

@@ -63,10 +63,11 @@ class _Child(Coro):
 
     def set_daemon(self, flag: bool = True) -> int:
         """As `Coro.set_daemon`; the next incarnation is what this one is."""
+        result = super().set_daemon(flag)
         if (spec := self._current_spec()) is not None:
-            spec.daemon = bool(flag)
+            spec.daemon = flag
             spec.parent._consider_holding()
-        return super().set_daemon(flag)
+        return result
 
     def _current_spec(self) -> _Spec | None:
         spec = self._spec

@@ -131,8 +131,8 @@ class Lock(OwnedPermit):
                 raise RuntimeError(f"Lock.acquire(): {name} holds it already and would wait for itself; see RLock")
             if not self._take(within):
                 return False
-        self._owner = asking
         self._thread_ident = native.get_ident()
+        self._owner = asking
         return True
 
     def release(self) -> None:
@@ -166,8 +166,8 @@ class RLock(OwnedPermit):
             return True
         if not self._take_now() and not self._take(within):
             return False
-        self._owner = asking
         self._thread_ident = native.get_ident()
+        self._owner = asking
         self._depth = 1
         return True
 

@@ -11,9 +11,10 @@ was stopped, or under a debugger, or something else had the interpreter.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -29,8 +30,8 @@ __all__ = [
     "Question",
     "add_listener",
     "configure",
+    "limited_to",
     "remove_listener",
-    "set_limit",
     "start",
     "stop",
     "thread_ident",
@@ -118,10 +119,18 @@ class Question:
         return self._computed - self._computed_before < self.seconds(now) / 10
 
 
-class _Watchdog:
+class _Override:
+    """A limit that goes before the usual one, equal to no other."""
+
     def __init__(self, limit: float | None) -> None:
-        #: In force, and where `set_limit` set no other one.
-        self.limit = self.usual_limit = limit
+        self.limit = limit
+
+
+class _Watchdog:
+    def __init__(self, usual_limit: float | None) -> None:
+        self.usual_limit = usual_limit
+        #: In the order in which they came. Replaced as a whole, so that it can be read without a lock.
+        self.overrides: tuple[_Override, ...] = ()
         self.listeners: list[Listener] = []
         self.thread = native.Thread(self._watch, "greencoro-watchdog")
         self.stopping = False
@@ -136,6 +145,12 @@ class _Watchdog:
         self._reported_at = 0.0
         self._native_id = 0
         self._gave_way_out = False
+
+    @property
+    def limit(self) -> float | None:
+        """The one in force: the latest override, else the usual one."""
+        overrides = self.overrides
+        return overrides[-1].limit if overrides else self.usual_limit
 
     def wake(self) -> None:
         # Two threads may find it locked at once, and the second has nothing to release.
@@ -157,7 +172,8 @@ class _Watchdog:
 
     def _watch(self) -> None:
         while not self.stopping:
-            pause = -1.0 if self.limit is None else self.limit / _LOOKS
+            limit = self.limit
+            pause = -1.0 if limit is None else limit / _LOOKS
             due_at = native.monotonic() + pause
             self._asleep.acquire(True, pause)
             if self.stopping or not userhub.is_started():
@@ -233,7 +249,8 @@ def _package_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-_start_lock = native.Lock()
+# Of what tells the limit: the watchdog itself, what was configured, and the overrides.
+_lock = native.Lock()
 _watchdog: _Watchdog | None = None
 # What `configure` was given, in a tuple as it may be None.
 _configured: tuple[float | None] | None = None
@@ -247,7 +264,7 @@ def start(limit: float | None) -> None:
             What `configure` was given goes before it.
     """
     global _watchdog
-    with _start_lock:
+    with _lock:
         if _watchdog is not None:
             return
         _watchdog = _Watchdog(limit if _configured is None else _configured[0])
@@ -256,14 +273,15 @@ def start(limit: float | None) -> None:
 
 
 def configure(limit: float | None) -> None:
-    """Let ``limit`` be that of this process, whether the hub is watched already or not; one of `set_limit` stays."""
+    """Let ``limit`` be the usual one of this process, whether the hub is watched already or not.
+
+    It stays that until another is configured. Where `limited_to` holds, that one goes before it.
+    """
     global _configured
-    with _start_lock:
+    with _lock:
         _configured = (limit,)
         if _watchdog is None:
             return
-        if _watchdog.limit == _watchdog.usual_limit:
-            _watchdog.limit = limit
         _watchdog.usual_limit = limit
     _watchdog.wake()
 
@@ -281,16 +299,25 @@ def thread_ident() -> int | None:
     return None if _watchdog is None else _watchdog.thread.ident
 
 
-def set_limit(limit: float | None) -> float | None:
-    """Report a hub that does not turn for ``limit`` seconds from now on (None: never); the limit until now.
+@contextlib.contextmanager
+def limited_to(limit: float | None) -> Iterator[None]:
+    """Report a hub that does not turn for ``limit`` seconds (None: never) during the block, whatever is configured.
+
+    Of several such blocks the one that began last has its way; they may end in any order.
 
     Raises:
         RuntimeError: Nothing is watched yet: there is no coroutine.
     """
-    watchdog = _started()
-    before, watchdog.limit = watchdog.limit, limit
+    watchdog, override = _started(), _Override(limit)
+    with _lock:
+        watchdog.overrides += (override,)
     watchdog.wake()
-    return before
+    try:
+        yield
+    finally:
+        with _lock:
+            watchdog.overrides = tuple(other for other in watchdog.overrides if other is not override)
+        watchdog.wake()
 
 
 def add_listener(listener: Listener) -> None:

@@ -139,6 +139,11 @@ def _call_in(stack: list[FrameType]) -> str:
         if not _is_machinery(frame):
             return call
         call = frame.f_code.co_qualname
+        call = _NAMES.get(call, call)
         for prefix in ("Coro.", "Execution."):
             call = call.removeprefix(prefix)
     return ""
+
+
+# A coroutine's own `sleep` is the same as its `suspend`.
+_NAMES = {"Execution.sleep": "suspend"}

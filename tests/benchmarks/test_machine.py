@@ -1,3 +1,8 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
 from benchmarks import machine
 
 
@@ -24,6 +29,33 @@ def test_the_release_of_erlang_is_read_where_its_programs_are(monkeypatch, tmp_p
 def test_erlang_that_is_not_installed_has_no_release(monkeypatch):
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
     assert machine.describe([]).packages["Erlang/OTP"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/tmp/some/file", ("tmpfs", "tmpfs")),
+        ("/home", ("/dev/sdb", "xfs")),
+        ("/tmp-not", ("/dev/sda", "ext4")),
+    ],
+)
+def test_a_path_is_on_the_file_system_that_is_mounted_nearest_above_it(monkeypatch, path, found):
+    mounted = [
+        ("/dev/sda", "/", "ext4"),
+        ("/dev/sda1", "/home", "ext4"),
+        ("/dev/sdb", "/home", "xfs"),  # over the one before
+        ("tmpfs", "/tmp", "tmpfs"),
+    ]
+    partitions = [
+        SimpleNamespace(device=device, mountpoint=mountpoint, fstype=fstype) for device, mountpoint, fstype in mounted
+    ]
+    monkeypatch.setattr(machine.psutil, "disk_partitions", lambda all: partitions)
+    assert machine.file_system(Path(path)) == found
+
+
+def test_the_file_system_of_temporary_files_is_named(monkeypatch):
+    monkeypatch.setattr(machine, "file_system", lambda path: ("/dev/sda", "ext4"))
+    assert machine.describe([]).disk == "/dev/sda (ext4)"
 
 
 def test_a_processor_without_a_name_is_called_by_its_architecture():

@@ -2,10 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks import bulk, file, greencoro_setup, one_way, outstanding, round_trip
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.rounds import missing, run
 
 SIDES = [(question, side) for question in QUESTIONS.values() for side in question.sides]
+
+BETWEEN_TWO_PROCESSES = [each.QUESTION for each in (round_trip, one_way, outstanding, bulk, file)]
 
 
 def once(question, *sides):
@@ -37,6 +40,11 @@ def test_targets_are_about_sides_that_are_measured(question):
 def test_each_question_has_greencoro_and_a_peer_in_the_same_run(question):
     names = [side.name.split()[0] for side in question.sides]
     assert {"greencoro", "pycos"} <= set(names)
+
+
+@pytest.mark.parametrize("question", BETWEEN_TWO_PROCESSES, ids=lambda question: question.name)
+def test_what_goes_between_two_processes_is_measured_with_and_without_tls(question):
+    assert {"greencoro", greencoro_setup.TLS} <= {side.name for side in question.sides}
 
 
 @pytest.mark.parametrize(("question", "side"), SIDES, ids=[f"{question.name}-{side.name}" for question, side in SIDES])

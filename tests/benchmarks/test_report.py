@@ -88,8 +88,13 @@ def test_figures_have_three_digits(figure, shown):
 
 
 def test_a_busy_machine_is_pointed_out():
-    quiet = Machine("Fast One", 2, 8.0, "6.1", "CPython 3.11.7", 0.1, {"pycos": None})
-    busy = Machine("Fast One", 2, 8.0, "6.1", "CPython 3.11.7", 1.9, {"pycos": "4.12.2"})
+    quiet = Machine("Fast One", 2, 8.0, "6.1", "CPython 3.11.7", 0.1, "/dev/sda (ext4)", {"pycos": None})
+    busy = Machine("Fast One", 2, 8.0, "6.1", "CPython 3.11.7", 1.9, "/dev/sda (ext4)", {"pycos": "4.12.2"})
     assert machine_lines(quiet)[-1] == "load when it began: 0.1"
     assert "pycos not installed" in machine_lines(quiet)[1]
     assert "others were at work" in machine_lines(busy)[-1]
+
+
+def test_the_disk_of_temporary_files_is_named():
+    machine = Machine("Fast One", 2, 8.0, "6.1", "CPython 3.11.7", 0.1, "/dev/sda (ext4)", {})
+    assert "temporary files on /dev/sda (ext4)" in machine_lines(machine)

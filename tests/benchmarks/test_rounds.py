@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,36 @@ def test_a_side_whose_program_is_there_is_started(programs):
     bodies, _ = programs
     bodies["a"] = ("", "6.0")
     assert rounds.run(question(a_side("a", program="sh")), "tiny").outcomes["a"].failures == []
+
+
+def test_a_side_that_works_in_memory_has_a_directory_there_which_is_removed(programs, monkeypatch, tmp_path):
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(rounds, "MEMORY", memory)
+    monkeypatch.setattr(rounds, "file_system", lambda path: ("none", "tmpfs" if path == memory else "ext4"))
+    bodies, _ = programs
+    found = tmp_path / "found"
+    bodies["a"] = (
+        f"directory = Path(os.environ[{side.MEMORY_VARIABLE!r}])\n"
+        f"(directory / 'big').touch()\nPath({str(found)!r}).write_text(str(directory))",
+        "6.0",
+    )
+    assert rounds.run(question(a_side("a", in_memory=True)), "tiny").outcomes["a"].failures == []
+    directory = Path(found.read_text())
+    assert directory.parent == memory
+    assert not directory.exists()
+
+
+def test_a_side_that_works_in_memory_is_not_started_where_files_are_on_disk(programs, monkeypatch):
+    monkeypatch.setattr(rounds, "file_system", lambda path: ("/dev/sda", "ext4"))
+    outcome = rounds.run(question(a_side("a", in_memory=True)), "tiny").outcomes["a"]
+    assert outcome.failures == [f"{rounds.MEMORY} is no directory in memory"]
+
+
+def test_a_side_that_does_not_work_in_memory_has_no_directory_there(programs):
+    bodies, _ = programs
+    bodies["a"] = (f"assert {side.MEMORY_VARIABLE!r} not in os.environ", "6.0")
+    assert rounds.run(question(a_side("a")), "tiny").outcomes["a"].failures == []
 
 
 def test_what_a_side_leaves_running_is_killed_and_told(programs, monkeypatch):

@@ -360,3 +360,13 @@ def test_ctrl_c_behind_the_end_of_a_script_without_coroutines_shows_no_frames_of
         " and (sys.setprofile(None), os.kill(os.getpid(), signal.SIGINT)))\n"
     )
     assert run(tmp_path, "prog.py") == (-signal.SIGINT, "", "")
+
+
+def test_a_closed_standard_input_is_an_empty_program_as_it_is_for_python(tmp_path):
+    def closed(*command):
+        shell = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, *command, "-", "x"]
+        return subprocess.run(shell, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30)
+
+    ours, pythons = closed("-m", "greencoro", "run"), closed()
+    assert (ours.returncode, ours.stdout, ours.stderr) == (0, "", "")
+    assert pythons.returncode == 0

@@ -29,7 +29,7 @@ from greencoro.distributed.runtime import Runtime
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 KEY = {key!r}
-runtime = Runtime("127.0.0.1", secret_key=KEY, settings=Settings(**{settings!r}))
+runtime = Runtime("127.0.0.1", discover_peers=False, secret_key=KEY, settings=Settings(**{settings!r}))
 print(runtime.location, flush=True)
 def told(word):
     os.write(1, word.encode() + b"\\n")

@@ -350,7 +350,7 @@ def test_requests_without_the_token_are_refused(programs, tmp_path):
         """
     )
     server = client.line()
-    with Runtime(node="127.0.0.1", settings=Settings.from_env()) as runtime:
+    with Runtime(node="127.0.0.1", discover_peers=False, settings=Settings.from_env()) as runtime:
         peer = runtime.connect(server)
         for token in (None, "", "0" * 32):
             header = {"token": token, "packages": [], "entry": ["builtins", "print", ""], "name": "x", "watch": 1}
@@ -390,8 +390,8 @@ def test_waiting_for_servers_of_a_killed_daemon_ends_at_once(programs):
 
 def test_plain_runtime_runs_nothing_for_anybody():
     with (
-        Runtime(node="127.0.0.1") as plain,
-        Runtime(node="127.0.0.1") as other,
+        Runtime(node="127.0.0.1", discover_peers=False) as plain,
+        Runtime(node="127.0.0.1", discover_peers=False) as other,
     ):
         peer = other.connect(plain.location)
         for operation in ("server.run", "server.set_up", "server.package", "server.queue"):

@@ -75,7 +75,7 @@ print(Coro(holder).value(), flush=True)
 
 @pytest.fixture
 def runtime():
-    with Runtime("127.0.0.1", secret_key=KEY, settings=Settings(tick_seconds=TICK)) as made:
+    with Runtime("127.0.0.1", discover_peers=False, secret_key=KEY, settings=Settings(tick_seconds=TICK)) as made:
         yield made
 
 
@@ -136,7 +136,7 @@ def test_the_reactor_answers_while_a_coroutine_computes_and_holds(runtime, tmp_p
         # Names are told, monitors are set and new peers are let in meanwhile.
         assert Coro.locate("holder", peer.location, 10) == there
         assert Coro(lambda coro=None: coro.monitor(there)).value(10) == 0
-        with Runtime("127.0.0.1", secret_key=KEY) as another:
+        with Runtime("127.0.0.1", discover_peers=False, secret_key=KEY) as another:
             assert another.peer(peer.location, timeout=10) == 0
         # So long that one who does not answer would have been given up.
         while time.monotonic() - began < 6 * TICK:

@@ -32,7 +32,7 @@ Coro(echo).value()
 
 @pytest.fixture
 def runtime():
-    with Runtime("127.0.0.1", secret_key=KEY, settings=Settings(tick_seconds=TICK)) as made:
+    with Runtime("127.0.0.1", discover_peers=False, secret_key=KEY, settings=Settings(tick_seconds=TICK)) as made:
         yield made
 
 
@@ -205,7 +205,7 @@ def test_ctrl_c_with_an_open_runtime_ends_the_program_by_SIGINT(runtime, caplog)
 
 def test_a_peer_that_cannot_start_says_why_in_one_line(runtime):
     program = f"""
-    Runtime("127.0.0.1", tcp_port={runtime.location.port}, secret_key=KEY)
+    Runtime("127.0.0.1", discover_peers=False, tcp_port={runtime.location.port}, secret_key=KEY)
     """
     with peer_process(program) as peer:
         assert peer.wait() == 1
@@ -217,7 +217,7 @@ def test_a_wrong_secret_makes_one_line_in_each_process_with_its_own_fingerprint(
     program = f"""
     import logging
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    with Runtime("127.0.0.1", secret_key=b"w" * 32) as stranger:
+    with Runtime("127.0.0.1", discover_peers=False, secret_key=b"w" * 32) as stranger:
         told(stranger.secret.fingerprint)
         told(str([stranger.peer({str(runtime.location)!r}) for _ in range(4)]))
     """
@@ -244,7 +244,7 @@ def test_B1_memory_is_bounded_where_a_receiver_never_reads():
     Coro(never_reads).value()
     """
     with (
-        Runtime("127.0.0.1", secret_key=KEY, settings=settings) as runtime,
+        Runtime("127.0.0.1", discover_peers=False, secret_key=KEY, settings=settings) as runtime,
         peer_process(program, settings=limits) as peer,
     ):
         there = located(runtime, peer)

@@ -6,6 +6,7 @@ import pytest
 
 from greencoro.compute import directories
 from greencoro.compute.directories import DaemonDirectory
+from greencoro.distributed import owner_locks
 from greencoro.errors import ConfigError
 
 
@@ -16,7 +17,7 @@ def mode(path):
 @pytest.fixture
 def default(tmp_path, monkeypatch):
     path = tmp_path / "default"
-    monkeypatch.setattr(directories, "default_path", lambda: path)
+    monkeypatch.setattr(directories.user_directory, "default_path", lambda: path)
     return path
 
 
@@ -78,7 +79,7 @@ def test_lock_file_that_another_daemon_took_for_an_abandoned_one_is_made_again(t
             file.unlink()
         flock(descriptor, operation)
 
-    monkeypatch.setattr(directories.fcntl, "flock", lock_too_late)
+    monkeypatch.setattr(owner_locks.fcntl, "flock", lock_too_late)
     directory = DaemonDirectory(tmp_path)
     assert len(taken) == 1
     [lock] = tmp_path.glob(".node-*")
@@ -90,7 +91,7 @@ def test_directory_that_a_file_of_another_user_names_is_left_alone(tmp_path, mon
     (tmp_path / "node-mine").mkdir()
     (tmp_path / ".node-mine.lock").touch()
     user = os.geteuid()
-    monkeypatch.setattr(directories.os, "geteuid", lambda: user + 1)
+    monkeypatch.setattr(owner_locks.os, "geteuid", lambda: user + 1)
     DaemonDirectory(tmp_path).remove()
     assert (tmp_path / "node-mine").exists()
 

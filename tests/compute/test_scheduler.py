@@ -21,7 +21,7 @@ ABSENT = Location("127.0.0.1", 9)
 
 @pytest.fixture
 def runtime():
-    with Runtime(node="127.0.0.1", secret="a secret of this test's own") as runtime:
+    with Runtime(node="127.0.0.1", discover_peers=False, secret="a secret of this test's own") as runtime:
         yield runtime
         if schedulers.current_scheduler() is not None:
             schedulers.current_scheduler().close()

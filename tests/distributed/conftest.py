@@ -14,27 +14,35 @@ from greencoro.distributed.memory import MemoryNetwork
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.runtime import Runtime
 from greencoro.hub import exit as process_exit
+from tests.distributed.certificates import Made
 from tests.support.polling import poll_until
 
 SECRET_KEY = b"k" * 32
 
 
 class World:
-    """Makes runtimes that can reach each other, and finishes them."""
+    """Makes runtimes that can reach each other, and finishes them.
 
-    def __init__(self, network: MemoryNetwork | None) -> None:
+    Args:
+        network: What they are joined by; None: TCP.
+
+        common: Arguments of `Runtime` for all of them.
+    """
+
+    def __init__(self, network: MemoryNetwork | None, common: dict[str, Any] | None = None) -> None:
         self.network = network
+        self._common = common or {}
         self.made: list[Runtime] = []
 
     def runtime(self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, **kwargs: Any) -> Runtime:
-        names = {"name", "peers", "secret"}
+        names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node"}
         settings = Settings(**{k: v for k, v in kwargs.items() if k not in names})
-        arguments = {k: v for k, v in kwargs.items() if k in names}
+        # Runtimes of one test find each other only where that is what it is about.
+        arguments = {"node": "127.0.0.1", "discover_peers": False} | {k: v for k, v in kwargs.items() if k in names}
         if "secret" in arguments:
             secret_key = None
-        runtime = Runtime(
-            "127.0.0.1", tcp_port=tcp_port, settings=settings, secret_key=secret_key, network=self.network, **arguments
-        )
+        arguments = {"network": self.network} | self._common | arguments
+        runtime = Runtime(tcp_port=tcp_port, settings=settings, secret_key=secret_key, **arguments)
         self.made.append(runtime)
         return runtime
 
@@ -68,7 +76,7 @@ class Pair:
             return
         for link in self.one.peer_table.online():
             if link.wire is not None:
-                self.one.reactor.post(link.wire.stream._end, ConnectionResetError(104, "Connection reset by peer"))
+                self.one.reactor.post(link.wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
 
 
 def reference(to: Runtime, coro: Any) -> Any:
@@ -77,9 +85,20 @@ def reference(to: Runtime, coro: Any) -> Any:
     return to.resolve(Reference(home.location, home.incarnation, coro.id, coro.name))
 
 
-@pytest.fixture(params=["memory", "tcp"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = World(MemoryNetwork() if request.param == "memory" else None)
+@pytest.fixture(scope="session")
+def _certificate(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(params=["memory", "tcp", "tls"])
+def world(request: pytest.FixtureRequest, _certificate: Made) -> Iterator[World]:
+    """Each promise is written once and holds over every transport."""
+    if request.param == "tls":
+        from tests.distributed.tls_runtimes import TlsNetwork  # it needs this module
+
+        made = World(None, {"network": TlsNetwork(_certificate.certfile, _certificate.keyfile)})
+    else:
+        made = World(MemoryNetwork() if request.param == "memory" else None)
     yield made
     made.finish()
 

@@ -170,6 +170,16 @@ def test_a_loss_answers_everybody_once_and_refuses_what_comes_after():
     assert not link.pending and not link.on_lost
 
 
+def test_B5_whoever_keeps_the_reason_of_a_loss_keeps_nothing_of_the_place_where_it_was_found():
+    link = make()
+    try:
+        raise PeerLost("nothing was heard")
+    except PeerLost as error:
+        link.lose(error)
+    assert str(link.error) == "nothing was heard"
+    assert link.error.__traceback__ is None
+
+
 def test_a_lost_link_cannot_come_up():
     link = make()
     link.lose(PeerLost("gone"))

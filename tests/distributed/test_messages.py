@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.distributed import messages
@@ -26,14 +26,15 @@ header = st.dictionaries(
     max_size=4,
 )
 parts = st.lists(payload, max_size=4)
+route = st.lists(st.tuples(st.binary(min_size=16, max_size=16), u64), max_size=messages.MAX_ROUTE)
 
 EVERY_KIND = {
     Kind.SEND: st.builds(messages.Send, u64, payload),
     Kind.DELIVER: st.builds(messages.Deliver, u64, u32, payload),
-    Kind.RESULT: st.builds(messages.Result, u32, st.integers(-128, 127)),
+    Kind.RESULT: st.builds(messages.Result, u32, st.integers(-(2**31), 2**31 - 1)),
     Kind.MONITOR: st.builds(messages.Monitor, u64, u32, u64),
     Kind.NOTICE: st.builds(messages.Notice, u64, st.integers(0, 2), text, text, text, payload),
-    Kind.TERMINATE: st.builds(messages.Terminate, u64),
+    Kind.TERMINATE: st.builds(messages.Terminate, u64, u32),
     Kind.GONE: st.builds(messages.Gone, u64),
     Kind.CREDIT: st.builds(messages.Credit, u64, u32, u64),
     Kind.LOCATE: st.builds(messages.Locate, u32, st.booleans(), text, text),
@@ -44,14 +45,20 @@ EVERY_KIND = {
     Kind.BYE: st.builds(messages.Bye, text),
     Kind.REQUEST: st.builds(messages.Request, u32, text, header, parts),
     Kind.REPLY: st.builds(messages.Reply, u32, st.booleans(), header, parts),
+    Kind.CHANNEL_SEND: st.builds(messages.ChannelSend, u64, u64, route, payload),
+    Kind.CHANNEL_DELIVER: st.builds(
+        messages.ChannelDeliver, u64, u64, u32, u32, st.floats(min_value=0), route, payload
+    ),
+    Kind.WITHDRAW: st.builds(messages.Withdraw, u32),
 }
+CARRIES_PAYLOAD = (Kind.SEND, Kind.DELIVER, Kind.NOTICE, Kind.CHANNEL_SEND, Kind.CHANNEL_DELIVER)
 any_message = st.one_of(*EVERY_KIND.values())
 
 
 def encoded(message):
     if isinstance(message, messages.Send):
         return messages.send_header(message.target) + message.payload
-    if isinstance(message, messages.Deliver | messages.Notice):
+    if isinstance(message, messages.Deliver | messages.Notice | messages.ChannelSend | messages.ChannelDeliver):
         return message.header() + message.payload
     return b"".join(message.encode())
 
@@ -62,10 +69,11 @@ def test_every_kind_is_in_this_test():
 
 def test_every_kind_is_in_the_manual():
     page = Path(__file__).parent.parent.parent / "docs/reference/wire.md"
-    listed = re.findall(r"^\| (\d+) \| ([A-Z]+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert [(int(number), name) for number, name in listed] == [(kind.value, kind.name) for kind in Kind]
 
 
+@settings(deadline=None)
 @given(any_message)
 def test_a_message_arrives_as_it_was_sent(message):
     data = encoded(message)
@@ -75,6 +83,7 @@ def test_a_message_arrives_as_it_was_sent(message):
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_a_message_begins_with_its_kind(kind):
+    @settings(deadline=None)
     @given(EVERY_KIND[kind])
     def check(message):
         assert encoded(message)[0] == kind
@@ -82,6 +91,7 @@ def test_a_message_begins_with_its_kind(kind):
     check()
 
 
+@settings(deadline=None)
 @given(any_message, st.data())
 def test_a_truncated_message_is_refused_or_another_message(message, data):
     whole = encoded(message)
@@ -91,9 +101,10 @@ def test_a_truncated_message_is_refused_or_another_message(message, data):
     except RemoteProtocolError:
         return
     # Only what ends in a user's bytes cannot be seen to be cut here; the record's tag and length table see that.
-    assert whole[0] in (Kind.SEND, Kind.DELIVER, Kind.NOTICE)
+    assert whole[0] in CARRIES_PAYLOAD
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(Kind)) | u8, st.binary(max_size=200))
 def test_garbage_is_refused_and_nothing_else_is_raised(kind, rest):
     try:
@@ -102,6 +113,7 @@ def test_garbage_is_refused_and_nothing_else_is_raised(kind, rest):
         return
 
 
+@settings(deadline=None)
 @given(any_message, st.data())
 def test_a_message_with_a_changed_byte_is_refused_or_another_message(message, data):
     changed = bytearray(encoded(message))
@@ -113,10 +125,9 @@ def test_a_message_with_a_changed_byte_is_refused_or_another_message(message, da
         return
 
 
-@pytest.mark.parametrize(
-    "kind", [k for k in Kind if k not in (Kind.SEND, Kind.DELIVER, Kind.NOTICE)], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", [k for k in Kind if k not in CARRIES_PAYLOAD], ids=lambda kind: kind.name)
 def test_bytes_after_the_end_are_refused(kind):
+    @settings(deadline=None)
     @given(EVERY_KIND[kind])
     def check(message):
         with pytest.raises(RemoteProtocolError):

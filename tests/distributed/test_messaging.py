@@ -157,7 +157,7 @@ def test_send_and_deliver_to_a_lost_peer_say_so(runtime_pair):
 def test_M5_what_cannot_be_sent_raises_and_leaves_the_link_alone(runtime_pair):
     coro = runtime_pair.other.spawn(collect, 1)
     there = reference(runtime_pair.one, coro)
-    link = there._link()
+    link = there.reach()
     for sending in (there.send, there.deliver):
         with pytest.raises(ZeroDivisionError, match="not me"):
             sending(CannotBeDumped())
@@ -391,7 +391,7 @@ def test_who_sends_beyond_its_credit_loses_its_link_and_only_that(world, caplog)
     one, other, third = (world.runtime(max_queue_messages=10) for _ in range(3))
     coro = other.spawn(idle)
     assert one.peer(other.location) == 0 and third.peer(other.location) == 0
-    link = reference(one, coro)._link()
+    link = reference(one, coro).reach()
     data = messages.send_header(coro.id) + b"\0\0" + pickle.dumps(1)
     for _ in range(11):
         link.send(coro.id, [data])
@@ -407,7 +407,7 @@ def test_M6_a_message_whose_delivery_timed_out_does_not_arrive_later(world):
     coro = other.spawn(idle)
     there = reference(one, coro)
     assert there.deliver("first", 10) == 1
-    link = there._link()
+    link = there.reach()
     hold = threading.Event()
     one.reactor.post(hold.wait, 10)
     try:

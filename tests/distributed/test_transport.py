@@ -9,10 +9,13 @@ import pytest
 
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed import transport as tcp_module
+from greencoro.distributed.credentials import Credentials
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
+from greencoro.distributed.tls import Tls
 from greencoro.distributed.transport import Tcp
 from greencoro.hub.completion import Completion
+from tests.distributed.certificates import Made
 from tests.support.polling import poll_until
 
 HERE = Location("127.0.0.1", 0)
@@ -24,9 +27,10 @@ def reactor():
     reactors.release()
 
 
-@pytest.fixture(params=["memory", "tcp"])
-def transport(request, reactor):
-    return MemoryNetwork().transport(reactor) if request.param == "memory" else Tcp(reactor)
+@pytest.fixture(params=["memory", "tcp", "tls", "tls in memory"])
+def transport(request, reactor, tmp_path):
+    plain = MemoryNetwork().transport(reactor) if "memory" in request.param else Tcp(reactor)
+    return Tls(plain, Credentials(Made(tmp_path).both)) if "tls" in request.param else plain
 
 
 @pytest.fixture
@@ -41,6 +45,11 @@ class Collects:
         self.data = bytearray()
         self.ends = []
         self.writable = 0
+        self.bindings = []
+
+    def on_secured(self, binding):
+        assert not self.data
+        self.bindings.append(binding)
 
     def on_data(self, data):
         self.data += data
@@ -74,6 +83,7 @@ class Joined:
     def open(self):
         on_reactor(self.reactor, self.one.open, self.at_one)
         on_reactor(self.reactor, self.other.open, self.at_other)
+        poll_until(lambda: not on_reactor(self.reactor, lambda: self.one.blocked or self.other.blocked))
 
     def close(self):
         for each in (self.one.abort, self.other.abort, self.listener.close):

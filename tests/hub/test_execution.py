@@ -110,3 +110,12 @@ def test_a_subclass_whose_objects_have_no_hash_runs_and_leaves_nothing_behind() 
     assert Coro(monitors).value(10) == (0, 0, "finished")
     assert unhashable.value(10) == "end"
     poll_until(lambda: unhashable.id not in process_exit.alive and unhashable.id not in process_exit.daemons)
+
+
+@pytest.mark.parametrize("flag", ["x", 1, None])
+def test_set_daemon_takes_a_bool_and_nothing_else(flag: Any) -> None:
+    coro = Coro(parked)
+    with pytest.raises(TypeError, match=r"set_daemon\(\) takes True or False, not "):
+        coro.set_daemon(flag)
+    assert coro.id not in process_exit.daemons
+    coro.send(None)

@@ -336,3 +336,37 @@ def test_a_generator_given_to_two_coroutines_is_refused_to_the_second() -> None:
             coro.value(10)
     first.send("of the first")
     assert first.value(10) == "of the first"
+
+
+def from_list(*things: Any) -> Any:
+    yield from [1, *things]
+
+
+def from_generator_from_list(*things: Any) -> Any:
+    yield from from_list(*things)
+
+
+@pytest.mark.parametrize("function", [from_list, from_generator_from_list])
+def test_an_iterator_behind_several_yield_from_is_gone_through(function: Any) -> None:
+    def caller() -> Any:
+        yield function(2)
+        return (yield function(3)), (yield from function(4))
+
+    assert result(function) == 1
+    assert result(function, 2) == 2
+    assert result(function, sub("of a sub-call")) == "of a sub-call"
+    assert result(function, sub("first"), sub("second")) == "second"
+    assert result(caller) == (3, None)
+
+
+def test_a_generator_behind_several_yield_from_is_sent_what_its_yields_evaluate_to() -> None:
+    def inner() -> Any:
+        return (yield "sent"), (yield sub("of a sub-call"))
+
+    def middle() -> Any:
+        return (yield from inner())
+
+    def outer() -> Any:
+        return (yield from middle())
+
+    assert result(outer) == ("sent", "of a sub-call")

@@ -10,6 +10,7 @@ import pytest
 
 from greencoro import Coro, CoroTerminated, sleep
 from greencoro.errors import LinkedCoroEnded
+from greencoro.hub import exit as process_exit
 from tests.support.polling import poll_until
 
 from .places import everywhere, parked, wait_until_it_waits
@@ -191,7 +192,9 @@ def test_unlink_undoes_it_from_either_side(reverse: bool) -> None:
 
 def test_unlink_where_there_is_no_link_does_nothing() -> None:
     first, second = pair()
-    assert (first.unlink(second), first.unlink(first), first.unlink("text")) == (0, 0, 0)  # type: ignore[arg-type]
+    assert (first.unlink(second), first.unlink(first)) == (0, 0)
+    with pytest.raises(TypeError, match="takes a coroutine, not 'text'"):
+        first.unlink("text")  # type: ignore[arg-type]
     first.send(1), second.send(2)
     assert (first.value(10), second.value(10)) == (1, 2)
     assert first.unlink(second) == 0
@@ -233,7 +236,7 @@ def test_to_one_that_is_over_there_is_no_link() -> None:
 @pytest.mark.parametrize("other", [None, "name", 5, object(), parked])
 def test_what_is_no_coroutine_cannot_be_linked(other: Any) -> None:
     (coro,) = pair(parked)
-    with pytest.raises(TypeError, match=r"link\(\) takes a coroutine of this process, not"):
+    with pytest.raises(TypeError, match=r"link\(\) takes a coroutine, not"):
         coro.link(other)
     assert tied(coro) == 0
     coro.send(None)
@@ -261,3 +264,73 @@ def test_a_link_made_while_the_other_ends_is_refused_or_tells() -> None:
             first.send("undisturbed")
             assert first.value(10) == "undisturbed"
     assert results <= {0, -1}
+
+
+@pytest.mark.parametrize("has_met_it", [False, True], ids=["terminated just now", "cleaning up"])
+def test_one_that_is_being_ended_is_not_told_and_cleans_up(has_met_it: bool) -> None:
+    done = []
+
+    def cleans_up(coro: Any) -> None:
+        try:
+            coro.receive()
+        finally:
+            done.append("begun")
+            coro.receive()
+            done.append("done")
+
+    def ends_both() -> None:
+        if not has_met_it:
+            partner.terminate()
+        ended.terminate()
+        if has_met_it:
+            wait_until(lambda: done)
+            partner.terminate()
+
+    def wait_until(happens: Callable[[], Any]) -> None:
+        poll_until(happens, what="it happens")
+
+    ended, partner = pair(cleans_up, parked)
+    assert ended.link(partner) == 0
+    Coro(ends_both).value(10)
+    wait_until(lambda: done and not partner.is_alive())
+    ended.send("go on")
+    with pytest.raises(CoroTerminated):
+        ended.value(10)
+    assert done == ["begun", "done"] and ended.id not in process_exit.cleaning_up
+
+
+def test_one_that_was_ended_and_goes_on_as_another_function_is_told_again() -> None:
+    def refuses_to_end(coro: Any) -> None:
+        coro.hot_swappable()
+        try:
+            coro.receive()
+        finally:
+            coro.suspend()
+
+    swapped, partner = pair(refuses_to_end, parked)
+    swapped.terminate()
+    poll_until(lambda: swapped._suspension is not None)
+    assert swapped.hot_swap(parked) == 0
+    wait_until_it_waits(swapped)
+    assert swapped.link(partner) == 0
+    partner.terminate()
+    assert linked_end(swapped).coro is partner
+
+
+def test_one_that_failed_as_it_was_ended_and_starts_anew_is_told_again() -> None:
+    def fails(coro: Any) -> None:
+        try:
+            coro.receive()
+        finally:
+            raise ValueError
+
+    anew, monitor, partner = pair(fails, parked, parked)
+    assert monitor.monitor(anew) == 0
+    # Before its end is through.
+    anew.add_observer(lambda coro: coro.hot_swap(parked))
+    anew.terminate()
+    monitor.value(10)
+    wait_until_it_waits(anew)
+    assert anew.link(partner) == 0
+    partner.terminate()
+    assert linked_end(anew).coro is partner

@@ -204,3 +204,16 @@ def test_terminated_waiters_lose_no_permit_and_make_none() -> None:
             semaphore.release()
         poll_until(lambda: not any(coro.is_alive() for coro in coroutines), interval=0.0005)  # noqa: B023
     assert [semaphore.acquire(False) for _ in range(2)] == [True, False]
+
+
+def test_of_two_that_find_many_permits_used_up_each_goes_on_to_the_next() -> None:
+    semaphore = Semaphore(2)
+    batches: list[Any] = semaphore._unused._batches
+
+    class FoundByAnother:
+        def __next__(self) -> None:
+            batches.remove(self)
+            raise StopIteration
+
+    batches.append(FoundByAnother())
+    assert [semaphore.acquire(False) for _ in range(3)] == [True, True, False]

@@ -253,6 +253,8 @@ def test_a_closed_socket_refuses_every_call_in_one_way(pair: Pair) -> None:
         lambda: ours.connect(("127.0.0.1", 1)),
         ours.accept,
         ours.unwrap,
+        lambda: ours.settimeout(1),
+        lambda: ours.setblocking(False),
     ]
     for call in calls:
         with pytest.raises(ClosedResource, match=r"^AsyncSocket of descriptor \d+ was closed here$"):

@@ -60,14 +60,26 @@ def suspends(coro):
     coro.suspend()
 def joins(other):
     other.value()
+def sleeps(coro):
+    coro.sleep()
+def finishes(other):
+    other.finish()
 first = Coro(client)
 Coro(suspends)
 Coro(joins, first)
+Coro(sleeps)
+Coro(finishes, first)
 """,
     )
     assert "client/1 waits in receive()" in said[0]
-    assert "suspends/2 is suspended (" in said[0] and ", and nobody is left to resume it" in said[0]
-    assert "joins/3 waits in value() (" in said[0] and " for what nobody is left to do" in said[0]
+    clauses = said[0].split("; ")
+    for clause, name, end in (
+        (clauses[1], "suspends/2 is suspended (", ", and nobody is left to resume it"),
+        (clauses[2], "joins/3 waits in value() (", " for the end of one that cannot go on either"),
+        (clauses[3], "sleeps/4 is suspended (", ", and nobody is left to resume it"),
+        (clauses[4], "finishes/5 waits in finish() (", " for the end of one that cannot go on either"),
+    ):
+        assert clause.startswith(name) and clause.endswith(end), clause
     assert said[0].endswith("; Ctrl-C ends them")
 
 
@@ -152,7 +164,7 @@ def test_a_program_that_goes_on_after_all_hears_nothing(run, source, patched):
 
 
 def test_a_network_is_somebody_who_may_send(run):
-    network = "from greencoro import Runtime\nRuntime(node='127.0.0.1')\n"
+    network = "from greencoro import Runtime\nRuntime(node='127.0.0.1', discover_peers=False)\n"
     assert what_is_said(run, PARK + network + "Coro(client)") == []
 
 

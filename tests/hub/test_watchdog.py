@@ -23,9 +23,8 @@ def blockages():
     process_exit.start()
     reported = []
     watchdog.add_listener(reported.append)
-    before = watchdog.set_limit(LIMIT)
-    yield reported
-    watchdog.set_limit(before)
+    with watchdog.limited_to(LIMIT):
+        yield reported
     watchdog.remove_listener(reported.append)
 
 
@@ -69,18 +68,17 @@ def test_two_blockages_are_two_reports(blockages):
 
 
 def test_coroutines_that_give_way_are_not_reported(blockages):
-    # Fifty of them take their turns before the hub does, and all of that may have to wait for the machine.
-    watchdog.set_limit(3 * LIMIT)
-
     def polite():
         end = time.monotonic() + 5 * LIMIT
         while time.monotonic() < end:
             compute(LIMIT / 2000)
             sleep()
 
-    both = [Coro(polite), Coro(polite)]
-    for coro in both:
-        coro.value(10)
+    # Fifty of them take their turns before the hub does, and all of that may have to wait for the machine.
+    with watchdog.limited_to(3 * LIMIT):
+        both = [Coro(polite), Coro(polite)]
+        for coro in both:
+            coro.value(10)
     assert blockages == []
 
 
@@ -134,9 +132,24 @@ def test_a_listener_that_raises_does_not_stop_the_others(blockages, caplog):
 
 
 def test_without_a_limit_nothing_is_reported(blockages):
-    watchdog.set_limit(None)
-    Coro(compute, 2 * LIMIT).value(10)
+    with watchdog.limited_to(None):
+        Coro(compute, 2 * LIMIT).value(10)
     assert blockages == []
+
+
+def test_of_several_limits_the_latest_holds_and_each_ends_by_itself(blockages):
+    with watchdog.limited_to(None):
+        first, never, last = (watchdog.limited_to(limit) for limit in (LIMIT, None, LIMIT))
+        for limited in (first, never, last):
+            limited.__enter__()
+        # It is not the latest, though as long as that.
+        first.__exit__(None, None, None)
+        Coro(compute_until, blockages, 1).value(30)
+        poll_until(lambda: len(blockages) == 2)
+        last.__exit__(None, None, None)
+        Coro(compute, 2 * LIMIT).value(10)
+        never.__exit__(None, None, None)
+    assert len(blockages) == 2
 
 
 def test_a_blockage_does_not_keep_the_coroutine_alive(blockages):
@@ -388,7 +401,7 @@ def hog():
         pass
     print("reported" if reported else "not reported")
 def runtime(limit):
-    return Runtime("127.0.0.1", secret="", settings=Settings(max_blocked_seconds=limit))
+    return Runtime("127.0.0.1", discover_peers=False, secret="", settings=Settings(max_blocked_seconds=limit))
 """
 
 
@@ -408,9 +421,11 @@ def test_a_second_runtime_changes_no_limit(run):
     assert ended.out == "reported\n", ended.err
 
 
-def test_a_limit_that_a_test_set_goes_before_that_of_a_runtime(run):
+@pytest.mark.parametrize("usual", ["", LIMITED])
+def test_a_limit_that_a_test_set_goes_before_that_of_a_runtime(run, usual):
     ended = run(
-        HOG
+        usual
+        + HOG
         + """
 from greencoro.testing import blocked_hub_is_failure
 try:
@@ -421,3 +436,32 @@ except AssertionError:
 """
     )
     assert ended.out == "reported\nfailed\n", ended.err
+
+
+def test_a_limit_that_a_runtime_brought_during_a_test_holds_after_it(run):
+    ended = run(
+        LIMITED
+        + HOG
+        + """
+from greencoro.testing import blocked_hub_is_failure
+with blocked_hub_is_failure(10):
+    ours = runtime(60)
+Coro(hog).value()
+ours.finish()
+"""
+    )
+    assert ended.out == "not reported\n", ended.err
+
+
+def test_a_default_runtime_without_settings_brings_back_the_limit_of_the_environment(run):
+    ended = run(
+        LIMITED
+        + HOG
+        + """
+with runtime(60):
+    Coro(hog).value()
+with Runtime("127.0.0.1", discover_peers=False, secret=""):
+    Coro(hog).value()
+"""
+    )
+    assert ended.out == "not reported\nreported\n", ended.err

@@ -58,15 +58,15 @@ def violations(events: Iterable[Event], overdraw: int = 1) -> list[str]:
     """
     events = list(events)
     return [
-        *_order(events),
-        *_twice(events),
+        *in_order(events),
+        *received_once(events),
         *_outcomes(events),
         *_outcomes_of_channels(events),
         *_limits(events, overdraw),
     ]
 
 
-def _order(events: list[Event]) -> Iterable[str]:
+def in_order(events: list[Event]) -> Iterable[str]:
     """M1: the numbers of each sender increase at each receiver."""
     last: dict[tuple[str, str, Any], int] = {}
     for event in events:
@@ -77,7 +77,7 @@ def _order(events: list[Event]) -> Iterable[str]:
             last[stream] = event["n"]
 
 
-def _twice(events: list[Event]) -> Iterable[str]:
+def received_once(events: list[Event]) -> Iterable[str]:
     """M2: nothing is received twice, nor by two."""
     seen: set[tuple[str, str, int]] = set()
     for event in events:

@@ -1,0 +1,54 @@
+"""What a runtime knows of the peers that are online."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from greencoro.distributed.location import Location
+from greencoro.distributed.runtime import Runtime
+
+__all__ = ["PeerFacts", "asked_of", "facts_of"]
+
+
+class PeerFacts(NamedTuple):
+    """A peer, as it introduced itself."""
+
+    incarnation: bytes
+    name: str
+    location: Location
+    greencoro: str
+    python: str
+
+    def as_json(self) -> dict[str, str]:
+        """For programs."""
+        return {
+            "name": self.name,
+            "location": str(self.location),
+            "greencoro": self.greencoro,
+            "python": self.python,
+        }
+
+
+def facts_of(runtime: Runtime) -> list[PeerFacts]:
+    """Those online, by name."""
+    found = []
+    for link in runtime.peer_table.online():
+        wire = link.wire
+        # Without one it was lost since.
+        if wire is not None:
+            hello = wire.connection.peer_hello
+            found.append(
+                PeerFacts(
+                    link.info.incarnation,
+                    link.info.name,
+                    link.info.location,
+                    hello.package_version,
+                    hello.python_version,
+                )
+            )
+    return sorted(found, key=lambda facts: (facts.name, facts.location))
+
+
+def asked_of(targets: list[str], udp_port: int) -> str:
+    """Where a runtime asked for peers, for people."""
+    return ", ".join(f"{target}:{udp_port}" for target in targets) or "no network"

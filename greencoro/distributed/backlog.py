@@ -1,0 +1,87 @@
+"""What messages of one peer came to a coroutine through channels and wait there: so many at most."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+from greencoro.distributed.link import Link
+from greencoro.hub import native
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.mailbox import Encoded
+
+__all__ = ["Backlogs"]
+
+
+class _Backlog:
+    """That of one coroutine. It lives as long as a message that it counts, so it ends with the mailbox."""
+
+    __slots__ = ("__weakref__", "messages", "size", "waiters")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.size = 0
+        self.waiters: list[Completion] = []
+
+
+class _Message(Encoded):
+    """A message in a mailbox, which came through channels."""
+
+    __slots__ = ("_backlog", "_backlogs", "_message", "_size")
+
+    def __init__(self, backlogs: Backlogs, backlog: _Backlog, message: Any, size: int) -> None:
+        self._backlogs = backlogs
+        self._backlog = backlog
+        self._message = message
+        self._size = size
+
+    def taken(self) -> None:
+        self._backlogs.taken(self._backlog, self._size)
+
+    def decode(self) -> tuple[bool, Any]:
+        message = self._message
+        return message.decode() if isinstance(message, Encoded) else (True, message)
+
+
+class Backlogs:
+    """The backlogs of one runtime's coroutines.
+
+    Args:
+        max_messages, max_bytes: Of one peer in one mailbox.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._backlogs: WeakValueDictionary[tuple[Link, int], _Backlog] = WeakValueDictionary()
+        # Held for a few lines that run no code but ours. An RLock, because a destructor may come in the middle.
+        self._lock = native.RLock()
+
+    def put(self, link: Link, coro: Coro, message: Any, size: int, waiter: Completion | None = None) -> bool:
+        """Put a message into the mailbox, if there is room; else ``waiter`` is set when there may be, once.
+
+        Whether the coroutine is alive is for the caller to see, before and after.
+        """
+        with self._lock:
+            key = link, coro.id
+            backlog = self._backlogs.get(key)
+            if backlog is None:
+                backlog = self._backlogs[key] = _Backlog()
+            if backlog.messages and (backlog.messages >= self._max_messages or backlog.size + size > self._max_bytes):
+                if waiter is not None:
+                    backlog.waiters.append(waiter)
+                return False
+            backlog.messages += 1
+            backlog.size += size
+        coro.put_past_limit(_Message(self, backlog, message, size))
+        return True
+
+    def taken(self, backlog: _Backlog, size: int) -> None:
+        """A message was taken from the mailbox."""
+        with self._lock:
+            backlog.messages -= 1
+            backlog.size -= size
+            waiters, backlog.waiters = backlog.waiters, []
+        for waiter in waiters:
+            waiter.set()

@@ -1,0 +1,48 @@
+"""Ways below one directory that no name can lead out of.
+
+A way is a row of plain names (`plain_names`). Each directory on the way is opened relative to the one above it,
+following no link: what is checked is what is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from greencoro.hub import native
+
+__all__ = ["leads_elsewhere", "opened"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def opened(directory: str | os.PathLike[str], below: Sequence[str], make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory at the end of the way ``below``, whose names are all plain.
+
+    Args:
+        make (bool): Make the directories that are not there.
+
+    Raises:
+        OSError: There is none, or it cannot be opened; `leads_elsewhere` tells a link or file on the way.
+    """
+    # The directory itself is our own choice, so it may be reached through links.
+    here = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in below:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=here)
+            inner = os.open(name, _DIRECTORY, dir_fd=here)
+            native.close(here)
+            here = inner
+        yield here
+    finally:
+        native.close(here)
+
+
+def leads_elsewhere(error: OSError) -> bool:
+    """Whether a way ended at a link or a file."""
+    return error.errno in (errno.ELOOP, errno.ENOTDIR)

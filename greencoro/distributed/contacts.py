@@ -1,0 +1,227 @@
+"""Reaching the peers that were named, by location or by name, and saying aloud what is waited for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from greencoro.distributed.discovery import Discovery
+from greencoro.distributed.link import Link
+from greencoro.distributed.location import Location
+from greencoro.distributed.neighbours import Neighbours
+from greencoro.distributed.peer_events import PeerEvent, PeerObservers
+from greencoro.distributed.search import DEFAULT_PORT, Kept, Search
+from greencoro.errors import (
+    AuthenticationError,
+    DeadlineExceeded,
+    GreencoroError,
+    IncompatibleVersion,
+    NetworkError,
+    PeerUnreachable,
+    RemoteProtocolError,
+)
+from greencoro.hub import native
+from greencoro.hub.completion import Completion
+from greencoro.hub.telling import tell
+from greencoro.hub.waiting import seconds
+
+__all__ = ["Contacts"]
+
+_log = logging.getLogger(__name__)
+
+#: Whoever waits says so once in so long.
+SAY_SECONDS = 5.0
+#: For one `peer`; twice a second.
+_MAX_PINGS = 120
+
+
+class Contacts:
+    """Those whom one runtime was told to reach.
+
+    Args:
+        runtime: Gives the table of peers, the settings, the reactor and its own location.
+    """
+
+    def __init__(self, runtime: Any, neighbours: Neighbours, discovery: Discovery, observers: PeerObservers) -> None:
+        self.runtime = runtime
+        self.neighbours = neighbours
+        self.discovery = discovery
+        self._observers = observers
+        self._searches: list[Search] = []
+        self._kept: list[Kept] = []
+        self._closed = False
+
+    # Any thread.
+
+    def connect(self, location: Location, timeout: float | None) -> Link:
+        """The link to the runtime at ``location``; `Runtime.connect` says what is raised."""
+        timeout = seconds(timeout, "connect")
+        table = self.runtime.peer_table
+        for link in table.online():
+            if link.info.location == location:
+                return _as_link(link)
+        if self._closed:
+            raise PeerUnreachable(f"cannot reach {location}: this runtime is finished")
+        if location == self.runtime.location:
+            raise PeerUnreachable(f"{location} is this runtime itself")
+        reached = Completion()
+
+        def on_done(link: Link | None, error: NetworkError | None) -> None:
+            if error is not None:
+                reached.fail(error)
+            else:
+                reached.set(link)
+
+        self.runtime.reactor.post(table.dial, location, on_done)
+        limit = self._limit if timeout is None else timeout
+        if not self.wait(reached, limit, f"a connection to {location}"):
+            raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
+        return _as_link(reached.result())
+
+    @property
+    def _limit(self) -> float:
+        settings = self.runtime.settings
+        limit: float = settings.connect_timeout_seconds + settings.handshake_seconds + 1.0
+        return limit
+
+    def peer(self, location: Location, udp_port: int, broadcast: bool, timeout: float | None) -> int:
+        """See `Runtime.peer`; ``location`` may have port 0."""
+        timeout = seconds(timeout, "peer")
+        try:
+            link = self._reach(location, udp_port, timeout)
+        except (AuthenticationError, IncompatibleVersion, RemoteProtocolError):
+            # The reactor logs it, for whoever tried to connect.
+            return -1
+        except (NetworkError, DeadlineExceeded) as error:
+            _log.warning("peer(%s) failed: %s", location if location.port else location.addr, error)
+            return -1
+        if not broadcast:
+            return 0
+        try:
+            self.runtime.request(link.info, "greencoro.relay", {}, timeout=self._limit if timeout is None else timeout)
+        except GreencoroError as error:
+            _log.warning("%s is a peer, but did not tell its network of this runtime: %s", link.info, error)
+            return -1
+        return 0
+
+    def _reach(self, location: Location, udp_port: int, timeout: float | None) -> Link:
+        if self._closed:
+            raise PeerUnreachable(f"cannot reach {location}: this runtime is finished")
+        reached = Completion()
+        refused: list[NetworkError] = []
+        met: set[bytes] = set()
+
+        def on_link(link: Link) -> None:
+            if link.info.incarnation not in met:
+                met.add(link.info.incarnation)
+                self._introduce(link, location)
+            reached.set(link)
+
+        def on_failed(error: NetworkError) -> None:
+            refused.append(error)
+            if location.port:
+                reached.fail(error)
+
+        search = Search(self, location, udp_port, on_link, on_failed, _MAX_PINGS)
+        self.runtime.reactor.post(search.start)
+        if timeout is None:
+            timeout = self._limit if location.port else self.runtime.settings.connect_timeout_seconds
+        try:
+            if not self.wait(reached, timeout, f"a runtime at {location if location.port else location.addr}"):
+                if location.port:
+                    raise DeadlineExceeded(f"cannot reach {location}: no answer within {timeout:g} s")
+                tcp = str(refused[-1]) if refused else f"no answer on TCP port {DEFAULT_PORT}"
+                raise PeerUnreachable(f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}")
+            return _as_link(reached.result())
+        finally:
+            self.runtime.reactor.post(search.close)
+
+    def _introduce(self, link: Link, location: Location) -> None:
+        """Meet those beside a peer, where a whole machine was named, or everybody is welcome."""
+        if not location.port or self.neighbours.is_open:
+            self.neighbours.introduce(link)
+
+    def locate(self, name: str, timeout: float | None) -> Location | None:
+        """The location of the peer called ``name``, waiting for it to come."""
+        timeout = seconds(timeout, "locate")
+        found = Completion()
+
+        def look(event: PeerEvent | None) -> None:
+            for link in self.runtime.peer_table.online():
+                if link.info.name == name:
+                    found.set(link.info.location)
+
+        self._observers.add(look)
+        try:
+            look(None)
+            self.wait(found, timeout, f"a peer called {name!r}")
+        finally:
+            self._observers.remove(look)
+        location: Location | None = found.value
+        return location
+
+    def wait(self, outcome: Completion, timeout: float | None, what: str) -> bool:
+        """Wait for an outcome, and say so every few seconds; False where it took longer than ``timeout`` seconds."""
+        began = native.monotonic()
+        while True:
+            waited = native.monotonic() - began
+            left = SAY_SECONDS if timeout is None else min(SAY_SECONDS, timeout - waited)
+            if outcome.wait(left):
+                return True
+            waited = native.monotonic() - began
+            if timeout is not None and waited >= timeout:
+                return False
+            tell(_log, logging.WARNING, f"still waiting for {what}, for {waited:.0f} s: {self.situation()}")
+
+    def situation(self) -> str:
+        """Who was asked, on which address and port, and what to try; for somebody who waits."""
+        runtime, neighbours = self.runtime, self.neighbours
+        asked = ", ".join(f"{way.target}:{neighbours.udp_port}" for way in neighbours.told)
+        if not asked:
+            asked = "nobody but named peers, for discover_peers is False"
+        online = len(runtime.peer_table.online())
+        return (
+            f"asked {asked}, as {runtime.location}; {online} peers are online. Does it run, with the secret "
+            f"{runtime.secret.fingerprint}? Where broadcasts do not get through, name it: peer(), or peers="
+        )
+
+    # The reactor's thread.
+
+    def keep(self, location: Location, udp_port: int) -> None:
+        """Reach one of ``peers=``, and again whenever nobody there is online."""
+        kept = Kept(self, location, udp_port)
+        self._kept.append(kept)
+        kept.seek()
+
+    def on_change(self, link: Link, online: bool) -> None:
+        """A peer came or was lost."""
+        if online:
+            for search in list(self._searches):
+                search.came(link)
+        else:
+            for kept in self._kept:
+                kept.lost(link.info)
+
+    def close(self) -> None:
+        """Reach nobody any more."""
+        self._closed = True
+        for search in list(self._searches):
+            search.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def begin(self, search: Search) -> None:
+        """Tell ``search`` of peers that come."""
+        self._searches.append(search)
+
+    def end(self, search: Search) -> None:
+        """Do so no more."""
+        if search in self._searches:
+            self._searches.remove(search)
+
+
+def _as_link(link: Any) -> Link:
+    found: Link = link
+    return found

@@ -1,0 +1,146 @@
+"""What references to things of other processes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from greenlet import getcurrent
+
+from greencoro.distributed import codec
+from greencoro.distributed.link import Entry, Link
+from greencoro.distributed.refs import Reference, rebuild
+from greencoro.distributed.watches import Watches
+from greencoro.errors import WouldBlock
+from greencoro.hub import native
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.mailbox import Encoded
+from greencoro.log import escape
+
+__all__ = ["Elsewhere", "Home", "Opaque", "dumps", "may_wait"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Home(Protocol):
+    """What a reference needs of the runtime it lives in."""
+
+    watches: Watches
+    incarnation: bytes
+    send_timeout_seconds: float
+    answer_timeout_seconds: float
+    #: The runtime's `Services`.
+    services: Any
+
+    def link_for(self, reference: Reference) -> Link | None:
+        """The link to its incarnation, dialling where there is none; None where that is lost."""
+
+    def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+        """Start a coroutine that is at home there."""
+
+
+class Opaque(Encoded):
+    """A message as the bytes it came in, which is passed on as those."""
+
+    __slots__ = ("payload",)
+
+    payload: Buffer
+
+
+class Elsewhere:
+    """A reference to something of another process; two are equal where they mean the same thing."""
+
+    __slots__ = ()
+
+    _runtime: Home
+    _reference: Reference
+
+    def _refer(self, runtime: Home, reference: Reference) -> str:
+        """Refer to that; returns the name to show for it."""
+        # Slots of the classes that are mixed with this one.
+        self._runtime = runtime  # type: ignore[misc]
+        self._reference = reference  # type: ignore[misc]
+        # Somebody else's word: it ends up in log lines and on terminals.
+        return reference.name if reference.name.isprintable() else escape(reference.name)
+
+    def reach(self) -> Link | None:
+        """The link on which it can be reached; None where it is known to be over or lost."""
+        link = self._runtime.link_for(self._reference)
+        return None if link is None or self._reference.id in link.gone else link
+
+    def _is_over(self, link: Link) -> bool:
+        return link.is_lost or self._reference.id in link.gone
+
+    def queue_waiting(
+        self, link: Link, buffers: Sequence[Buffer], deadline: float | None, withdrawable: bool = False
+    ) -> Entry | bool:
+        """Queue as soon as there is credit; False where the deadline, its end or a loss came first.
+
+        Raises:
+            WouldBlock: An asyncio loop runs in the calling thread.
+        """
+        if native.thread_hub() is getcurrent():
+            return False
+        if Coro.current() is None and native.asyncio_loop_runs():
+            raise WouldBlock(f"{self!r} has no room at the moment; here, use: await coro.send_async(message)")
+        target = self._reference.id
+        while not self._is_over(link):
+            changed = Completion()
+            waiter = changed.set
+            queued = link.send_credited(target, buffers, waiter, withdrawable)
+            if queued:
+                return queued
+            try:
+                remaining = None if deadline is None else deadline - native.monotonic()
+                # Its end or a loss just before the waiter was there to hear of it.
+                if self._is_over(link) or not changed.wait(remaining):
+                    return False
+            finally:
+                link.forget_waiter(target, waiter)
+        return False
+
+    def _not_here(self, what: str) -> RuntimeError:
+        return RuntimeError(f"{what}() of {self!r} works in its own process only, and that is another one")
+
+    @property
+    def incarnation(self) -> bytes:
+        """Which life of its process is meant."""
+        return self._reference.incarnation
+
+    def is_local(self) -> bool:
+        return False
+
+    @property
+    def location(self) -> Any:
+        """The `Location` of its process."""
+        return self._reference.location
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Elsewhere):
+            return NotImplemented
+        mine, theirs = self._reference, other._reference
+        return mine.id == theirs.id and mine.incarnation == theirs.incarnation
+
+    def __hash__(self) -> int:
+        return hash((self._reference.incarnation, self._reference.id))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        location, incarnation, number, name = self._reference
+        return rebuild, (location.addr, location.port, incarnation, number, name)
+
+
+def dumps(message: Any, head: bytes) -> list[Buffer]:
+    """``message`` after ``head``; one that came as bytes goes as those.
+
+    Raises:
+        Exception: What pickling it raises.
+    """
+    return [head, message.payload] if isinstance(message, Opaque) else codec.dumps(message, head)
+
+
+def may_wait() -> bool:
+    """May the caller wait: is it no callback of a hub and on no asyncio loop?"""
+    if native.thread_hub() is getcurrent():
+        return False
+    return Coro.current() is not None or not native.asyncio_loop_runs()

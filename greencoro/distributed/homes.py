@@ -1,0 +1,70 @@
+"""At which of a process's runtimes coroutines are at home, so what a reference to one means here and elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greencoro.distributed import refs
+from greencoro.distributed.location import Location
+from greencoro.distributed.refs import Reference
+from greencoro.hub import coroutine, native
+from greencoro.hub.coroutine import Coro
+
+__all__ = ["claim_default", "default", "home_of", "leave_default", "plug_in"]
+
+_default: Any = None
+_lock = native.Lock()
+
+
+def default() -> Any:
+    """The process's default runtime; None where there is none."""
+    return _default
+
+
+def claim_default(runtime: Any) -> bool:
+    """Make ``runtime`` the process's default; False where there is one."""
+    global _default
+    with _lock:
+        if _default is not None:
+            return False
+        _default = runtime
+        return True
+
+
+def leave_default(runtime: Any) -> None:
+    """Where ``runtime`` is the default, there is none from now on."""
+    global _default
+    with _lock:
+        if _default is runtime:
+            _default = None
+
+
+def home_of(coro: Coro) -> Any:
+    """The runtime a coroutine is at home in: where it was spawned, else the default; None where there is none."""
+    return coro.home if coro.home is not None else _default
+
+
+def plug_in() -> None:
+    """Let coroutines travel, and references that came be what they stand for."""
+    coroutine.plug_in(_reduce, _location_of)
+    refs.plug_in(_resolve)
+
+
+def _reduce(coro: Coro) -> tuple[Any, ...]:
+    home = home_of(coro)
+    if home is None:
+        raise TypeError(f"{coro!r} cannot travel: this process has no Runtime, so nothing elsewhere could refer to it")
+    return refs.rebuild, (home.location.addr, home.location.port, home.incarnation, coro.id, coro.name)
+
+
+def _location_of(coro: Coro) -> Location | None:
+    home = home_of(coro)
+    return None if home is None else home.location
+
+
+def _resolve(reference: Reference) -> Coro:
+    home = coroutine.current_home() or _default
+    if home is None:
+        raise RuntimeError("a reference came to a process that has no Runtime")
+    resolved: Coro = home.resolve(reference)
+    return resolved

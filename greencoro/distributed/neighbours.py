@@ -1,0 +1,206 @@
+"""How runtimes that were not named find each other: by pings, and by what peers tell of those beside them.
+
+Over its links a runtime does three things for its peers, all of them about the peer itself, as its link knows it, or
+about this runtime's own machine:
+
+- ``greencoro.siblings``: say which runtimes are on this machine and UDP port, and tell those of the asker;
+- ``greencoro.meet``: dial a runtime that such a sibling was asked by;
+- ``greencoro.relay``: broadcast the asker's location on the networks here.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from greencoro.distributed import messages
+from greencoro.distributed.addresses import Channel
+from greencoro.distributed.calls import Calls, Request
+from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.discovery import START_PINGS_SECONDS, Discovery, Rate
+from greencoro.distributed.discovery_socket import DiscoverySocket
+from greencoro.distributed.link import Link
+from greencoro.distributed.location import Location
+from greencoro.distributed.peers import Peers
+from greencoro.distributed.reactor import Reactor
+from greencoro.errors import BusyResource, GreencoroError, NetworkError
+from greencoro.hub import native
+
+__all__ = ["Neighbours"]
+
+_log = logging.getLogger(__name__)
+
+#: Siblings told of at once.
+MAX_SIBLINGS = 256
+
+
+class Neighbours:
+    """See the module; everything but `__init__` runs on the reactor's thread.
+
+    Args:
+        told: The networks to be heard on, each with the location to tell there; none: no part is taken in discovery.
+
+        addresses: This machine's, at which single datagrams are heard.
+
+        ping_interval (float | None): Seconds between two pings; None: only at the start.
+
+    Raises:
+        OSError: The UDP port cannot be had.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        peers: Peers,
+        calls: Calls,
+        discovery: Discovery,
+        location: Location,
+        told: Mapping[Channel, Location],
+        addresses: Sequence[str],
+        udp_port: int,
+        ping_interval: float | None,
+    ) -> None:
+        self.udp_port = udp_port
+        self.told = told
+        self.location = location
+        self._reactor = reactor
+        self._peers = peers
+        self._calls = calls
+        self._discovery = discovery
+        self._ping_interval = ping_interval
+        self._introductions = Rate()
+        self._relays = Rate()
+        self._closed = False
+        self._socket: DiscoverySocket | None = None
+        if told:
+            self._socket = DiscoverySocket(reactor, list(told), addresses, udp_port, self._on_datagram)
+        calls.handle("greencoro.siblings", self._on_siblings, on_reactor=True)
+        calls.handle("greencoro.meet", self._on_meet, on_reactor=True)
+        calls.handle("greencoro.relay", self._on_relay, on_reactor=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Does this runtime take part in discovery?"""
+        return bool(self.told)
+
+    def start(self) -> None:
+        """Begin to hear, and tell those who are there of this runtime."""
+        if self._socket is None:
+            return
+        self._socket.start()
+        for seconds in START_PINGS_SECONDS:
+            self._reactor.call_later(seconds, self._announce)
+        if self._ping_interval is not None:
+            self._reactor.call_later(self._ping_interval, self._announce_again, self._ping_interval)
+
+    def close(self) -> None:
+        """Neither hear nor tell any more."""
+        self._closed = True
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _announce_again(self, interval: float) -> None:
+        if not self._closed:
+            self._announce()
+            self._reactor.call_later(interval, self._announce_again, interval)
+
+    def _announce(self) -> None:
+        if self._socket is not None:
+            self._socket.broadcast(lambda way: self._discovery.ping(self.told[way]))
+
+    def _on_datagram(self, datagram: bytes) -> None:
+        ping = self._discovery.heard(datagram, self._peers.links, native.monotonic())
+        if ping is not None:
+            self._meet(ping)
+
+    def _meet(self, ping: Ping) -> None:
+        if not self._closed:
+            self._peers.dial(ping.location, _nobody_waits, ping.incarnation)
+
+    # The side that was contacted.
+
+    def _on_siblings(self, request: Request) -> None:
+        asker = Ping(request.peer.incarnation, request.peer.location)
+        siblings = [link for link in self._siblings() if link is not request.link][:MAX_SIBLINGS]
+        if self._introductions.allows(asker.incarnation, native.monotonic()):
+            for link in siblings:
+                self._calls.post(link, "greencoro.meet", {"peer": _as_json(asker)}, ())
+        pings = (Ping(link.info.incarnation, link.info.location) for link in siblings)
+        request.reply({"siblings": [_as_json(ping) for ping in pings]})
+
+    def _siblings(self) -> list[Link]:
+        """The peers at the address that this runtime tells, on the same UDP port."""
+        if not self.is_open:
+            return []
+        return [
+            link
+            for link in self._peers.online()
+            if link.info.location.addr == self.location.addr and _udp_port_of(link) == self.udp_port
+        ]
+
+    def _on_meet(self, request: Request) -> None:
+        ping = _from_json(request.header.get("peer"))
+        if self.is_open and self._discovery.may_dial(ping, self._peers.links, native.monotonic()):
+            self._meet(ping)
+        request.reply()
+
+    def _on_relay(self, request: Request) -> None:
+        if self._socket is None:
+            raise GreencoroError(f"{self.location} takes no part in discovery, so it relays nothing")
+        if not self._relays.allows(request.peer.incarnation, native.monotonic()):
+            raise BusyResource(f"{self.location} relayed for this peer a moment ago")
+        # What is known of the asker by its link; it is not asked for whom.
+        datagram = self._discovery.ping(request.peer.location, request.peer.incarnation)
+        if not self._socket.broadcast(lambda way: datagram):
+            raise GreencoroError(f"no network of {self.location} took the broadcast")
+        request.reply()
+
+    # The side that contacted somebody.
+
+    def introduce(self, link: Link) -> None:
+        """Get to know the siblings of a peer."""
+        number = link.expect(functools.partial(self._told_siblings, link))
+        link.send(None, messages.Request(number, "greencoro.siblings", {}, ()).encode())
+
+    def _told_siblings(self, link: Link, reply: Any, error: NetworkError | None) -> None:
+        if error is not None or not reply.succeeded:
+            reason = str(error) if error is not None else str(reply.header.get("message", ""))
+            self._reactor.log.log(_log, logging.INFO, "%s does not tell who is beside it: %s", link.info, reason)
+            return
+        siblings = reply.header.get("siblings")
+        for entry in siblings[:MAX_SIBLINGS] if isinstance(siblings, list) else ():
+            try:
+                ping = _from_json(entry)
+            except GreencoroError as wrong:
+                self._reactor.log.log(_log, logging.WARNING, "%s tells nonsense of its siblings: %s", link.info, wrong)
+                return
+            if ping.incarnation not in self._peers.links and ping.location != self.location:
+                self._meet(ping)
+
+
+def _udp_port_of(link: Link) -> int:
+    """The UDP port at which a peer takes part in discovery; 0 where it does not."""
+    wire = link.wire
+    return wire.connection.peer_hello.roles & 0xFFFF if wire is not None else 0
+
+
+def _as_json(ping: Ping) -> list[Any]:
+    return [ping.location.addr, ping.location.port, ping.incarnation.hex()]
+
+
+def _from_json(entry: Any) -> Ping:
+    try:
+        host, port, incarnation = entry
+        ping = Ping(bytes.fromhex(incarnation), Location(host, port))
+    except (TypeError, ValueError) as error:
+        raise GreencoroError(f"this is no location with an incarnation: {error}") from None
+    if len(ping.incarnation) != 16 or not ping.location.port:
+        raise GreencoroError("this is no location with an incarnation")
+    return ping
+
+
+def _nobody_waits(link: Link | None, error: NetworkError | None) -> None:
+    """Whoever is dialled because somebody told of it is a peer then, or is not there: neither is anybody's business."""

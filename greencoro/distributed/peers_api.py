@@ -1,0 +1,117 @@
+"""The part of a `Runtime` that is about its peers: to reach them, to know them, to hear of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from greencoro.distributed import options
+from greencoro.distributed.contacts import Contacts
+from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.location import Location
+from greencoro.distributed.peer_events import PeerEvent, PeerObservers
+from greencoro.distributed.peer_status import StatusReports
+from greencoro.distributed.peers import Peers
+from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.search import DEFAULT_PORT
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+
+__all__ = ["PeersApi"]
+
+
+class PeersApi:
+    """See the module. `Runtime` sets the attributes."""
+
+    location: Location
+    name: str
+    reactor: Reactor
+    peer_table: Peers
+    _contacts: Contacts
+    _observers: PeerObservers
+    _status: StatusReports
+
+    def peer(
+        self,
+        loc: Location | str,
+        udp_port: int = DEFAULT_PORT,
+        stream_send: bool = False,
+        broadcast: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Contact the runtime at ``loc`` so that this one and that know each other.
+
+        Args:
+            loc: A `Location`, or a host with or without a port, as text. A host name stands for all its addresses. A
+                host without a port stands for all runtimes there: for the node daemon at TCP port 51350, for whoever
+                hears a ping at ``udp_port``, and for those that these have beside them.
+
+            udp_port (int): UDP port of those at a host without a port.
+
+            stream_send (bool): As in the seeds. Connections stay open here, whatever it is.
+
+            broadcast (bool): Have the peer broadcast this runtime's location on its networks, so that all there get to
+                know it. The peer does so once in 5 seconds.
+
+            timeout (float | None): Longest wait, in seconds; None: the settings' time for connecting.
+
+        Returns:
+            int: 0 where one is a peer now, and did what ``broadcast`` asks for; else -1, and the log says why (of a
+                wrong secret once a minute). Those beside it may be peers a little later.
+        """
+        (location,) = options.as_locations(loc)
+        return self._contacts.peer(location, options.as_udp_port(udp_port), broadcast, timeout)
+
+    def connect(self, loc: Location | str, timeout: float | None = None) -> PeerInfo:
+        """Reach one runtime and learn who it is; a host without a port stands for the node daemon there.
+
+        Raises:
+            PeerUnreachable: No connection; the message says what was tried.
+
+            AuthenticationError: The other side does not know the secret.
+
+            IncompatibleVersion: It speaks another version of the protocol.
+
+            RemoteProtocolError: It does not keep to the protocol.
+
+            DeadlineExceeded: None of this within ``timeout`` seconds.
+        """
+        return self._contacts.connect(options.as_location(loc), timeout).info
+
+    def peers(self) -> list[Location]:
+        """The locations of the peers that are online."""
+        return [link.info.location for link in self.peer_table.online()]
+
+    def peer_infos(self) -> list[PeerInfo]:
+        """Who is online."""
+        return [link.info for link in self.peer_table.online()]
+
+    def locate(self, name: str, timeout: float | None = None) -> Location | None:
+        """The location of the peer runtime called ``name``, waiting for it to come; None after ``timeout`` seconds."""
+        return self.location if name == self.name else self._contacts.locate(name, timeout)
+
+    def peer_status(self, coro: Coro | None) -> None:
+        """Send ``coro`` a `PeerStatus` for each peer that is online now, and whenever one comes or is lost.
+
+        For each incarnation of a peer Online and Offline alternate. One coroutine is registered at a time, the last
+        one; None: nobody is any more.
+        """
+        if coro is not None and not isinstance(coro, Coro):
+            raise TypeError(f"peer_status takes a coroutine or None, not {coro!r}")
+        registered = self._status.register(coro)
+        if registered is not None:
+            self._observers.prepare()
+            # There what is online and what is told of do not change meanwhile.
+            self.reactor.post(lambda: self._status.begin(registered, self.peer_infos()))
+
+    def watch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
+        """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block."""
+        self._observers.add(callback)
+
+    def unwatch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
+        """Do not call ``callback`` any more."""
+        self._observers.remove(callback)
+
+    def wait_aloud(self, outcome: Completion, timeout: float | None, what: str) -> bool:
+        """Wait for something of peers, and say every few seconds what is waited for; was it there in time?"""
+        return self._contacts.wait(outcome, timeout, what)

@@ -1,0 +1,118 @@
+"""Processes that were told nothing of each other find each other on loopback."""
+
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+from tests.support.polling import poll_until
+
+SECRET = "a secret of this test's own"
+
+# Says when it began, and when it knew so many others, on a clock that all processes of a machine share.
+SEEKER = """
+import os, sys, time
+from greencoro import Runtime
+port, others = {port}, {others}
+began = time.monotonic()
+with Runtime("127.0.0.1", port, name=sys.argv[0] + str(os.getpid()), secret={secret!r}) as runtime:
+    print(runtime.location, began, flush=True)
+    while len(runtime.peers()) < others:
+        time.sleep(0.01)
+    print(time.monotonic(), flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.fixture
+def port():
+    """A UDP port that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def seeker(port, others):
+    return SEEKER.format(port=port, others=others, secret=SECRET)
+
+
+def test_L3_eight_processes_find_each_other_within_2_seconds_of_the_last_ones_start(programs, port):
+    started = [programs.script(seeker(port, 7), f"seeker{number}.py") for number in range(8)]
+    began = [float(program.line().split()[1]) for program in started]
+    found = [float(program.line()) for program in started]
+    assert max(found) - max(began) < 2.0
+
+
+def test_L3_one_that_comes_back_at_its_place_is_found_again(programs, port):
+    stays = programs.script(
+        f"""
+        import time
+        from greencoro import Runtime
+        with Runtime("127.0.0.1", {port}, secret={SECRET!r}) as runtime:
+            print(runtime.location, flush=True)
+            known = set()
+            while True:
+                now = {{info.incarnation for info in runtime.peer_infos()}}
+                if now - known:
+                    print("came", flush=True)
+                known |= now
+                time.sleep(0.01)
+        """,
+        "stays.py",
+    )
+    stays.line()
+    for round in range(2):
+        comes = programs.script(
+            f"""
+            import time
+            from greencoro import Runtime
+            runtime = Runtime("127.0.0.1", {port}, tcp_port={port}, secret={SECRET!r})
+            time.sleep(120)
+            """,
+            f"comes{round}.py",
+        )
+        assert stays.line() == "came"
+        os.kill(comes.pid, signal.SIGKILL)
+        comes.wait()
+
+
+def test_S7_a_process_that_discovers_listens_at_its_own_network_only(programs, port):
+    program = programs.script(seeker(port, 1))
+    location = program.line().split()[0]
+    connections = psutil.Process(program.pid).net_connections("inet")
+    assert sorted(f"{c.laddr.ip}:{c.laddr.port}" for c in connections if c.type == socket.SOCK_DGRAM) == [
+        f"127.0.0.1:{port}",
+        f"127.255.255.255:{port}",
+    ]
+    assert [f"{c.laddr.ip}:{c.laddr.port}" for c in connections if c.status == psutil.CONN_LISTEN] == [location]
+
+
+def test_N1_a_process_that_was_found_and_is_killed_is_gone_for_all_within_a_second(programs, port):
+    started = [programs.script(seeker(port, 2), f"seeker{number}.py") for number in range(3)]
+    for program in started:
+        program.line()
+    for program in started:
+        program.line()
+    watcher = programs.script(
+        f"""
+        import time
+        from greencoro import Runtime
+        with Runtime("127.0.0.1", {port}, secret={SECRET!r}) as runtime:
+            while len(runtime.peers()) < 3:
+                time.sleep(0.01)
+            print("found", flush=True)
+            while len(runtime.peers()) == 3:
+                time.sleep(0.01)
+            print(time.monotonic(), flush=True)
+            time.sleep(120)
+        """,
+        "watcher.py",
+    )
+    assert watcher.line() == "found"
+    killed = time.monotonic()
+    os.kill(started[0].pid, signal.SIGKILL)
+    assert float(watcher.line()) - killed < 1.0
+    poll_until(lambda: started[0].process.poll() is not None)

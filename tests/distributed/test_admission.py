@@ -1,0 +1,146 @@
+"""S14: what a peer says to be is bound to its connection. The liars here know the secret."""
+
+import logging
+
+import pytest
+
+from greencoro.errors import NetworkError, PeerLost
+from tests.distributed.conftest import reference
+from tests.support.polling import poll_until
+
+
+def lies(runtime, **fields):
+    """Let a runtime say something else of itself from now on."""
+    hello = runtime.peer_table._hello
+    for field, value in fields.items():
+        object.__setattr__(hello, field, value)
+
+
+def collect(count, coro=None):
+    return [coro.receive() for _ in range(count)]
+
+
+@pytest.fixture(params=["incarnation", "location", "name"])
+def claimed(request):
+    return request.param
+
+
+def of(runtime, field):
+    return getattr(runtime.peer_table._hello, field)
+
+
+def test_S14_who_says_to_be_one_who_is_online_is_refused_and_that_one_goes_on(world, claimed, caplog):
+    one, honest, liar = world.runtime(), world.runtime(name="honest"), world.runtime(name="liar")
+    info = one.connect(honest.location)
+    events = []
+    one.watch_peers(events.append)
+    reader = honest.spawn(collect, 2)
+    there = reference(one, reader)
+    assert there.deliver("before", 5) == 1
+    lies(liar, **{claimed: of(honest, claimed)})
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        liar.peer(one.location)
+        poll_until(lambda: not liar.peers(), what="it is sent away")
+        lines = poll_until(lambda: lines_with(caplog, "refused", 2), what="a line on both sides")
+    assert all(f"the same {claimed}" in line for line in lines)
+    assert one.peer_infos() == [info]
+    assert there.deliver("after", 5) == 1
+    assert reader.value(5) == ["before", "after"]
+    assert not events
+
+
+def lines_with(caplog, word, count):
+    lines = [record.getMessage() for record in caplog.records if word in record.getMessage()]
+    return lines if len(lines) >= count else None
+
+
+def test_S14_who_is_dialled_and_says_to_be_another_is_refused_as_well(world, claimed):
+    one, honest, liar = world.runtime(), world.runtime(name="honest"), world.runtime(name="liar")
+    place = liar.location
+    info = one.connect(honest.location)
+    lies(liar, **{claimed: of(honest, claimed)})
+    if claimed == "incarnation":
+        # Who answers as somebody who is online is taken for that one, known by another name already.
+        assert one.connect(place) == info
+    else:
+        with pytest.raises(NetworkError, match=f"the same {claimed}"):
+            one.connect(place)
+    poll_until(lambda: not liar.peers())
+    assert one.peer_infos() == [info]
+
+
+@pytest.mark.parametrize("own", ["location", "name"])
+def test_S14_who_says_to_be_this_runtime_itself_is_refused(world, own):
+    one, liar = world.runtime(name="first"), world.runtime(name="liar")
+    place = liar.location
+    lies(liar, **{own: of(one, own)})
+    with pytest.raises(NetworkError, match=f"the same {own}"):
+        one.connect(place)
+    poll_until(lambda: not liar.peers())
+    assert not one.peers()
+
+
+def test_the_later_of_two_runtimes_with_one_name_is_refused_with_a_line_on_both_sides(world, caplog):
+    one, first, second = world.runtime(), world.runtime(name="twin"), world.runtime(name="twin")
+    assert first.peer(one.location) == 0
+    with caplog.at_level(logging.WARNING, "greencoro"):
+        second.peer(one.location)
+        lines = poll_until(lambda: lines_with(caplog, "the same name 'twin'", 2))
+    assert any("does not take this runtime as a peer" in line for line in lines)
+    assert one.peers() == [first.location]
+    first.finish()
+    poll_until(lambda: not one.peers())
+    assert second.peer(one.location) == 0
+    poll_until(lambda: one.peers() == [second.location])
+
+
+def test_one_who_is_back_before_its_old_connection_was_missed_is_let_in_and_nothing_it_said_is_lost(
+    tcp_world, monkeypatch
+):
+    monkeypatch.setattr("greencoro.distributed.admission._ANSWER_SECONDS", 0.2)
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    assert other.peer(one.location) == 0
+    events = []
+    poll_until(lambda: one.peers())
+    one.watch_peers(events.append)
+    reader = one.spawn(collect, 300)
+    (old,) = other.peer_table.online()
+
+    def go_silent():
+        # As a network that swallows all: neither side hears of an end, and only one gives up.
+        old.wire.stream._read_watcher.stop()
+        kept.append(old.wire.stream)
+        old.wire.stream.write = lambda buffers: None
+        old.wire._timer.cancel()
+        old.wire.stream, old.wire._closed = Deaf(), True
+        other.peer_table.lose(old, PeerLost("nothing was heard"))
+
+    class Deaf:
+        blocked = False
+
+        def abort(self):
+            pass
+
+    kept = []
+    other.reactor.post(go_silent)
+    poll_until(lambda: not other.peers())
+    assert other.peer(one.location) == 0
+    there = reference(other, reader)
+    for number in range(300):
+        assert there.send(number) == 0
+    assert reader.value(10) == list(range(300))
+    poll_until(lambda: len(events) == 2)
+    assert [event.online for event in events] == [False, True]
+    other.reactor.post(kept[0].abort)
+
+
+def test_a_runtime_that_finishes_lets_those_go_about_whom_it_is_not_decided(world, monkeypatch):
+    one, honest, liar = world.runtime(), world.runtime(name="twin"), world.runtime(name="twin")
+    info = one.connect(honest.location)
+    (link,) = one.peer_table.online()
+    monkeypatch.setattr(link, "send_urgent", lambda buffers: None)
+    liar.peer(one.location)
+    poll_until(lambda: one.peer_table._admission._claims)
+    assert one.peer_infos() == [info]
+    one.finish()
+    poll_until(lambda: not liar.peers())

@@ -1,0 +1,161 @@
+"""Reaching those that were named, by location, by host and by name; and what is said while that takes long."""
+
+import logging
+import socket
+
+import pytest
+
+from greencoro.distributed.location import Location
+from greencoro.errors import DeadlineExceeded, PeerUnreachable
+from greencoro.hub.coroutine import Coro
+from tests.support.polling import poll_until
+
+
+@pytest.fixture
+def nowhere():
+    """A TCP and UDP port at which nobody answers, for as long as this test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def _no_node_daemon(monkeypatch, nowhere):
+    """Whatever runs on this machine: in these tests it does not."""
+    monkeypatch.setattr("greencoro.distributed.search.DEFAULT_PORT", nowhere)
+
+
+def names(monkeypatch, **known):
+    """Let host names have these addresses."""
+
+    def resolve(host):
+        if host not in known:
+            raise OSError(-2, "Name or service not known")
+        return known[host]
+
+    monkeypatch.setattr("greencoro.distributed.search.resolve", resolve)
+
+
+def test_a_name_with_many_addresses_stands_for_all_of_them(tcp_world, monkeypatch):
+    first = tcp_world.runtime(node="127.0.0.1")
+    port = first.location.port
+    others = [tcp_world.runtime(node=f"127.0.0.{number}", tcp_port=port) for number in (2, 3)]
+    addresses = [runtime.location.addr for runtime in (first, *others)]
+    names(monkeypatch, **{"all.example": [*addresses, "127.0.0.4"]})
+    one = tcp_world.runtime()
+    assert one.peer(Location("all.example", port)) == 0
+    poll_until(lambda: set(one.peers()) == {runtime.location for runtime in (first, *others)})
+    kept = tcp_world.runtime(peers=[f"all.example:{port}"])
+    poll_until(lambda: set(kept.peers()) == {runtime.location for runtime in (first, *others)})
+
+
+def test_a_host_where_nobody_is_gives_minus_1_and_says_what_was_tried(tcp_world, caplog, nowhere):
+    one = tcp_world.runtime()
+    assert one.peer("127.0.0.1", udp_port=nowhere, timeout=0.3) == -1
+    assert f"127.0.0.1:{nowhere}: Connection refused" in caplog.text
+    assert f"UDP port {nowhere}" in caplog.text
+
+
+def test_a_host_that_is_no_name_gives_minus_1(tcp_world, caplog, monkeypatch):
+    names(monkeypatch)
+    assert tcp_world.runtime().peer("nobody.example:7", timeout=5) == -1
+    assert "cannot reach nobody.example: Name or service not known" in caplog.text
+
+
+def test_a_host_without_a_port_reaches_the_node_daemon_there(tcp_world, monkeypatch):
+    daemon, one = tcp_world.runtime(), tcp_world.runtime()
+    monkeypatch.setattr("greencoro.distributed.search.DEFAULT_PORT", daemon.location.port)
+    assert one.peer("127.0.0.1", udp_port=daemon.location.port) == 0
+    assert one.peers() == [daemon.location]
+
+
+def test_peers_may_be_a_host_and_whoever_comes_there_is_found(tcp_world, nowhere):
+    seeker = tcp_world.runtime(peers=["127.0.0.1"], udp_port=nowhere, tick_seconds=0.05)
+    poll_until(lambda: seeker._contacts._kept)
+    (kept,) = seeker._contacts._kept
+    for _ in range(2):
+        other = tcp_world.runtime(discover_peers=True, udp_port=nowhere)
+        poll_until(lambda other=other: seeker.peers() == [other.location])
+        poll_until(lambda: kept._search._closed, what="it looks no more")
+        other.finish()
+        poll_until(lambda: not seeker.peers())
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "51350", 1.5, True])
+def test_a_udp_port_that_is_none_raises(world, port):
+    with pytest.raises(ValueError, match="udp_port"):
+        world.runtime().peer("127.0.0.1", udp_port=port)
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan")])
+def test_a_timeout_that_is_none_raises_at_the_call(world, timeout):
+    one = world.runtime()
+    for call in (one.peer, one.connect):
+        with pytest.raises((TypeError, ValueError), match="timeout"):
+            call("127.0.0.1:1", timeout=timeout)
+    with pytest.raises((TypeError, ValueError), match="timeout"):
+        one.locate("name", timeout)
+    with pytest.raises((TypeError, ValueError), match="timeout"):
+        Coro.locate("name", timeout=timeout)
+
+
+def test_stream_send_may_be_switched_and_the_connection_stays_open(world):
+    one, other = world.runtime(), world.runtime()
+    for stream_send in (True, False, True):
+        assert one.peer(other.location, stream_send=stream_send) == 0
+    assert len(one.peer_table.links) == 1
+
+
+def test_after_finish_nobody_is_reached(world):
+    one, other = world.runtime(), world.runtime()
+    one.finish()
+    assert one.peer(other.location) == -1
+    assert one.peer("127.0.0.1") == -1
+    with pytest.raises(PeerUnreachable, match="finished"):
+        one.connect(other.location)
+
+
+# Names.
+
+
+def test_L1_locate_finds_a_runtime_that_comes_later(world):
+    one = world.runtime()
+    looking = one.spawn(one.locate, "late", 10)
+    late = world.runtime(name="late")
+    assert late.peer(one.location) == 0
+    assert looking.value(10) == late.location
+    assert one.locate(one.name) == one.location
+    late.finish()
+    poll_until(lambda: not one.peers())
+    assert one.locate("late", 0.05) is None
+
+
+def test_whoever_waits_says_where_it_asked_and_what_to_try(tcp_world, caplog, monkeypatch, nowhere):
+    monkeypatch.setattr("greencoro.distributed.contacts.SAY_SECONDS", 0.05)
+    one = tcp_world.runtime(discover_peers=True, udp_port=nowhere)
+    waits = {
+        "a peer called 'nobody'": lambda: one.locate("nobody", 0.2),
+        "a coroutine called 'nothing'": lambda: one.spawn(Coro.locate, "nothing", None, 0.2).value(5),
+        "a runtime at 127.0.0.1": lambda: one.peer("127.0.0.1", udp_port=nowhere, timeout=0.2),
+    }
+    for what, wait in waits.items():
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "greencoro"):
+            assert wait() in (None, -1)
+        lines = [record.getMessage() for record in caplog.records if what in record.getMessage()]
+        assert len(lines) >= 2
+        for words in (f"127.255.255.255:{nowhere}", str(one.location), one.secret.fingerprint, "peer()"):
+            assert words in lines[0]
+
+
+def test_whoever_waits_does_not_wait_longer_for_saying_so(world, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.contacts.SAY_SECONDS", 0.01)
+    one = world.runtime()
+    silent = socket.socket()
+    with silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        if one.peer_table._transport.__class__.__name__ == "Tcp":
+            with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.2 s"):
+                one.connect(Location(*silent.getsockname()), timeout=0.2)
+    assert "nobody but named peers" in one._contacts.situation()

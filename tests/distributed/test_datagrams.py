@@ -1,0 +1,68 @@
+"""Pings: what is read, and that nothing else is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Ping
+from greencoro.distributed.location import Location
+
+KEY = b"d" * 32
+PING = Ping(bytes(range(16)), Location("192.0.2.7", 51347))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7", "a", "n" * 255, "bücher.example"])
+def test_a_ping_is_read_as_it_was_written(host):
+    ping = Ping(bytes(range(16)), Location(host, 1))
+    assert Ping.decode(ping.encode(KEY), KEY) == ping
+    assert len(ping.encode(KEY)) <= MAX_DATAGRAM_BYTES
+
+
+def test_S8_a_ping_under_another_key_is_none():
+    assert Ping.decode(PING.encode(b"e" * 32), KEY) is None
+
+
+def test_S8_a_ping_of_which_any_bit_was_changed_is_none():
+    datagram = PING.encode(KEY)
+    for position in range(len(datagram)):
+        for bit in range(8):
+            changed = bytearray(datagram)
+            changed[position] ^= 1 << bit
+            assert Ping.decode(bytes(changed), KEY) is None
+
+
+def test_S8_a_ping_that_was_cut_or_grew_is_none():
+    datagram = PING.encode(KEY)
+    for length in range(len(datagram)):
+        assert Ping.decode(datagram[:length], KEY) is None
+    assert Ping.decode(datagram + b"x", KEY) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layout": 2},
+        {"count": 8},
+        {"count": 10},
+        {"port": 0},
+        {"host": b"\xff\xfe\xfd"},
+        {"host": b"two\nlines"},
+        {"host": b""},
+    ],
+    ids=str,
+)
+def test_S8_a_ping_with_the_right_tag_that_says_nonsense_is_none(wrong):
+    from greencoro.distributed import datagrams
+
+    host = wrong.get("host", b"192.0.2.7")
+    body = datagrams._HEAD.pack(
+        datagrams.MAGIC, wrong.get("layout", 1), bytes(16), wrong.get("port", 1), wrong.get("count", len(host))
+    )
+    datagram = body + host + datagrams._tag(KEY, body + host)
+    assert Ping.decode(datagram, KEY) is None
+
+
+@given(st.binary(max_size=400))
+def test_S8_noise_is_none(noise):
+    assert Ping.decode(noise, KEY) is None
+    assert Ping.decode(b"greencoro-d" + noise, KEY) is None

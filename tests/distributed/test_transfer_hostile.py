@@ -1,0 +1,214 @@
+"""What a client made by hand asks for, and what it sends."""
+
+import os
+import stat
+import threading
+
+import pytest
+
+from greencoro.distributed.file_store import Part
+from greencoro.distributed.transfer_words import DATA, DELETE, DIGEST, NEWS, OFFER
+from greencoro.errors import BusyResource, GreencoroError, TransferError
+from tests.distributed.file_pairs import files_fixture, make_files_fixture, offer  # noqa: F401  (fixtures)
+from tests.support.polling import poll_until
+
+
+def tree(directory):
+    """What is in a directory: names, kinds, permissions, contents and targets."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        status = path.lstat()
+        content = (
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if stat.S_ISREG(status.st_mode) else None
+        )
+        found[str(path.relative_to(directory))] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+HOSTILE = [
+    (dir, file, sep)
+    for sep in ("/", "\\", "::", "x")
+    for dir, file in [
+        (f"..{sep}outside", "kept"),
+        (f"a{sep}..{sep}..{sep}outside", "kept"),
+        (f"{sep}tmp", "evil"),
+        (f"a{sep}{sep}..", "evil"),
+        ("link", "kept"),
+        (f"a{sep}link", "kept"),
+        (f"a{sep}inner{sep}link", "new"),
+        ("file", "below"),
+        ("", f"..{sep}dest-evil{sep}kept"),
+        ("", ".."),
+        ("..", "outside"),
+        (f"..{sep}dest-evil", "kept"),
+        ("C:", "evil"),
+        (f"{sep}{sep}host{sep}share", "evil"),
+        ("a\0b", "evil"),
+        ("a", "x" * 300),
+        ("", ""),
+    ]
+]
+
+
+def test_F3_nothing_outside_dest_path_is_written_or_removed(files, tmp_path):
+    assert len(HOSTILE) >= 60
+    outside, evil = tmp_path / "outside", tmp_path / "dest-evil"
+    for directory in (outside, evil):
+        directory.mkdir()
+        (directory / "kept").write_text("kept")
+    (files.dest / "a/inner").mkdir(parents=True)
+    for place in (files.dest, files.dest / "a", files.dest / "a/inner"):
+        (place / "link").symlink_to(outside)
+    (files.dest / "a/up").symlink_to("..")
+    (files.dest / "file").write_text("file")
+    before, inside = tree(tmp_path), tree(files.dest)
+    number = 0
+    for dir, file, sep in HOSTILE:
+        # A text and the separator to take it apart with; taken apart by the sender, in this way or not at all.
+        undone = [] if sep == "x" else [[dir], dir.split("/")]  # "..xoutside" is a good name
+        for directory in (dir, dir.split(sep), *undone):
+            header = {"directory": directory, "file": file, "sep": sep}
+            if isinstance(directory, list) and set(directory) <= {"a"} and file in ("kept", "evil", "new", "below"):
+                continue  # taken apart like this it is a place inside
+            number += 1
+            with pytest.raises(GreencoroError):
+                files.request(OFFER, offer(number, "", 0) | header)
+            with pytest.raises(GreencoroError):
+                files.request(DELETE, header)
+    for header in (
+        {"directory": [], "file": "link"},
+        {"directory": [], "file": "a"},
+        {"directory": ["a"], "file": ".."},
+    ):
+        with pytest.raises(GreencoroError):
+            files.request(DELETE, header)
+        number += 1
+        with pytest.raises(GreencoroError):
+            files.request(OFFER, offer(number, "", 0) | header)
+    poll_until(lambda: files.other._receiver.is_idle)
+    assert number > 200
+    assert {name: it for name, it in tree(files.dest).items() if not name.endswith(".lock")} == inside
+    after = {name: it for name, it in tree(tmp_path).items() if name != "dest" and not name.endswith(".lock")}
+    assert after == {name: it for name, it in before.items() if name != "dest"}
+
+
+def test_F3_a_temporary_file_of_another_transfer_can_be_neither_replaced_nor_removed(files):
+    files.request(OFFER, offer(1, "f", 10))
+    [part] = [name for name in files.there() if name.startswith(".greencoro-")]
+    for name in (part, part.rpartition("-")[0] + ".lock"):
+        with pytest.raises(TransferError, match="are taken"):
+            files.request(DELETE, {"directory": [], "file": name})
+        with pytest.raises(TransferError, match="are taken"):
+            files.request(OFFER, offer(2, name, 10))
+    assert files.there() == [part]
+
+
+def test_F4_a_file_beyond_max_file_size_is_refused_before_data_is_sent(make_files, caplog):
+    files = make_files(max_file_size=1000)
+    assert files.send(files.write(b"x" * 1000)) == 0
+    assert files.send(files.write(b"x" * 1001, "g")) == -1
+    assert "max_file_size is 1000" in caplog.text
+    assert files.there() == ["f"]
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_F4_none_and_0_are_no_limit(make_files, limit):
+    files = make_files(max_file_size=limit)
+    assert files.send(files.write(b"x" * 5_000_000)) == 0
+
+
+def test_F4_all_files_of_a_peer_are_limited_and_removing_some_makes_room(make_files, caplog):
+    files = make_files(max_dest_size=1000)
+    assert files.send(files.write(b"x" * 600)) == 0
+    assert files.send(files.write(b"y" * 600, "g")) == -1
+    assert "max_dest_size is 1000" in caplog.text
+    assert files.send(files.write(b"y" * 400, "g")) == 0
+    assert files.send(files.write(b"z", "h")) == -1
+    assert files.delete("f") == 0
+    assert files.send(files.write(b"z" * 300, "f")) == 0
+    assert files.send(files.write(b"z" * 200, "f"), overwrite=True) == 0
+    assert files.send(files.write(b"w" * 400, "h")) == 0, "what was replaced no longer counts"
+    assert files.send(files.write(b"z", "i")) == -1
+
+
+def refused_by_news(files, say):
+    """What the receiver says after ``say(link)``, which is not as it should be."""
+    heard = []
+    files.pair.one.handle(NEWS, lambda request: heard.append(request.header), on_reactor=True)
+    [info] = files.pair.one.peer_infos()
+    say(lambda operation, header, parts=(): files.pair.one.post(info, operation, {"transfer": 9} | header, parts))
+    [failed] = poll_until(lambda: [news["failed"] for news in heard if "failed" in news])
+    poll_until(lambda: files.other._receiver.is_idle and files.there() == [])
+    return failed
+
+
+def test_F4_declared_as_one_byte_a_file_of_a_gigabyte_is_cut_off_there(files):
+    assert files.request(OFFER, offer(9, "f", 1)).header["do"] == "send"
+
+    def lie(post):
+        for number in range(64):
+            post(DATA, {"at": number << 20}, [bytes(1 << 20)])
+
+    assert "more bytes came than the 1" in refused_by_news(files, lie)
+
+
+@pytest.mark.parametrize(
+    ("operation", "header", "parts", "what"),
+    [
+        (DATA, {"at": 5}, [b"x"], "was due"),
+        (DATA, {"at": "0"}, [b"x"], "'at'"),
+        (DATA, {}, [b"x"], "'at'"),
+        (DATA, {"at": 0}, [], "one part"),
+        (DATA, {"at": 0}, [bytes(100)] * 2, "one part"),
+        (DATA, {"at": 0}, [bytes(9 << 20)], "under way"),
+        (DIGEST, {"digest": "0" * 64}, [], "after 0 of"),
+        (DIGEST, {"digest": 7}, [], "SHA-256"),
+    ],
+)
+def test_what_breaks_the_rules_ends_the_transfer_and_nothing_else(files, operation, header, parts, what):
+    assert files.request(OFFER, offer(9, "f", 16 << 20)).header["do"] == "send"
+    assert what in refused_by_news(files, lambda post: post(operation, header, parts))
+    assert files.pair.one.peers() == [files.pair.other.location]
+
+
+def test_messages_about_no_transfer_do_no_harm(files):
+    [info] = files.pair.one.peer_infos()
+    for header in ({"transfer": 77}, {"transfer": "x"}, {}, {"transfer": -1}):
+        for operation in (DATA, DIGEST, NEWS, "greencoro.file.cancel", "greencoro.file.still-here"):
+            files.pair.one.post(info, operation, header)
+    assert files.send(files.write(b"x")) == 0
+
+
+def test_a_peer_may_have_only_so_many_transfers_under_way(files):
+    for number in range(1, 17):
+        files.request(OFFER, offer(number, f"f{number}", 10))
+    with pytest.raises(BusyResource, match="under way already"):
+        files.request(OFFER, offer(17, "f", 10))
+    with pytest.raises(GreencoroError, match=r"number 3 already"):
+        files.request(OFFER, offer(3, "f", 10))
+    files.pair.cut()
+    poll_until(lambda: files.there() == [], what="parts of a peer that is lost are removed")
+    assert files.send(files.write(b"x")) == 0
+
+
+def test_a_third_peer_has_nothing_to_say_about_a_transfer(files, monkeypatch):
+    gate, real = threading.Event(), Part.write
+
+    def write(part, data):
+        gate.wait(20)
+        real(part, data)
+
+    monkeypatch.setattr(Part, "write", write)
+    third = files.pair.world.runtime()
+    assert third.peer(files.pair.one.location, timeout=10) == 0
+    [to_one] = third.peer_infos()
+    sender = files.pair.one.spawn(files.send, files.write(b"x"))
+    poll_until(lambda: not files.other._receiver.is_idle)
+    for number in range(50):
+        for news in ({"result": 0}, {"failed": "lie"}, {"written": 1}):
+            third.post(to_one, NEWS, {"transfer": number} | news)
+    # What was said before this has been heard.
+    third.request(to_one, "greencoro.ping", {}, timeout=10)
+    gate.set()
+    assert sender.value(20) == 0
+    assert (files.dest / "f").read_bytes() == b"x"

@@ -1,0 +1,175 @@
+"""Messages over a network that loses, repeats, reorders, alters and cuts: M1, M2, M3, S2, S3, S4."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.netlab import Lab, captured
+from tests.support.member import KEY
+from tests.support.members import MemberProcess, Members
+from tests.support.polling import poll_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.lab]
+
+
+def start_senders(
+    members: Members, senders: int, tick: float = 0.5, **how: object
+) -> tuple[MemberProcess, MemberProcess, list[str]]:
+    """So many at h1, each to two receivers at h2; they connect again after a loss."""
+    b = members.start("b", host="h2", tick_seconds=tick)
+    a = members.start("a", host="h1", peers=[b], tick_seconds=tick)
+    receivers = ["b/1", "b/2"]
+    for receiver in receivers:
+        b.call("receiver", who=receiver)
+    names = [f"a/{number}" for number in range(senders)]
+    for name in names:
+        a.call("sender", who=name, to=dict.fromkeys(receivers, b.location), **how)
+    return a, b, names
+
+
+def finish_senders(members: Members, a: MemberProcess, b: MemberProcess, names: list[str]) -> None:
+    sent = {name: a.call("value", within=100, who=name, timeout=90) for name in names}
+    members.await_last(b, sent)
+
+
+def lost(events: Iterable[dict[str, object]]) -> int:
+    """How many accepted messages did not arrive."""
+    arrived = {(event["who"], event["from"], event["n"]) for event in events if event["ev"] == "recv"}
+    sent = {(e["to"], e["who"], e["n"]) for e in events if e["ev"] == "send" and e["res"] == 0}
+    return len(sent - arrived)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_M1_M2_over_loss_reordering_duplicates_and_jitter_all_arrives_in_order_and_once(
+    lab: Lab, members: Members
+) -> None:
+    lab.netem("h1", loss=0.02, dup=0.02, reorder=0.02, delay=0.02, jitter=0.02)
+    a, b, names = start_senders(members, 8, tick=2.0, count=300, largest=100_000, delivers=0.05)
+    finish_senders(members, a, b, names)
+    events = members.check()
+    print(lab.stats()["h1"])
+    assert not lost(events) and not members.losses()
+    assert min(lab.stats()["h1"][count] for count in ("lost", "duplicated", "reordered")) > 0
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=[pytest.mark.slow, pytest.mark.timeout(120)])])
+def test_M3_what_a_partition_swallows_is_lost_where_its_sender_was_told_of_a_loss_and_nowhere_else(
+    lab: Lab, members: Members, rounds: int
+) -> None:
+    a, b, names = start_senders(members, 4, tick=0.25, count=rounds * 400, largest=20_000, pause=0.01)
+    for _ in range(rounds):
+        members.await_peers(a, b)
+        before = b.call("count", who="b/1")
+        poll_until(lambda before=before: b.call("count", who="b/1") > before + 20, what="messages flow")  # type: ignore[misc]
+        lab.partition(["h1"], ["h2"])
+        for member in (a, b):
+            poll_until(lambda member=member: not member.call("peers"), 20)  # type: ignore[misc]
+        lab.heal()
+    finish_senders(members, a, b, names)
+    events = members.check()
+    dropped = [event["dropped"] for event in events if event["ev"] == "peer" and event["status"] == "offline"]
+    print(f"{lost(events)} messages were lost, told were {dropped}; {members.losses()}")
+    assert lost(events)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(120)])])
+def test_S3_where_an_attacker_alters_frames_under_load_nothing_altered_is_delivered(
+    lab: Lab, members: Members, count: int
+) -> None:
+    a, b, names = start_senders(members, 4, tick=0.25, count=count, largest=5000, pause=0.002)
+    members.await_peers(a, b)
+    for direction in ("out", "in"):
+        lab.netem("h1", direction, tamper=0.01)
+    poll_until(lambda: lab.stats()["h1"]["tampered"] > count / 100, 30)
+    lab.heal()
+    finish_senders(members, a, b, names)
+    events = members.check()
+    tampered = sum(lab.stats()[host]["tampered"] for host in ("h1", "h2"))
+    print(f"{tampered} frames altered, {len(members.losses())} losses told of, {lost(events)} messages lost")
+    assert members.losses()
+    assert "Traceback" not in a.errors() + b.errors()
+
+
+def tcp_payloads(frames: list[bytes], source: str, target: str) -> bytes:
+    """What one host said to another over TCP, where there was one connection and nothing was lost."""
+    stream, due = b"", 0
+    for frame in frames:
+        if frame[12:14] != b"\x08\x00" or frame[23] != 6:
+            continue
+        if (socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])) != (source, target):
+            continue
+        total = 14 + int.from_bytes(frame[16:18], "big")
+        tcp = 14 + (frame[14] & 15) * 4
+        sequence = int.from_bytes(frame[tcp + 4 : tcp + 8], "big")
+        data = frame[tcp + (frame[tcp + 12] >> 4) * 4 : total]
+        if frame[tcp + 13] & 2:
+            due = sequence + 1
+        elif data and sequence == due:
+            stream += data
+            due = (due + len(data)) % (1 << 32)
+    return stream
+
+
+REPLAY = """
+import select, socket, sys
+address = (sys.argv[1], int(sys.argv[2]))
+data, step = open(sys.argv[3], "rb").read(), int(sys.argv[4])
+with socket.create_connection(address, 10) as sock:
+    # Until the other side ends it, or has heard all.
+    try:
+        for start in range(0, len(data), step):
+            sock.sendall(data[start : start + step])
+            select.select([sock], [], [], 0.001)
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65536):
+            pass
+    except OSError:
+        pass
+print("heard")
+"""
+
+
+def test_S2_S4_a_captured_session_tells_nothing_and_replayed_to_anybody_it_has_no_effect(
+    lab: Lab, members: Members, tmp_path: Path
+) -> None:
+    b = members.start("b", host="h2")
+    third = members.start("third", host="h3")
+    for member in (b, third):
+        member.call("receiver", who=f"{member.node}/1")
+    streams = []
+    for session in range(2):
+        lab.capture(tmp_path / "frames.pcap")
+        a = members.start(f"a{session}", host="h1")
+        a.call("sender", who=f"a{session}/sender-of-words", to={"b/1": b.location}, count=50, largest=5000)
+        sent = a.call("value", who=f"a{session}/sender-of-words", timeout=30)
+        members.await_last(b, {f"a{session}/sender-of-words": sent})
+        members.kill(a)
+        poll_until(lambda: not b.call("peers"))
+        lab.capture(None)
+        frames = captured(tmp_path / "frames.pcap")
+        streams += [tcp_payloads(frames, *hosts) for hosts in (("10.99.0.1", "10.99.0.2"), ("10.99.0.2", "10.99.0.1"))]
+    assert all(len(stream) > 200 for stream in streams)
+    for stream in streams:
+        for secret in (KEY, b"sender-of-words", b"b/1", (7).to_bytes(4, "big") * 4):
+            assert secret not in stream
+    # The first bytes are the preamble, which is the same for all.
+    pieces = [{stream[i : i + 16] for i in range(16, len(stream) - 16)} for stream in streams]
+    assert not pieces[0] & pieces[2] and not pieces[1] & pieces[3]
+    before = len(members.history())
+    recorded = tmp_path / "recorded"
+    for target in (b, third):
+        address, port = target.location.rsplit(":", 1)
+        for stream in streams[:2]:
+            recorded.write_bytes(stream)
+            for step in (len(stream), 100):
+                argv = [sys.executable, "-c", REPLAY, address, port, str(recorded), str(step)]
+                assert lab.run("h1", argv) == "heard\n"
+    assert not b.call("peers") and not third.call("peers")
+    assert len(members.history()) == before
+    members.check()

@@ -1,0 +1,77 @@
+"""Peers that are cut off from each other, in both directions or in one, once or again and again: N1, N3, N4."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cluster.test_peers_of_processes import finish_targets, start_targets
+from tests.lab.netlab import Lab
+from tests.support.members import Members
+from tests.support.polling import poll_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.lab]
+
+
+@pytest.mark.parametrize("cut", ["both ways", "h1 to h2", "h2 to h1"])
+def test_N1_a_partition_is_noticed_on_both_sides_after_3_to_5_ticks(lab: Lab, members: Members, cut: str) -> None:
+    tick = 1.0
+    b = members.start("b", host="h2", tick_seconds=tick)
+    a = members.start("a", host="h1", tick_seconds=tick)
+    c = members.start("c", host="h3", tick_seconds=tick)
+    for member in (a, c):
+        assert member.call("peer", location=b.location) == 0
+    members.await_peers(b, a, c)
+    if cut == "both ways":
+        lab.partition(["h1"], ["h2"])
+    else:
+        source, target = cut.split(" to ")
+        lab.partition([source], [target], oneway=True)
+    began = time.monotonic()
+    for who, peer in ((a, b), (b, a)):
+        poll_until(lambda who=who, peer=peer: members.offline_at(who, peer), 20)  # type: ignore[misc]
+    took = [members.offline_at(a, b, began), members.offline_at(b, a, began)]
+    print(f"{cut}: noticed after {took} ticks of {tick} s; {members.losses()}")
+    for deaf, seconds in zip((cut != "h1 to h2", cut != "h2 to h1"), took, strict=True):
+        # Who still hears hears one more heartbeat; TCP sends no other before that one is acknowledged.
+        assert seconds is not None and 3 * tick <= seconds <= (5 if deaf else 6) * tick
+    # The other one hears well.
+    assert c.call("peers") == ["b"]
+    members.check()
+
+
+@pytest.mark.parametrize("rounds", [6, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(180)])])
+def test_N3_where_a_partition_flaps_peers_come_and_go_by_turns(lab: Lab, members: Members, rounds: int) -> None:
+    b = members.start("b", host="h2", tick_seconds=0.1, connect_timeout_seconds=0.5)
+    a = members.start("a", host="h1", peers=[b], tick_seconds=0.1, connect_timeout_seconds=0.5)
+    for number in range(rounds):
+        poll_until(lambda: a.call("peers") and b.call("peers"), 30, "they are together")
+        oneway = number % 3 > 0
+        hosts = (["h1"], ["h2"]) if number % 3 < 2 else (["h2"], ["h1"])
+        lab.partition(*hosts, oneway=oneway)
+        poll_until(lambda: not a.call("peers") or not b.call("peers"), 30, "one lost the other")
+        lab.heal()
+    poll_until(lambda: a.call("peers") and b.call("peers"), 30, "they are together")
+    members.check()
+    told = members.told(a, b)
+    print(f"{rounds} partitions, {told.count('offline')} losses")
+    assert told.count("offline") >= rounds / 2
+
+
+def test_N4_where_a_partition_comes_while_200_coroutines_end_each_is_heard_of_once_and_no_more_after_it_heals(
+    lab: Lab, members: Members
+) -> None:
+    b = members.start("b", host="h2", tick_seconds=0.25)
+    watching = [
+        members.start(node, host=host, peers=[b], tick_seconds=0.25) for node, host in (("a", "h1"), ("c", "h3"))
+    ]
+    targets = start_targets(b, watching)
+    for member in (*watching, b):
+        member.call("go")
+    poll_until(lambda: watching[0].call("count", who="a/m") > 40, what="some are over")
+    lab.partition(["h2"], ["h1", "h3"])
+    for member in watching:
+        poll_until(lambda member=member: not member.call("peers"))  # type: ignore[misc]
+    lab.heal()
+    finish_targets(members, b, watching, targets, "partition")

@@ -1,0 +1,340 @@
+"""A program with a runtime that does what a test tells it, a line of JSON at a time, and writes its history.
+
+`members` is the other end. A coroutine is called "node/name", here as in the history.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from greencoro.config import Settings
+from greencoro.distributed.location import Location
+from greencoro.distributed.peer_status import PeerStatus
+from greencoro.distributed.runtime import Runtime
+from greencoro.errors import MonitorException
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
+from tests.support.process_history import HistoryFile
+
+KEY = b"k" * 32
+_LOCATE_SECONDS = 30.0
+_FOREVER = 600.0
+
+
+def payload(n: int, size: int) -> bytes:
+    """What message ``n`` carries: its receiver knows it as well."""
+    return (n.to_bytes(4, "big") * (size // 4 + 1))[:size]
+
+
+class Member:
+    """See the module; the public methods are what a test can ask for."""
+
+    def __init__(self, node: str, address: str, history: str, settings: dict[str, Any], **parameters: Any) -> None:
+        self._history = HistoryFile(Path(history))
+        options = {"discover_peers": False} | parameters
+        self.runtime = Runtime(address, name=node, secret_key=KEY, settings=Settings(**settings), **options)
+        self._node = node
+        self._coros: dict[str, Coro] = {}
+        #: What was found once is not looked for again: its process may have been stopped since.
+        self._there: dict[str, Any] = {}
+        self._may_go = Completion()
+        self._may_read = Completion()
+        self.received: dict[str, int] = {}
+        self.downs: dict[str, int] = {}
+        self.runtime.peer_status(Coro(self._hear_of_peers))
+
+    def _hear_of_peers(self, coro: Any = None) -> None:
+        while True:
+            told: PeerStatus = coro.receive()
+            status = "online" if told.status == PeerStatus.Online else "offline"
+            # In a test no two processes have one name.
+            self._history.record(
+                self._node,
+                "peer",
+                peer=told.name,
+                inc=told.name,
+                status=status,
+                dropped=told.dropped,
+                reason=told.reason,
+            )
+
+    def _start(self, who: str, function: Callable[..., Any], *args: Any) -> None:
+        self._coros[who] = Coro(function, who, *args)
+
+    def _find(self, who: str, location: str) -> Any:
+        if who not in self._there:
+            found = Coro.locate(who, Location.parse(location), _LOCATE_SECONDS)
+            if found is None:
+                raise LookupError(f"{who} is not at {location}")
+            self._there[who] = found
+        return self._there[who]
+
+    # What a test asks for.
+
+    def peer(self, location: str) -> int:
+        return self.runtime.peer(location)
+
+    def peers(self) -> list[str]:
+        return sorted(info.name for info in self.runtime.peer_infos())
+
+    def value(self, who: str, timeout: float) -> Any:
+        """The result of a coroutine."""
+        return self._coros[who].value(timeout)
+
+    def rss(self, trimmed: bool = False) -> int:
+        """Bytes in use; with ``trimmed`` without those that are free and kept by the allocator for later."""
+        if trimmed:
+            ctypes.CDLL(None).malloc_trim(0)
+        return int(psutil.Process().memory_info().rss)
+
+    def cut(self) -> int:
+        """Break the connections, as a reset would; how many."""
+        links = self.runtime.peer_table.online()
+        for link in links:
+            wire = link.wire
+            if wire is not None:
+                self.runtime.reactor.post(wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
+        return len(links)
+
+    def blocked(self) -> bool:
+        """Does a stream take no more?"""
+        wires = [link.wire for link in self.runtime.peer_table.online()]
+        return any(wire is not None and wire.stream.blocked for wire in wires)
+
+    def count(self, who: str) -> int:
+        """How many messages a receiver has read, or how many notices a monitor."""
+        return self.received.get(who, 0) + self.downs.get(who, 0)
+
+    def go(self) -> None:
+        """Let those begin that wait for this: readers that were to be late, targets."""
+        self._may_go.set()
+        self._may_read.set()
+
+    def receiver(self, who: str, late: bool = False) -> None:
+        """Start a coroutine that reads what it is sent, for ever."""
+        self._start(who, self._receive_all, late)
+
+    def sender(self, who: str, to: dict[str, str], **how: Any) -> None:
+        """Find receivers, {who: location}, and start a coroutine that sends them numbered messages."""
+        self._start(who, self._send_all, {name: self._find(name, location) for name, location in to.items()}, how)
+
+    def bulk_sender(self, who: str, to: str, location: str, count: int, size: int, late: bool = False) -> None:
+        """Find a receiver and start a coroutine that sends so many messages; its value is how many were accepted."""
+        self._start(who, self._send_bulk, to, self._find(to, location), count, size, late)
+
+    def is_registered(self, who: str) -> bool:
+        return Coro.locate(who, self.runtime.location, 0) is not None
+
+    def is_over(self, who: str) -> bool:
+        return not self._coros[who].is_alive()
+
+    def flooder(self, who: str, to: str, location: str, seconds: float) -> None:
+        """Start a coroutine that sends as fast as it can, and reads what it is sent in between."""
+        self._start(who, self._flood, to, location, seconds)
+
+    def echo(self, who: str) -> None:
+        self._start(who, self._echo)
+
+    def ping(self, to: str, location: str, count: int) -> list[float]:
+        """Round trips to an echo, in seconds."""
+        times: list[float] = Coro(self._ping, self._find(to, location), count).value(120)
+        return times
+
+    def delivers(self, who: str, to: str, location: str, count: int, timeout: float) -> None:
+        """Start a coroutine that has so many others deliver one message each at once; its value are the results."""
+        self._start(who, self._deliver_at_once, to, self._find(to, location), count, timeout)
+
+    def targets(self, names: list[str], reasons: list[str], seconds: float, seed: int = 1) -> None:
+        """Start coroutines that end within ``seconds`` of `go`, each as its reason says."""
+        dice = random.Random(seed)
+        for who, reason in zip(names, reasons, strict=True):
+            self._start(who, self._be_target, reason, dice.random() * seconds)
+
+    def monitor(self, who: str, to: dict[str, str]) -> None:
+        """Start a coroutine that monitors those, and records what comes."""
+        self._start(who, self._watch, to)
+
+    def terminator(self, who: str, to: dict[str, str], seconds: float) -> None:
+        """Start a coroutine that terminates those of other processes, one after the other."""
+        self._start(who, self._terminate_all, [self._find(name, location) for name, location in to.items()], seconds)
+
+    def locate(self, name: str, timeout: float) -> str | None:
+        """The incarnation of the process of a coroutine that is registered at any peer."""
+        found = Coro.locate(name, None, timeout)
+        return None if found is None else str(found._reference.incarnation.hex())
+
+    # The coroutines.
+
+    def _receive_all(self, who: str, late: bool, coro: Any = None) -> None:
+        coro.register(who)
+        if late:
+            self._may_read.wait(_FOREVER)
+        while True:
+            self._read(who, coro.receive())
+
+    def _read(self, who: str, message: Any) -> None:
+        sender, n, data = message
+        intact = data == payload(n, len(data))
+        self._history.record(who, "recv" if intact else "altered", **{"from": sender}, n=n)
+        self.received[who] = self.received.get(who, 0) + 1
+
+    def _send_all(self, who: str, there: dict[str, Any], how: dict[str, Any]) -> dict[str, int]:
+        """Returns the number of the last message to each, which has arrived."""
+        dice = random.Random(who)
+        largest, delivers, pause = how.get("largest", 1000), how.get("delivers", 0.0), how.get("pause", 0.0)
+        for n in range(how["count"]):
+            for name, target in there.items():
+                # Mostly small ones.
+                size = int(largest ** (dice.random() ** 6)) - 1
+                ev = "deliver" if dice.random() < delivers else "send"
+                self._send(who, ev, name, target, n, size)
+            if pause:
+                sleep(pause)
+        return {name: self._send_last(who, name, target, how["count"]) for name, target in there.items()}
+
+    def _send(self, who: str, ev: str, name: str, target: Any, n: int, size: int) -> int:
+        message = (who, n, payload(n, size))
+        if ev == "deliver":
+            return int(self._history.send(who, ev, name, n, lambda: target.deliver(message, 5.0)))
+        result = int(self._history.send(who, ev, name, n, lambda: target.send(message)))
+        if result == -1:
+            # Lost for now; what happens to peers is to be heard of meanwhile.
+            sleep(0.02)
+        return result
+
+    def _send_last(self, who: str, name: str, target: Any, n: int) -> int:
+        """Try until one has arrived, and so all before it that will."""
+        while self._send(who, "deliver", name, target, n, 0) != 1:
+            sleep(0.05)
+            n += 1
+        return n
+
+    def _send_bulk(self, who: str, to: str, target: Any, count: int, size: int, late: bool) -> int:
+        if late:
+            self._may_go.wait(_FOREVER)
+
+        def send(n: int) -> int:
+            message = (who, n, payload(n, size))
+            return int(self._history.send(who, "send", to, n, lambda: target.send(message)))
+
+        return sum(send(n) == 0 for n in range(count))
+
+    def _flood(self, who: str, to: str, location: str, seconds: float, coro: Any = None) -> int:
+        coro.register(who)
+        target = self._find(to, location)
+        until = time.monotonic() + seconds
+        n = 0
+        while time.monotonic() < until:
+            # The other one does not read either while it sends.
+            if self._send(who, "send", to, target, n, 1000) == -1 or n % 500 == 0:
+                self._drain(who, coro)
+            n += 1
+        self._drain(who, coro)
+        # The other one reads on as well: it is not to be the one who ends first.
+        while self._send(who, "deliver", to, target, n, 0) != 1:
+            self._drain(who, coro)
+            n += 1
+        while (message := coro.receive(2.0)) is not None:
+            self._read(who, message)
+        return n
+
+    def _drain(self, who: str, coro: Any) -> None:
+        while (message := coro.receive(0)) is not None:
+            self._read(who, message)
+
+    @staticmethod
+    def _echo(who: str, coro: Any = None) -> None:
+        coro.register(who)
+        while True:
+            sender, value = coro.receive()
+            sender.send(value)
+
+    @staticmethod
+    def _ping(there: Any, count: int, coro: Any = None) -> list[float]:
+        times = []
+        for number in range(count):
+            began = time.monotonic()
+            there.send((coro, number))
+            if coro.receive(30) != number:
+                raise AssertionError(f"no answer to ping {number}")
+            times.append(time.monotonic() - began)
+        return times
+
+    def _deliver_at_once(self, who: str, to: str, target: Any, count: int, timeout: float) -> list[int]:
+
+        def deliver(n: int) -> Any:
+            sender = f"{who}-{n}"
+            return self._history.send(sender, "deliver", to, n, lambda: target.deliver((sender, n, b""), timeout))
+
+        coros = [Coro(deliver, n) for n in range(count)]
+        return [coro.value(timeout + 60) for coro in coros]
+
+    def _be_target(self, who: str, reason: str, seconds: float, coro: Any = None) -> Any:
+        coro.register(who)
+        try:
+            self._may_go.wait(_FOREVER)
+            sleep(seconds)
+            if reason == "terminated":
+                Coro(coro.terminate)
+            if reason in ("terminated", "terminated from afar"):
+                sleep(_FOREVER)
+        except BaseException:
+            self._history.record(who, "over", reason="terminated")
+            raise
+        self._history.record(who, "over", reason="exception" if reason == "exception" else "finished")
+        if reason == "exception":
+            raise KeyError(who)
+        return (lambda: who) if reason == "cannot travel" else who
+
+    def _terminate_all(self, who: str, targets: list[Any], seconds: float) -> list[int]:
+        self._may_go.wait(_FOREVER)
+        results = []
+        for target in targets:
+            sleep(seconds / len(targets))
+            results.append(target.terminate())
+        return results
+
+    def _watch(self, who: str, to: dict[str, str], coro: Any = None) -> None:
+        there = {self._find(name, location): name for name, location in to.items()}
+        for target, name in there.items():
+            self._history.record(who, "monitor", target=name, res=coro.monitor(target))
+        # Only now: whoever looks for it finds it watching.
+        coro.register(who)
+        while True:
+            message = coro.receive()
+            if isinstance(message, MonitorException):
+                self._history.record(who, "down", target=there[message.coro], reason=message.kind)
+                self.downs[who] = self.downs.get(who, 0) + 1
+            else:
+                self._read(who, message)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    member = Member(**json.loads(sys.argv[1]))
+    print(json.dumps([str(member.runtime.location), member.runtime.incarnation.hex()]), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"ok": getattr(member, request["do"])(**request["with"])}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    # The test is over, or was killed: nobody is left to end the coroutines that go on for ever.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
