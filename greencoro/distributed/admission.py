@@ -13,7 +13,7 @@ from typing import Any
 from greencoro.distributed.dial import OnDone
 from greencoro.distributed.handshake import Hello, Role
 from greencoro.distributed.link import Link, LinkState, PeerInfo
-from greencoro.distributed.messages import Bye, Message, Request
+from greencoro.distributed.messages import Bye, Message, Reply, Request
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable, RemoteProtocolError
@@ -129,7 +129,7 @@ class Admission:
         claim = wire.owner = Claim(wire, hello, on_over, self._has_room)
         self._claims.add(claim)
         timer = self._reactor.call_later(_ANSWER_SECONDS, no_answer)
-        number = rival.expect(on_answer)
+        number = rival.expect(on_answer, Reply)
         rival.send_urgent(Request(number, "greencoro.ping", {}, ()).encode())
 
     def _has_room(self, size: int) -> bool:

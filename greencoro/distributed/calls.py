@@ -187,7 +187,7 @@ class Calls:
             else:
                 answer.set(reply)
 
-        number = link.expect(on_answer)
+        number = link.expect(on_answer, messages.Reply)
         try:
             link.send(_ORDERED, messages.Request(number, operation, header, parts).encode())
             reply = answer.result(timeout)

@@ -93,6 +93,8 @@ class Connection:
         self._liveness = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
         self._outbox = Outbox(limits.chunk_bytes)
         self.established = False
+        #: Given up because nothing was heard for the whole time-out.
+        self.is_silent = False
 
     @property
     def peer_hello(self) -> Hello:
@@ -207,6 +209,7 @@ class Connection:
             raise PeerLost("the key of the connection has sealed enough, a new one is needed")
         health = self._liveness.check(now)
         if health is Health.LOST:
+            self.is_silent = True
             raise PeerLost(f"nothing was heard for {self._limits.peer_timeout_seconds:g} s")
         if self.established and self._liveness.should_ping(now):
             self.push(None, messages.Ping().encode(), 1)

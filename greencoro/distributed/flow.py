@@ -7,6 +7,7 @@ window of its own, which the sender learns in the handshake.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from greencoro.errors import RemoteProtocolError
@@ -21,10 +22,19 @@ class Outflow:
     (`Inflow.taken`), so a large message that waited for more than that could wait for ever.
     """
 
-    __slots__ = ("granted_bytes", "granted_messages", "sent_bytes", "sent_messages", "waiters", "window")
+    __slots__ = (
+        "granted_bytes",
+        "granted_messages",
+        "sent_bytes",
+        "sent_messages",
+        "waiters",
+        "window_bytes",
+        "window_messages",
+    )
 
     def __init__(self, messages: int, size: int) -> None:
-        self.window = size
+        self.window_messages = messages
+        self.window_bytes = size
         self.granted_messages = messages
         self.granted_bytes = size
         self.sent_messages = 0
@@ -37,22 +47,44 @@ class Outflow:
 
         Nothing has gone yet, so nothing was granted, but for messages that were withdrawn.
         """
-        if self.sent_messages > messages or (size < self.window and self.sent_bytes > size):
+        if self.sent_messages > messages or (size < self.window_bytes and self.sent_bytes > size):
             return False
-        self.granted_messages = messages
-        self.granted_bytes = self.window = size
+        self.granted_messages = self.window_messages = messages
+        self.granted_bytes = self.window_bytes = size
         return True
+
+    @property
+    def unconfirmed_messages(self) -> int:
+        """How many were sent, and are not known to have been read; never fewer than those that were not.
+
+        What was read and not granted again yet (less than a quarter of the window, see `Inflow.taken`) counts as well.
+        """
+        # A receiver that grants more than it was sent makes up for nothing elsewhere.
+        return max(0, self.sent_messages - self.granted_messages + self.window_messages)
 
     def take(self, size: int) -> bool:
         """Use credit for one message of ``size`` bytes; False (and nothing is used) where it does not suffice."""
         if self.sent_messages >= self.granted_messages:
             return False
-        under_way = self.sent_bytes - self.granted_bytes + self.window
-        if under_way + size > self.window and under_way * 4 >= self.window:
+        under_way = self.sent_bytes - self.granted_bytes + self.window_bytes
+        if under_way + size > self.window_bytes and under_way * 4 >= self.window_bytes:
             return False
         self.sent_messages += 1
         self.sent_bytes += size
         return True
+
+    def take_or_wait(self, size: int, waiter: Callable[[], object] | None) -> bool:
+        """As `take`; where there is not enough, ``waiter`` is called when more came."""
+        if self.take(size):
+            return True
+        if waiter is not None:
+            # Then another look: credit that came before this finds no waiter to call.
+            self.waiters.append(waiter)
+            if self.take(size):
+                with contextlib.suppress(ValueError):  # the reactor took it out to call it
+                    self.waiters.remove(waiter)
+                return True
+        return False
 
     def grant(self, messages: int, size: int) -> None:
         """More credit came: from the receiver, or of a message that was withdrawn before it went."""

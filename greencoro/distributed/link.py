@@ -23,6 +23,8 @@ from greencoro.hub import native
 __all__ = ["Entry", "Link", "LinkState", "PeerInfo", "PeerLimits"]
 
 Buffer = bytes | bytearray | memoryview
+#: Called once on the reactor, with the answer and None, or with None and why there is none.
+OnAnswer = Callable[[Any, "NetworkError | None"], object]
 
 
 class PeerInfo(NamedTuple):
@@ -106,8 +108,8 @@ class Link:
         self.locates: dict[int, Callable[[], None]] = {}
         #: Requests of the peer that coroutines work on.
         self.serving: set[Any] = set()
-        #: Outstanding replies: number -> what to call with the answer, or with None and the error.
-        self.pending: dict[int, Callable[[Any, NetworkError | None], object]] = {}
+        #: Outstanding replies: number -> what to call with the answer, or with None and the error; and its class.
+        self.pending: dict[int, tuple[OnAnswer, type[Any]]] = {}
         #: What is to be cleaned up when the link is lost.
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
         #: Largest message that may be sent: no side sends what it would not take itself.
@@ -191,7 +193,7 @@ class Link:
                 flow = self.outflows.setdefault(
                     target, Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
                 )
-            if not self._has_room(waiter) or not _take_credit(flow, size, waiter):
+            if not self._has_room(waiter) or not flow.take_or_wait(size, waiter):
                 return False
             self._count(size)
             entry: Any = Entry(target, buffers, size, flow) if withdrawable else (target, buffers, size)
@@ -246,19 +248,29 @@ class Link:
                 f"a message of {size} bytes is too large: max_message_bytes{whose} is {self.max_message_bytes}"
             )
 
-    def expect(self, on_answer: Callable[[Any, NetworkError | None], object]) -> int:
-        """Number a request; the reactor calls ``on_answer(answer, None)`` or ``on_answer(None, error)``, once."""
+    def expect(self, on_answer: OnAnswer, kind: type[Any] = int) -> int:
+        """Number a request; the reactor calls ``on_answer(answer, None)`` or ``on_answer(None, error)``, once.
+
+        Args:
+            kind: What the answer is: the number of a `Result`, or a `Reply`.
+        """
         number = self.next_number()
-        self.pending[number] = on_answer
+        self.pending[number] = on_answer, kind
         if self.state is LinkState.LOST and self.pending.pop(number, None) is not None:
             on_answer(None, self.error or PeerLost(f"{self.info} is lost"))
         return number
 
     def answered(self, number: int, answer: Any) -> None:
-        """The answer to ``number`` came; one that nobody waits for any more is dropped."""
-        on_answer = self.pending.pop(number, None)
-        if on_answer is not None:
-            on_answer(answer, None)
+        """The answer to ``number`` came; one that nobody waits for any more is dropped.
+
+        Raises:
+            RemoteProtocolError: It answers another kind of question.
+        """
+        expected = self.pending.get(number)
+        if expected is not None and not isinstance(answer, expected[1]):
+            raise RemoteProtocolError("the peer answers a question with what answers another kind of question")
+        if self.pending.pop(number, None) is not None and expected is not None:
+            expected[0](answer, None)
 
     def when_lost(self, key: Hashable, clean_up: Callable[[NetworkError], None]) -> None:
         """Have ``clean_up(error)`` called when the link is lost; at once where it is."""
@@ -343,20 +355,29 @@ class Link:
         return True
 
     def lose(self, error: NetworkError) -> int:
-        """Give the link up: everyone who waits for something of it is told. Returns how many messages were dropped."""
+        """Give the link up: everyone who waits for something of it is told.
+
+        Returns:
+            int: How many messages that were accepted for mailboxes and channels are not known to have been read: at
+            least as many as were lost. Requests are not among them; whoever made one is told.
+        """
         # Without the frames it was raised in: whoever keeps it would keep the wire and all that was queued there.
         self.error = error.with_traceback(None)
         with self._lock:
             # What was queued before this is counted, what comes after is refused.
             self._move(LinkState.LOST)
-            dropped = len(self._queue)
-            self._queue.clear()
+            queue, self._queue = self._queue, deque()
+        for entry in queue:
+            if entry.__class__ is Entry and entry.withdrawn:
+                # Who withdrew it knows that it is not there.
+                entry.flow.grant(1, entry.size)
+        dropped = sum(flow.unconfirmed_messages for flow in self.outflows.values())
         self._urgent.clear()
         self.wire = None
         for number in list(self.pending):
-            on_answer = self.pending.pop(number, None)
-            if on_answer is not None:
-                on_answer(None, error)
+            expected = self.pending.pop(number, None)
+            if expected is not None:
+                expected[0](None, error)
         for flow in list(self.outflows.values()):
             flow.wake()
         self._wake_room_waiters()
@@ -380,18 +401,6 @@ class Link:
         if state not in _TABLE[self.state]:
             raise LocalProtocolError(f"a link in state {self.state.name} cannot become {state.name}")
         self.state = state
-
-
-def _take_credit(flow: Outflow, size: int, waiter: Callable[[], object] | None) -> bool:
-    """Use credit; where there is not enough, ``waiter`` is called when more came."""
-    if flow.take(size):
-        return True
-    if waiter is not None:
-        flow.waiters.append(waiter)
-        if flow.take(size):
-            _discard(flow.waiters, waiter)
-            return True
-    return False
 
 
 def _discard(waiters: list[Callable[[], object]], waiter: Callable[[], object]) -> None:

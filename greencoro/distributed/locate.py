@@ -34,6 +34,8 @@ class _Query:
         self.kind = kind
         self.name = name
         self.location = location
+        #: Who was reached at ``location``, whatever that one says of where it is.
+        self.reached: bytes | None = None
         self.found = Completion()
         self.asked: list[Link] = []
 
@@ -96,10 +98,14 @@ class Locator:
             self._runtime.peer_table.dial(query.location, lambda link, error: self._dialled(number, link))
 
     def _dialled(self, number: int, link: Link | None) -> None:
-        # Where it is there now, its coming has asked it already (`peer_came`).
-        if link is None and number in self._queries:
-            reactor = self._runtime.reactor
-            reactor.call_later(self._runtime.settings.tick_seconds, self._ask_all, number)
+        query = self._queries.get(number)
+        if query is None:
+            return
+        if link is None:
+            self._runtime.reactor.call_later(self._runtime.settings.tick_seconds, self._ask_all, number)
+            return
+        query.reached = link.info.incarnation
+        self._ask(number, query, link)
 
     def close(self) -> None:
         """Nothing will be found any more: whoever waits is let go."""
@@ -112,7 +118,9 @@ class Locator:
             self._ask(number, query, link)
 
     def _ask(self, number: int, query: _Query, link: Link) -> None:
-        if (query.location is None or link.info.location == query.location) and link not in query.asked:
+        info = link.info
+        is_meant = query.location in (None, info.location) or query.reached == info.incarnation
+        if is_meant and link not in query.asked:
             query.asked.append(link)
             link.send(None, Locate(number, True, query.kind, query.name).encode())
 
@@ -124,6 +132,8 @@ class Locator:
         query = self._queries.get(located.request)
         if query is None or not located.target or link not in query.asked:
             return
+        if refs.kind_of(located.target)[0] != query.kind:
+            raise RemoteProtocolError(f"the peer says that {located.target:#x} is {_KINDS[query.kind]} that name")
         reference = Reference(link.info.location, link.info.incarnation, located.target, located.name)
         query.found.set(self._runtime.resolve(reference))
 

@@ -71,10 +71,11 @@ def _checked_host(host: str) -> str:
         raise ValueError(f"a host is given as text, not as {type(host).__name__}")
     if ":" in host:
         try:
-            return str(ipaddress.IPv6Address(host))
+            host = str(ipaddress.IPv6Address(host))
         except ValueError:
             raise ValueError(f"{host!r} is neither a host name nor an IPv6 address") from None
-    # Brackets, slashes and blanks come from a mistyped URL or list; control characters would reach log lines.
+    # Brackets, slashes and blanks come from a mistyped URL or list; control characters would reach log lines. The zone
+    # of an IPv6 address (what follows its %) may be any text, as far as `ipaddress` looks at it.
     if not host or not host.isprintable() or any(character in " []/,@" for character in host):
         raise ValueError(f"{host!r} is no host name or IP address")
     if len(host.encode()) > MAX_HOST_BYTES:

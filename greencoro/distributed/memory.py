@@ -179,6 +179,10 @@ class MemoryStream:
             self._on_over(self)
             self._on_over = None
 
+    def reset(self) -> None:
+        # There is no network that has taken something and not delivered it.
+        self.abort()
+
     def break_off(self) -> None:
         """The network fails: both sides are told so; any thread."""
         self._reactor.post(self._arrive, OSError(errno.ECONNRESET, "Connection reset by peer"))

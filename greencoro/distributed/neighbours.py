@@ -162,7 +162,7 @@ class Neighbours:
 
     def introduce(self, link: Link) -> None:
         """Get to know the siblings of a peer."""
-        number = link.expect(functools.partial(self._told_siblings, link))
+        number = link.expect(functools.partial(self._told_siblings, link), messages.Reply)
         link.send(None, messages.Request(number, "greencoro.siblings", {}, ()).encode())
 
     def _told_siblings(self, link: Link, reply: Any, error: NetworkError | None) -> None:

@@ -19,7 +19,7 @@ Observer = Callable[["PeerEvent"], None]
 
 
 class PeerEvent(NamedTuple):
-    """A peer came (``online``) or was lost; ``reason`` says why, ``dropped`` how many messages were still queued."""
+    """A peer came (``online``) or was lost: ``reason`` says why, ``dropped`` what `PeerStatus.dropped` says."""
 
     peer: PeerInfo
     online: bool

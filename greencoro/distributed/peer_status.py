@@ -25,8 +25,9 @@ class PeerStatus:
 
         status (int): `PeerStatus.Online` or `PeerStatus.Offline`.
 
-        dropped (int): At its loss: how many messages that `send` had accepted for it never left this process. Those
-            that had left and did not arrive are known to nobody.
+        dropped (int): At its loss: how many messages that `send` and `deliver` had accepted for its coroutines and
+            channels may not have been read. No more than these were lost. It may be fewer: a process says only now and
+            then what was read, for each coroutine at least once in a quarter of its ``max_queue_messages``.
 
         reason (str): At its loss: why it counts as lost.
     """

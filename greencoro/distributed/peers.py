@@ -1,8 +1,11 @@
 """The peers of one runtime: dialling them, letting them in, giving them up.
 
 One link per incarnation. When both sides dial at once, the dial of the lower incarnation stays: a responder that itself
-dials the other side and has the lower incarnation refuses, before anything was answered, and its own dial goes on. A
+is connected to the other side and has the lower incarnation refuses, before anything was answered, and goes on. A
 side that has answered already, and has not heard the last of it, does not begin to dial before that is decided.
+
+Who dials a place that the other side does not know as its own (a port that a gateway or ssh forwards) learns only from
+the answer whom it dials. Then the higher incarnation waits a moment for the other one's dial before it takes its own.
 """
 
 from __future__ import annotations
@@ -170,7 +173,7 @@ class Peers:
         return True
 
     def _is_dialling(self, hello: Hello) -> bool:
-        return any(dial.is_under_way and self._aims_at(dial, hello) for dial in self._dials.values())
+        return any(dial.is_connected and dial.aims_at(hello) for dial in self._dials.values())
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self._unproven.pop(wire, None)
@@ -220,15 +223,11 @@ class Peers:
             link = self.links[hello.incarnation] = self._new_link(info)
             del self.lost[hello.incarnation]
             link.up(wire, info, limits)
-        for dial in [d for d in self._dials.values() if d.wire is not wire and self._aims_at(d, info)]:
+        for dial in [d for d in self._dials.values() if d.wire is not wire and d.aims_at(info)]:
             self._end_dial(dial, link, None)
         self._reactor.log.log(_log, logging.INFO, "peer.online name=%s location=%s", info.name, info.location)
         self._on_change(link, True, "", 0)
         return link
-
-    @staticmethod
-    def _aims_at(dial: Dial, info: PeerInfo | Hello) -> bool:
-        return dial.incarnation == info.incarnation or dial.location == info.location
 
     def lose(self, link: Link, error: NetworkError) -> None:
         """Give a link up; where it is lost already, nothing."""
@@ -275,7 +274,7 @@ class Peers:
             return
         dial = self._dials[location] = Dial(self, location, incarnation)
         dial.waiting.append(on_done)
-        if any(hello is not None and self._aims_at(dial, hello) for hello in self._unproven.values()):
+        if any(hello is not None and dial.aims_at(hello) for hello in self._unproven.values()):
             self._reactor.call_later(_CROSSED_SECONDS, self._start_dial, dial)
         else:
             self._start_dial(dial)
@@ -310,9 +309,25 @@ class Peers:
         dial.wire = self._new_wire(stream, Role.INITIATOR, dial)
         dial.wire.open()
 
+    def gives_way(self, dial: Dial) -> bool:
+        """Is the connection of ``dial``, which is established, to wait for one that the other side dialled?"""
+        assert dial.incarnation is not None
+        # What came in may be a replay: more than a moment it is not worth.
+        if dial.incarnation >= self._hello.incarnation or not self._incoming(dial.incarnation):
+            return False
+        self._reactor.call_later(_CROSSED_SECONDS, dial.take_over)
+        return True
+
+    def _incoming(self, incarnation: bytes) -> list[Wire]:
+        return [
+            wire for wire, hello in self._unproven.items() if hello is not None and hello.incarnation == incarnation
+        ]
+
     def dial_established(self, dial: Dial, wire: Wire, hello: Hello) -> None:
         """The dialled side proved itself."""
         self._reports.forget(dial.location)
+        for crossing in self._incoming(hello.incarnation):
+            self._drop_unproven(crossing)
         self._admission.let_in(wire, hello, functools.partial(self._end_dial, dial))
 
     def dial_refused(self, dial: Dial, error: NetworkError) -> None:
@@ -330,7 +345,7 @@ class Peers:
         if self._dials.get(dial.location) is not dial:
             return
         for link in self.online():
-            if self._aims_at(dial, link.info):
+            if dial.aims_at(link.info):
                 # The other side's dial was the one to stay.
                 self._end_dial(dial, link, None)
                 return

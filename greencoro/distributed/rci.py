@@ -251,7 +251,9 @@ class RciServer:
         rci = self._find(request.header.get("rci"))
         if rci is None:
             raise BrokenResource(f"what was called is not registered (any more); {_NONE_STARTED}")
-        if not isinstance(watch, int) or ("watched", watch) in link.on_lost or len(request.parts) != 1:
+        if type(watch) is not int or not 0 <= watch < 1 << 64:
+            raise RemoteProtocolError(f"a call with wrong fields; {_NONE_STARTED}")
+        if ("watched", watch) in link.on_lost or len(request.parts) != 1:
             raise RemoteProtocolError(f"a call with wrong fields; {_NONE_STARTED}")
         if self._running.get(link, 0) >= self._max_running:
             raise BusyResource(f"{self._max_running} coroutines of {link.info} run here already; {_NONE_STARTED}")

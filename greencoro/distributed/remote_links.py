@@ -14,8 +14,15 @@ from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Notice
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import Watches, decode_notice
-from greencoro.errors import GreencoroError, LinkedCoroEnded, MonitorException, NetworkError, RemoteProtocolError
+from greencoro.distributed.watches import Watches, decode_notice, has_too_many
+from greencoro.errors import (
+    BusyResource,
+    GreencoroError,
+    LinkedCoroEnded,
+    MonitorException,
+    NetworkError,
+    RemoteProtocolError,
+)
 from greencoro.hub import userhub
 from greencoro.hub.coroutine import Coro
 
@@ -90,6 +97,8 @@ class RemoteLinks:
     def serve_link(self, request: Request) -> None:
         """A peer ties a coroutine of its own to one here."""
         here, there = self._both(request)
+        if has_too_many(request.link):
+            raise BusyResource(f"{request.peer} has too many watches and links here already")
         linked = here is not None and self._watch(here, there, request.link)
         request.reply({"result": 0 if linked else -1})
 

@@ -62,6 +62,13 @@ class Stream(Protocol):
     def abort(self) -> None:
         """End now; what is kept is dropped. Reports nothing any more."""
 
+    def reset(self) -> None:
+        """As `abort`, for one that acknowledges nothing: what the network was given and has not sent is dropped too.
+
+        To send that again and again, as `abort` leaves it to the network to do, would keep the end of the stream from
+        one that still hears, and the memory from us.
+        """
+
 
 class Listener(Protocol):
     """Where streams come in."""

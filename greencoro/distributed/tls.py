@@ -152,10 +152,16 @@ class TlsStream:
         self._carrier.close(on_sent)
 
     def abort(self) -> None:
+        self._end(self._carrier.abort)
+
+    def reset(self) -> None:
+        self._end(self._carrier.reset)
+
+    def _end(self, end_carrier: Callable[[], None]) -> None:
         self._receiver = None
         if self._state is not _State.REFUSED:
             self._state = _State.OVER
-            self._carrier.abort()
+            end_carrier()
 
     # As the receiver of the carrier.
 

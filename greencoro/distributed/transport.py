@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,6 +42,9 @@ _ACCEPT_REST_SECONDS = 0.2
 
 #: How long a closed connection waits for the other side to close as well, once all is sent.
 _LINGER_SECONDS = 2.0
+
+#: SO_LINGER: to close the socket drops what it has not sent, and resets the connection.
+_RESET = struct.pack("ii", 1, 0)
 
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
@@ -178,6 +182,12 @@ class TcpStream:
         except OSError:
             # The other side is gone already.
             self.abort()
+
+    def reset(self) -> None:
+        if self._sock is not None:
+            with contextlib.suppress(OSError):  # some systems refuse that once the other side has ended it
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort()
 
     def abort(self) -> None:
         self._receiver = None

@@ -21,11 +21,11 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "fitting", "in_words"]
+__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "fitting", "has_too_many", "in_words"]
 
 _log = logging.getLogger(__name__)
 
-#: A peer may watch at most this many coroutines here at once.
+#: A peer may have at most this many watches here at once, its links among them.
 MAX_WATCHED = 1_000_000
 
 _FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
@@ -128,7 +128,7 @@ class Watches:
     # The watched side.
 
     def _on_monitor(self, link: Link, request: Monitor) -> None:
-        if ("watched", request.watch) in link.on_lost or len(link.on_lost) >= MAX_WATCHED:
+        if ("watched", request.watch) in link.on_lost or has_too_many(link):
             raise RemoteProtocolError("the peer uses the number of a watch twice, or has too many")
         coro = self._find(request.target)
         watched = coro is not None and self._observe(link, request.watch, coro)
@@ -150,6 +150,11 @@ class Watches:
             return True
         link.on_lost.pop(("watched", watch_id), None)
         return False
+
+
+def has_too_many(link: Link) -> bool:
+    """Has the peer so many watches and links here that it gets no more?"""
+    return len(link.on_lost) >= MAX_WATCHED
 
 
 def fitting(

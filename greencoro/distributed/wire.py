@@ -169,6 +169,9 @@ class Wire:
         try:
             self.connection.tick(native.monotonic())
         except NetworkError as error:
+            if self.connection.is_silent:
+                # It does not acknowledge either, and may well hear.
+                self.stream.reset()
             self.fail(error)
             return
         self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)

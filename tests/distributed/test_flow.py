@@ -68,6 +68,12 @@ class OneMailbox(RuleBasedStateMachine):
         assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
 
     @invariant()
+    def no_less_is_unconfirmed_than_was_not_read_and_not_much_more(self):
+        unread = len(self.under_way) + len(self.mailbox)
+        granted = sum(messages for messages, _ in self.grants)
+        assert unread <= self.out.unconfirmed_messages - granted < unread + MESSAGES / 4
+
+    @invariant()
     def who_waits_waits_for_something(self):
         # Were everything delivered, read and granted, the message that waits would go.
         if self.waiting is not None:
@@ -113,6 +119,32 @@ def test_a_window_learnt_late_is_taken_over_where_what_was_sent_fits_into_it(win
             inflow.arrived(20)  # raises where the two disagree
             sent += 1
         assert sent == min(window[0], 3 if window[1] == 100 else 2 if window[1] == 80 else 9)
+
+
+def test_what_is_unconfirmed_is_counted_from_the_window_of_the_receiver_and_is_never_negative():
+    out = Outflow(3, 100)
+    assert out.unconfirmed_messages == 0
+    assert out.take(1) and out.take(1)
+    assert out.renew(9, 100) and out.unconfirmed_messages == 2
+    out.grant(1, 1)
+    assert out.unconfirmed_messages == 1
+    out.grant(5, 1)
+    assert out.unconfirmed_messages == 0
+
+
+def test_who_waits_for_credit_that_came_meanwhile_has_it_and_is_not_called():
+    class GrantedMeanwhile(list):
+        def append(self, waiter):
+            super().append(waiter)
+            out.granted_messages += 1
+
+    out, called = Outflow(1, 100), []
+    assert out.take_or_wait(1, lambda: called.append("first"))
+    assert not out.take_or_wait(1, None)
+    out.waiters = GrantedMeanwhile()
+    assert out.take_or_wait(1, lambda: called.append("second"))
+    out.wake()
+    assert not called and not out.waiters
 
 
 def test_everybody_who_waits_is_woken_once_by_a_grant():

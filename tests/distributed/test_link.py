@@ -158,7 +158,7 @@ def test_a_loss_answers_everybody_once_and_refuses_what_comes_after():
     link.when_lost("a", lambda error: heard.append(("cleaned", str(error))))
     link.when_lost("b", lambda error: link.on_lost.pop("a", None))
     link.send("a", [b"1"])
-    assert link.lose(PeerLost("gone")) == 1
+    link.lose(PeerLost("gone"))
     assert heard in ([(None, "gone"), ("cleaned", "gone")], [(None, "gone")])
     link.answered(number, 1)
     assert link.state is LinkState.LOST
@@ -168,6 +168,35 @@ def test_a_loss_answers_everybody_once_and_refuses_what_comes_after():
     link.when_lost("c", lambda error: heard.append("late as well"))
     assert heard[-2:] == ["late", "late as well"]
     assert not link.pending and not link.on_lost
+
+
+def test_M3_a_loss_counts_what_was_accepted_and_is_not_known_to_have_been_read():
+    link = make(messages=100)
+    for target in (1, 1, 1, 2):
+        assert link.send_credited(target, [b"gone out"], None) is True
+    up(link)
+    link.outflows[1].grant(1, 8)
+    # More than it was sent: that makes up for nothing that went to others.
+    link.outflows[2].grant(50, 8)
+    link.wire.connection.has_room = False
+    for target in (1, 3, 4):
+        assert link.send_credited(target, [b"queued"], None) is True
+    # None of these is a message that is lost: one was taken back, one's receiver is over, one is a request.
+    withdrawn = link.send_credited(3, [b"withdrawn"], None, True)
+    link.withdraw(withdrawn)
+    link.target_gone(4)
+    link.send("a", [b"a request"])
+    link.flush()
+    assert link.lose(PeerLost("gone")) == 2 + 0 + 2
+
+
+def test_M3_a_loss_while_it_is_dialled_counts_what_was_queued_whatever_the_peer_would_have_taken():
+    for limits in (None, PeerLimits(1, 1000, 500)):
+        link = make()
+        for _ in range(2):
+            link.send_credited(1, [b"x"], None)
+        assert limits is None or not link.up(FakeWire(link), INFO, limits)
+        assert link.lose(PeerLost("gone")) == 2
 
 
 def test_B5_whoever_keeps_the_reason_of_a_loss_keeps_nothing_of_the_place_where_it_was_found():

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import socket
 import time
 
@@ -140,9 +141,11 @@ def test_close_sends_what_is_kept_and_is_the_others_end(reactor, joined):
     on_reactor(reactor, joined.one.write, [b"after the end"])
 
 
-def test_abort_is_the_others_end_and_nothing_is_reported_here(reactor, joined):
+@pytest.mark.parametrize("how", ["abort", "reset"])
+def test_abort_is_the_others_end_and_nothing_is_reported_here(reactor, joined, how):
     joined.open()
-    on_reactor(reactor, joined.one.abort)
+    on_reactor(reactor, getattr(joined.one, how))
+    on_reactor(reactor, joined.one.reset)
     on_reactor(reactor, joined.one.abort)
     poll_until(lambda: len(joined.at_other.ends) == 1)
     assert joined.at_one.ends == []
@@ -188,6 +191,36 @@ def test_a_place_is_one_listeners(transport, reactor):
 
 
 # TCP
+
+
+@pytest.mark.parametrize("how", ["abort", "reset"])
+@pytest.mark.parametrize("transport", ["tcp", "tls"], indirect=True)
+def test_N1_B5_a_reset_waits_for_nothing_that_was_written_and_an_abort_does(reactor, joined, how):
+    joined.open()
+    carrier = getattr(joined.other, "_carrier", joined.other)
+    # It reads no more.
+    on_reactor(reactor, carrier._read_watcher.stop)
+    on_reactor(reactor, joined.one.write, [bytes(32 << 20)])
+    assert on_reactor(reactor, lambda: joined.one.blocked)
+    ended = select.poll()
+    ended.register(carrier._sock.fileno(), 0)
+    on_reactor(reactor, getattr(joined.one, how))
+    if how == "reset":
+        poll_until(lambda: ended.poll(0), what="the other side's kernel knows")
+        assert ended.poll(0)[0][1] & select.POLLERR
+    else:
+        assert not ended.poll(100)
+
+
+def test_what_was_written_before_an_abort_arrives(reactor, tcp):
+    joined = Joined(reactor, tcp)
+    on_reactor(reactor, joined.one.open, joined.at_one)
+    on_reactor(reactor, joined.one.write, [b"last words"])
+    on_reactor(reactor, joined.one.abort)
+    on_reactor(reactor, joined.other.open, joined.at_other)
+    poll_until(lambda: joined.at_other.ends == [None])
+    assert joined.at_other.data == b"last words"
+    joined.close()
 
 
 def test_a_name_is_resolved_and_its_addresses_are_tried_one_after_another(reactor, tcp, monkeypatch):

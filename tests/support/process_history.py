@@ -15,6 +15,7 @@ Each process writes a file of its own, a line of JSON an event. The clocks of th
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,6 +55,7 @@ def violations_between(events: Iterable[Event]) -> list[str]:
         *received_once(story.events),
         *_outcomes(story),
         *_gaps(story),
+        *_more_lost_than_told(story),
         *_alternation(story),
         *_notices(story),
         *_messages_after_notices(story),
@@ -75,9 +77,12 @@ class _Story:
         self.received = {(event["who"], event["from"], event["n"]) for event in events if event["ev"] == "recv"}
         #: (node, peer) -> when that node heard that the peer was lost.
         self.losses: dict[tuple[str, str], list[float]] = defaultdict(list)
+        #: (node, peer) -> how many messages it was told may be lost, each time.
+        self.dropped: dict[tuple[str, str], list[int]] = defaultdict(list)
         for event in events:
             if event["ev"] == "peer" and event["status"] == "offline":
                 self.losses[event["who"], event["peer"]].append(event["t"])
+                self.dropped[event["who"], event["peer"]].append(event["dropped"])
 
     def died(self, who: str) -> bool:
         return node_of(who) in self.killed
@@ -133,6 +138,26 @@ def _gaps(story: _Story) -> Iterable[str]:
                     or story.lost_between(sender, receiver, event["t"], float("inf"))
                 ):
                     yield f"M3: {receiver} never received {n} of {sender}, whose process was told of no loss"
+
+
+def _more_lost_than_told(story: _Story) -> Iterable[str]:
+    """M3: of the messages after any loss, no more are missing than the sender's process was told from then on."""
+    # (node, peer) -> what is missing before the first loss, between that and the second, ...
+    missing: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    for event in story.events:
+        if event["ev"] == "send" and event["res"] == 0 and not (story.died(event["who"]) or story.died(event["to"])):
+            pair = node_of(event["who"]), node_of(event["to"])
+            if (event["to"], event["who"], event["n"]) not in story.received:
+                missing[pair][bisect_left(story.losses[pair], event["t"])] += 1
+    for pair, counts in missing.items():
+        lost = told = 0
+        # Backwards, so that what an early loss told too much of makes up for no later one.
+        for number, dropped in reversed(list(enumerate(story.dropped[pair]))):
+            lost += counts[number]
+            told += dropped
+            if lost > told:
+                yield f"M3: {pair[0]} was told that {told} messages to {pair[1]} may be lost, and {lost} were"
+                break
 
 
 def _alternation(story: _Story) -> Iterable[str]:

@@ -30,8 +30,8 @@ def got(n: int) -> Event:
     return {**at(R, "recv", n=n), "from": S}
 
 
-def peer(status: str, inc: str = "1", who: str = "a", other: str = "b") -> Event:
-    return at(who, "peer", peer=other, inc=inc, status=status)
+def peer(status: str, inc: str = "1", who: str = "a", other: str = "b", dropped: int = 1) -> Event:
+    return at(who, "peer", peer=other, inc=inc, status=status, dropped=dropped if status == "offline" else 0)
 
 
 def monitored(res: int = 0) -> Event:
@@ -94,6 +94,22 @@ def timed(events: list[Event]) -> list[Event]:
             [UP, DOWN, UP, send(1), send(2), got(2), killed("a"), killed("b")],
             "M3: b/r received later messages of a/s and not 1, with no loss between",
         ),
+        (
+            [UP, send(1), send(2), DOWN],
+            "M3: a was told that 1 messages to b may be lost, and 2 were",
+        ),
+        (
+            [UP, send(1), send(2), DOWN, UP, send(3), got(3)],
+            "M3: a was told that 1 messages to b may be lost, and 2 were",
+        ),
+        (
+            [UP, send(1), peer("offline", dropped=5), UP, send(2), send(3), DOWN],
+            "M3: a was told that 1 messages to b may be lost, and 2 were",
+        ),
+        (
+            [UP, peer("online", "2", other="c"), send(1), send(2), peer("offline", "2", dropped=9, other="c"), DOWN],
+            "M3: a was told that 1 messages to b may be lost, and 2 were",
+        ),
         ([UP, UP], "N3: a was told twice in a row that b is online"),
         ([DOWN], "N3: a was told twice in a row that b is offline"),
         ([UP, DOWN, peer("online", "2"), DOWN], "N3: a was told twice in a row that b is offline"),
@@ -139,6 +155,10 @@ def test_a_history_that_breaks_a_promise_is_found(events: list[Event], violation
         [UP, send(1), got(1), deliver(2), got(2)],
         [UP, send(1), DOWN, UP, send(2), got(2)],  # lost with the link
         [UP, send(1), DOWN],
+        [UP, send(1), got(1), DOWN],  # read, and not known to have been
+        [UP, send(1), send(2), DOWN, UP, DOWN],  # sent on the next link before the loss of the first was heard of
+        [UP, send(1), send(2, -1), deliver(3, 0), DOWN],
+        [UP, send(1), send(2), DOWN, killed("b")],  # it had no time to record what it read
         [send(1), killed("b")],
         [send(1), killed("a")],
         [killed("a"), got(1)],  # it had no time to record the call
