@@ -7,6 +7,7 @@ checked. 1 MB is 1,000,000 bytes; an operation is 1 MiB of the file.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import socket
@@ -151,7 +152,7 @@ def execnet(mebibytes: int) -> Sample:
 # the floor
 
 
-def _socket_receiver() -> None:
+def _socket_receiver(with_digest: bool = False) -> None:
     destination = _destination(on_disk=False)
     destination.mkdir()
     content = memoryview(bytearray(MIB))
@@ -160,12 +161,38 @@ def _socket_receiver() -> None:
         connection, _ = listener.accept()
         while head := connection.recv(8, socket.MSG_WAITALL):
             left = int.from_bytes(head)
+            digest = hashlib.sha256()
             with (destination / "big").open("wb", buffering=0) as file:
                 while left:
-                    come = connection.recv_into(content, min(left, MIB))
+                    # Few large pieces, as the digest is of them.
+                    come = connection.recv_into(content, min(left, MIB), socket.MSG_WAITALL if with_digest else 0)
                     file.write(content[:come])
+                    if with_digest:
+                        digest.update(content[:come])
                     left -= come
-            connection.sendall(b"!")
+            connection.sendall(digest.digest() if with_digest else b"!")
+
+
+def digested(mebibytes: int) -> Sample:
+    small, big = _files(mebibytes, on_disk=False)
+    content = memoryview(bytearray(MIB))
+
+    def send(connection: socket.socket, path: Path) -> None:
+        digest = hashlib.sha256()
+        with path.open("rb", buffering=0) as file:
+            connection.sendall(path.stat().st_size.to_bytes(8))
+            while size := file.readinto(content):
+                connection.sendall(content[:size])
+                digest.update(content[:size])
+        assert connection.recv(32, socket.MSG_WAITALL) == digest.digest()
+
+    name = "floor digest"
+    with side.partner("file", name) as port, socket.create_connection(("127.0.0.1", int(port))) as connection:
+        send(connection, small)
+        with measured(mebibytes) as measurement:
+            send(connection, big)
+    _check(big, _destination(on_disk=False) / big.name)
+    return _sample(measurement)
 
 
 def sendfile(mebibytes: int) -> Sample:
@@ -252,6 +279,15 @@ QUESTION = Question(
             partner=_socket_receiver,
             in_memory=True,
         ),
+        Side(
+            "floor digest",
+            digested,
+            _COUNTS,
+            "read, send and SHA-256 in one thread; recv, write and SHA-256 in one thread; both files in memory; not "
+            "encrypted",
+            partner=partial(_socket_receiver, with_digest=True),
+            in_memory=True,
+        ),
     ),
     targets=(
         Target("greencoro", "pycos", "at least", 1.0),
@@ -260,6 +296,7 @@ QUESTION = Question(
         Target("greencoro", "execnet"),
         Target("greencoro disk", "pycos disk"),
         Target("greencoro", "floor"),
+        Target("greencoro", "floor digest"),
     ),
     timeout_seconds=120.0,
 )

@@ -10,11 +10,11 @@ from greencoro import Channel, Coro, Runtime
 
 def reader(news, coro=None):
     news.subscribe(coro, timeout=10)
-    return [coro.receive(), coro.receive()]
+    # Where the server is lost nothing comes any more.
+    return [coro.receive(timeout=20), coro.receive(timeout=20)]
 
 
-def client():
-    news = Channel.locate("news", timeout=10)
+def client(news):
     readers = [Coro(reader, news) for _ in range(2)]
     # deliver() with n waits until there are so many subscribers, and says how many got the message.
     print("delivered to", news.deliver("the channel is open", timeout=10, n=2))
@@ -25,4 +25,7 @@ def client():
 
 location = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:51348"
 Runtime(node="127.0.0.1", peers=[location])
-Coro(client).finish()
+news = Channel.locate("news", timeout=10)
+if news is None:
+    sys.exit(f"no channel 'news' at {location}; does news_server.py run?")
+Coro(client, news).finish()

@@ -191,7 +191,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class IncompatibleVersion(NetworkError):
-    """The peer speaks another version of the protocol; the message names both."""
+    """The peer speaks another version of the protocol, or runs another minor version of Python; it names both."""
 
 
 class TransferError(GreencoroError):

@@ -59,6 +59,15 @@ def test_a_client_prints_what_it_should(
     assert (ended.stdout, ended.returncode) == (output, 0), ended.stderr
 
 
+@pytest.mark.parametrize(("client", "missing"), [("news_client", "no channel 'news'"), ("rci_client", "no function")])
+def test_a_client_that_finds_no_server_says_so(client: str, missing: str, secret: str, tmp_path: Path) -> None:
+    impatient = tmp_path / "impatient.py"
+    impatient.write_text((EXAMPLES / f"{client}.py").read_text().replace("timeout=10", "timeout=0.3"))
+    ended = run_program(impatient, "127.0.0.1:9", GREENCORO_SECRET_FILE=secret)
+    assert (ended.stdout, ended.returncode) == ("", 1)
+    assert missing in ended.stderr and "Traceback" not in ended.stderr
+
+
 def test_the_page_shows_what_they_print() -> None:
     page = (ROOT / "docs/howto/channels-and-functions.md").read_text()
     assert NEWS in page

@@ -8,6 +8,7 @@
 - cert: ``greencoro cert``, the certificate by which processes with TLS know each other
 - findings: what `greencoro doctor` found out, as lines or JSON
 - steps: doing what may hang, for a limited time
+- network_options: the options of commands that start a runtime for a moment
 - peer_facts: what a runtime knows of the peers that are online
 - machine_checks: this process, its settings, its secret, its limits
 - network_checks: addresses, ports, broadcast, who answers

@@ -13,11 +13,13 @@ import click
 from greencoro import log
 from greencoro.cli import machine_checks, network_checks, peer_checks
 from greencoro.cli.findings import Finding, Level, as_json, exit_code, words_of
+from greencoro.cli.network_options import network_options
+from greencoro.cli.peer_facts import PeerFacts
 from greencoro.cli.steps import within
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
-from greencoro.distributed.options import as_location
-from greencoro.distributed.runtime import DEFAULT_PORT, Runtime
+from greencoro.distributed.runtime import Runtime
+from greencoro.distributed.secret import Secret
 from greencoro.errors import DeadlineExceeded, GreencoroError
 
 __all__ = ["doctor"]
@@ -33,50 +35,18 @@ END_SECONDS = 8.0
 
 
 @click.command(help="Find out what keeps processes apart, here or on the way to a peer.")
-@click.option("--peer", metavar="LOC", help="HOST:PORT of a runtime to reach; without a port, the node daemon there.")
-@click.option("--node", metavar="HOST", help="Address or host name to listen at, as for Runtime(node=).")
 @click.option(
-    "--udp_port",
-    type=click.IntRange(1, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    metavar="PORT",
-    help="Port of discovery, as for Runtime(udp_port=).",
+    "--peer",
+    metavar="LOC",
+    help="HOST:PORT of a runtime to reach, which is also asked at --udp_port; without a port, the node daemon there.",
 )
+@network_options(secret_must_exist=False)
 @click.option(
     "--tcp_port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
     help="TCP port that has to be free; default: look at the node daemon's, the number of --udp_port.",
 )
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.1, 3600),
-    default=2.0,
-    show_default=True,
-    metavar="S",
-    help="How long peers may take to answer.",
-)
-@click.option(
-    "--secret_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="File of the secret; default: the one of this user, made on first use.",
-)
-@click.option(
-    "--certfile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Certificate, where runtimes talk by TLS, as for Runtime(certfile=).",
-)
-@click.option(
-    "--keyfile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Its private key, where it is not in the same file.",
-)
-@click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
-@click.option("-d", "--debug", is_flag=True, help="Log everything.")
 def doctor(
     peer: str | None,
     node: str | None,
@@ -93,16 +63,19 @@ def doctor(
     if debug:
         log.enable_console(logging.DEBUG)
     try:
-        location = None if peer is None else as_location(peer)
+        location = None if peer is None else Location.parse(peer)
     except ValueError as error:
         raise click.UsageError(f"--peer: {error}") from None
+    if location is not None and not location.port:
+        # A node daemon listens at the TCP port of the same number, unless it was told otherwise.
+        location = Location(location.addr, udp_port)
     checkup = _Checkup(aloud=not as_object)
     network = _Network(node, udp_port, tcp_port, certfile, keyfile)
     started = _start_with(checkup, network, secret_file)
     if started is not None:
         _look_around(checkup, network, started, seconds)
         if location is not None:
-            _look_at(checkup, location, started)
+            _look_at(checkup, location, udp_port, started)
     if as_object:
         click.echo(json.dumps(as_json(checkup.findings), indent=2))
     return exit_code(checkup.findings)
@@ -119,10 +92,10 @@ class _Network(NamedTuple):
 
 
 class _Start(NamedTuple):
-    """What runtimes are started with; `runtime` only where both the others are there."""
+    """What runtimes are started with; `runtime` only where all the others are there."""
 
     settings: Settings
-    fingerprint: str
+    secret: Secret | None
     address: str | None
     runtime: Callable[[bool], Runtime] | None
 
@@ -194,20 +167,21 @@ def _start_with(checkup: _Checkup, network: _Network, secret_file: Path | None) 
     what = "the addresses of this machine" if network.node is None else f"the addresses of {network.node}"
     address = checkup.step("addresses", what, lambda: network_checks.choose_address(network.node), STEP_SECONDS)
     if secret is None or address is None or not has_certificate:
-        return _Start(settings, "", address, None)
+        return _Start(settings, secret, address, None)
 
     def runtime(discovers: bool) -> Runtime:
         return Runtime(
             address,
             network.udp_port,
             discover_peers=discovers,
+            announce=False,
             certfile=network.certfile,
             keyfile=network.keyfile,
             settings=settings,
             secret_key=secret.key,
         )
 
-    return _Start(settings, secret.fingerprint, address, runtime)
+    return _Start(settings, secret, address, runtime)
 
 
 def _look_around(checkup: _Checkup, network: _Network, start: _Start, seconds: float) -> None:
@@ -236,17 +210,17 @@ def _look_around(checkup: _Checkup, network: _Network, start: _Start, seconds: f
         lambda: network_checks.broadcast(ways, udp_port, start.settings),
         STEP_SECONDS,
     )
-    runtime = start.runtime
-    if runtime is not None:
+    runtime, secret = start.runtime, start.secret
+    if runtime is not None and secret is not None:
         checkup.check(
             "peers",
             f"peers to answer at UDP port {udp_port}",
-            lambda: network_checks.peers_found(lambda: runtime(True), start.fingerprint, ways, udp_port, seconds),
+            lambda: network_checks.peers_found(lambda: runtime(True), secret.fingerprint, ways, udp_port, seconds),
             seconds + END_SECONDS,
         )
 
 
-def _look_at(checkup: _Checkup, peer: Location, start: _Start) -> None:
+def _look_at(checkup: _Checkup, peer: Location, udp_port: int, start: _Start) -> None:
     """Check the way to one peer, and back."""
     settings = start.settings
     addresses = checkup.step(
@@ -260,8 +234,22 @@ def _look_at(checkup: _Checkup, peer: Location, start: _Start) -> None:
         lambda: peer_checks.connect(peer, addresses, settings),
         settings.connect_timeout_seconds * len(addresses) + 1.0,
     )
-    make = start.runtime
-    if not accepts or make is None:
+    make, secret = start.runtime, start.secret
+
+    def ask_by_udp(facts: PeerFacts | None) -> None:
+        if secret is not None:
+            checkup.check(
+                "udp",
+                f"{peer.addr} to answer at UDP port {udp_port}",
+                lambda: peer_checks.udp(addresses, udp_port, secret.discovery_key(), facts),
+                peer_checks.UDP_SECONDS * len(addresses) + 1.0,
+            )
+
+    if not accepts:
+        # Whether it is TCP alone that does not get through.
+        ask_by_udp(None)
+        return
+    if make is None:
         return
     try:
         # Not one that discovers: the peer would perhaps be met before it is dialled.
@@ -272,14 +260,16 @@ def _look_at(checkup: _Checkup, peer: Location, start: _Start) -> None:
         return
     with runtime:
         seconds = settings.connect_timeout_seconds + settings.handshake_seconds + 1.0
-        info = checkup.step(
+        facts = checkup.step(
             "handshake",
             f"{peer} to prove itself",
             lambda: peer_checks.handshake(peer, runtime, seconds),
             seconds + 1.0,
         )
-        if info is None:
+        if facts is None:
             return
+        ask_by_udp(facts)
+        info = facts.info
         pings = peer_checks.PINGS * peer_checks.PING_SECONDS
         checkup.check("round_trip", f"{peer} to answer", lambda: peer_checks.round_trip(runtime, info), pings)
         checkup.check("clock", f"{peer} to tell the time", lambda: peer_checks.clock(runtime, info), STEP_SECONDS)

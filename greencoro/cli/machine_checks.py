@@ -19,7 +19,7 @@ from greencoro.cli.findings import Finding, Level, ok_or_warn
 from greencoro.cli.steps import Warnings
 from greencoro.config import Settings, describe
 from greencoro.distributed.credentials import load as load_credentials
-from greencoro.distributed.handshake import PROTOCOL
+from greencoro.distributed.preamble import PROTOCOL
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.secret import load as load_secret
 from greencoro.errors import ConfigError

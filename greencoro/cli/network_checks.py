@@ -55,6 +55,12 @@ def choose_address(node: str | None) -> tuple[str | None, Finding]:
         reason = f"{'no interface that is up has another' if node is None else reason}; only this machine can reach it"
         if node is None:
             level, advice = Level.WARN, "bring a network interface up, if others are to reach this machine"
+        elif node not in (chosen, "localhost"):
+            # As some systems have it in /etc/hosts for the machine's own name.
+            level, advice = (
+                Level.WARN,
+                "give --node (in programs: node=) the address by which others reach this machine",
+            )
     elif node is None and len({name for address, name in at.items() if _is_reachable(address)}) > 1:
         reason += "; --node, or Runtime(node=), takes another"
     data |= {"chosen": chosen, "reason": reason}
@@ -107,7 +113,7 @@ def udp_port(address: str, port: int, settings: Settings) -> tuple[list[Channel]
     data: dict[str, Any] = {"port": port, "networks": [way.target for way in ways], "taken_by": None}
     reactor = reactors.acquire(settings.log_lines_per_second)
     try:
-        DiscoverySocket(reactor, ways, _own(address, ways), port, lambda datagram: None).close()
+        DiscoverySocket(reactor, ways, _own(address, ways), port, lambda datagram, host, port: None).close()
     except OSError as error:
         taken_by = _holder("udp", port)
         data["taken_by"] = taken_by
@@ -155,7 +161,7 @@ def _round_trip(reactor: Reactor, way: Channel, port: int) -> float | None:
     datagram = secrets.token_bytes(32)
     back, closed = Completion(), Completion()
 
-    def hear(heard: bytes) -> None:
+    def hear(heard: bytes, host: str, port: int) -> None:
         if heard == datagram:
             back.set(native.monotonic())
 
@@ -213,8 +219,9 @@ def peers_found(
 
 
 def _words(facts: PeerFacts) -> str:
-    name = "" if facts.name == str(facts.location) else f"{facts.name} at "
-    return f"{name}{facts.location} (greencoro {facts.greencoro}, Python {facts.python})"
+    info = facts.info
+    name = "" if info.name == str(info.location) else f"{info.name} at "
+    return f"{name}{info.location} (greencoro {facts.greencoro}, Python {facts.python})"
 
 
 def _holder(kind: str, port: int) -> str | None:

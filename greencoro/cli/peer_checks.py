@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import ipaddress
 import platform
+import secrets
 import socket
 import statistics
 import struct
@@ -17,6 +19,7 @@ from greencoro.cli.peer_facts import PeerFacts, facts_of
 from greencoro.cli.steps import Warnings
 from greencoro.config import Settings
 from greencoro.distributed.addresses import resolve
+from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Echo
 from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
@@ -30,11 +33,14 @@ from greencoro.errors import (
 )
 from greencoro.hub import native
 
-__all__ = ["clock", "connect", "handshake", "resolve_name", "round_trip"]
+__all__ = ["clock", "connect", "handshake", "resolve_name", "round_trip", "udp"]
 
 #: Pings of one peer, and how long each may take.
 PINGS = 20
 PING_SECONDS = 2.0
+#: So often one address is asked by UDP, and so long it has to answer, all in all.
+_UDP_TIMES = 3
+UDP_SECONDS = 1.5
 #: Questions for its clock; the one that took least time counts.
 _CLOCK_QUESTIONS = 5
 #: No clock is further from 1970 than that.
@@ -53,6 +59,10 @@ def resolve_name(peer: Location) -> tuple[list[str], Finding]:
         return [], Finding("resolve", Level.FAIL, text, "check the spelling; or name an address", {"addresses": []})
     data = {"addresses": found, "milliseconds": _rounded(native.monotonic() - began)}
     text = f"{peer.addr} is {'an address' if found == [peer.addr] else ', '.join(found)}"
+    if all(map(_is_loopback, found)) and not _is_loopback(peer.addr):
+        text += ", which is always the machine that asks"
+        advice = f"give the peer's address in place of its name, or mend what {peer.addr} is here (/etc/hosts)"
+        return found, Finding("resolve", Level.WARN, text, advice, data)
     return found, Finding("resolve", Level.OK, text, data=data)
 
 
@@ -92,8 +102,8 @@ def _advice_on(error: OSError, peer: Location) -> str:
     return "there is no way to that address from here: check it, and the routes (`ip route get ADDRESS`)"
 
 
-def handshake(peer: Location, runtime: Runtime, seconds: float) -> tuple[PeerInfo | None, Finding]:
-    """Does the peer prove that it knows the secret? None where it does not."""
+def handshake(peer: Location, runtime: Runtime, seconds: float) -> tuple[PeerFacts | None, Finding]:
+    """Does the peer prove that it knows the secret, and go together with us? What it says it is; None: it does not."""
     fingerprint = runtime.secret.fingerprint
     data: dict[str, Any] = {"fingerprint": fingerprint, "peer": None, "error": None, "milliseconds": None}
     began = native.monotonic()
@@ -105,7 +115,7 @@ def handshake(peer: Location, runtime: Runtime, seconds: float) -> tuple[PeerInf
         data["error"] = type(error).__name__
         return None, Finding("handshake", Level.FAIL, words_of(error), _advice_on_refusal(error, fingerprint), data)
     took = native.monotonic() - began
-    facts = next((facts for facts in facts_of(runtime) if facts.incarnation == info.incarnation), None)
+    facts = next((facts for facts in facts_of(runtime) if facts.info.incarnation == info.incarnation), None)
     if facts is None:
         text = f"{info} proved itself, and was lost at once"
         return None, Finding("handshake", Level.FAIL, text, "what it logs may say why", data)
@@ -115,7 +125,7 @@ def handshake(peer: Location, runtime: Runtime, seconds: float) -> tuple[PeerInf
         f"there greencoro {facts.greencoro}, Python {facts.python}"
     )
     advice = [each for each in (_on_versions(facts), _on_location(facts, peer)) if each]
-    return info, Finding("handshake", ok_or_warn(not advice), text, "; ".join(advice), data)
+    return facts, Finding("handshake", ok_or_warn(not advice), text, "; ".join(advice), data)
 
 
 def _advice_on_refusal(error: Exception, fingerprint: str) -> str:
@@ -125,7 +135,8 @@ def _advice_on_refusal(error: Exception, fingerprint: str) -> str:
             f"to the other (the manual has a page on it); where it is, something else answers at that port"
         )
     if isinstance(error, IncompatibleVersion):
-        return f"install one version of greencoro on both sides; here it is {__version__}"
+        ours = f"{__version__} and {platform.python_version()}"
+        return f"install one version of greencoro, for one minor version of Python, on both sides; here are {ours}"
     if isinstance(error, DeadlineExceeded | PeerUnreachable):
         return "TCP connects, and then nobody speaks: a process that is stopped, or something else at that port"
     return "what it logs may say why"
@@ -134,14 +145,11 @@ def _advice_on_refusal(error: Exception, fingerprint: str) -> str:
 def _on_versions(facts: PeerFacts) -> str:
     if facts.greencoro != __version__:
         return f"there is greencoro {facts.greencoro}, here {__version__}: better the same"
-    here = platform.python_version()
-    if facts.python.split(".")[:2] != here.split(".")[:2]:
-        return f"there is Python {facts.python}, here {here}: functions that are sent may not run there"
     return ""
 
 
 def _on_location(facts: PeerFacts, dialled: Location) -> str:
-    told = facts.location
+    told = facts.info.location
     if told.addr != dialled.addr and _is_loopback(told.addr) and not _is_loopback(dialled.addr):
         return f"it tells others to dial {told}, which only its own machine can: start it with another node="
     return ""
@@ -152,6 +160,63 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def udp(addresses: list[str], port: int, key: bytes, facts: PeerFacts | None) -> Finding:
+    """Do runtimes at the peer's UDP port hear us, and we them? ``facts``: of the peer, where it is known."""
+    told = None if facts is None else facts.udp_port
+    data: dict[str, Any] = {"port": port, "told_port": told, "tried": []}
+    if told == 0:
+        text = "the peer takes no part in discovery (discover_peers=False), so it is not asked"
+        return Finding("udp", Level.OK, text, data=data)
+    tried = data["tried"]
+    advice = ""
+    for address in addresses:
+        try:
+            took = _ask_by_udp(address, port, key)
+        except OSError as error:
+            tried.append({"address": address, "milliseconds": None, "error": words_of(error)})
+            advice = (
+                "nobody there hears at that UDP port: does it run, with that udp_port=?"
+                if error.errno == errno.ECONNREFUSED
+                else f"a firewall that drops what goes to UDP port {port}, or nobody there with our secret hears"
+            )
+        else:
+            tried.append({"address": address, "milliseconds": _rounded(took), "error": None})
+    said = [f"{each['address']} " + (each["error"] or f"answers after {each['milliseconds']:.2f} ms") for each in tried]
+    text = f"UDP port {port}: {'; '.join(said)}"
+    if told not in (None, port):
+        text += f"; the peer itself is at UDP port {told}"
+        advice = f"only who has one UDP port finds each other: --udp_port {told}, and in programs udp_port={told}"
+        return Finding("udp", Level.WARN, text, advice, data)
+    if any(each["error"] is None for each in tried):
+        return Finding("udp", Level.OK, text, data=data)
+    return Finding("udp", Level.WARN, text, f"{advice}; TCP is enough where it is named: peer(), or peers=", data)
+
+
+def _ask_by_udp(address: str, port: int, key: bytes) -> float:
+    """The seconds until an answer comes.
+
+    Raises:
+        OSError: None does, or the question cannot be sent.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, port))
+        host, own_port = sock.getsockname()[:2]
+        echo = Echo(secrets.token_bytes(16), Location(host.partition("%")[0], own_port))
+        expected = echo.answer(key)
+        for _ in range(_UDP_TIMES):
+            began = native.monotonic()
+            sock.send(echo.question(key))
+            while (left := began + UDP_SECONDS / _UDP_TIMES - native.monotonic()) > 0:
+                sock.settimeout(left)
+                try:
+                    heard = sock.recv(MAX_DATAGRAM_BYTES + 1)
+                except TimeoutError:
+                    break
+                if hmac.compare_digest(heard, expected):
+                    return native.monotonic() - began
+    raise TimeoutError("no answer")
 
 
 def round_trip(runtime: Runtime, peer: PeerInfo) -> Finding:

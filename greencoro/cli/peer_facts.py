@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from greencoro.distributed.location import Location
+from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.runtime import Runtime
 
 __all__ = ["PeerFacts", "asked_of", "facts_of"]
 
 
 class PeerFacts(NamedTuple):
-    """A peer, as it introduced itself."""
+    """A peer, as it introduced itself; ``udp_port`` is 0 where it takes no part in discovery."""
 
-    incarnation: bytes
-    name: str
-    location: Location
+    info: PeerInfo
     greencoro: str
     python: str
+    udp_port: int
 
     def as_json(self) -> dict[str, str]:
         """For programs."""
         return {
-            "name": self.name,
-            "location": str(self.location),
+            "name": self.info.name,
+            "location": str(self.info.location),
             "greencoro": self.greencoro,
             "python": self.python,
         }
@@ -37,16 +36,8 @@ def facts_of(runtime: Runtime) -> list[PeerFacts]:
         # Without one it was lost since.
         if wire is not None:
             hello = wire.connection.peer_hello
-            found.append(
-                PeerFacts(
-                    link.info.incarnation,
-                    link.info.name,
-                    link.info.location,
-                    hello.package_version,
-                    hello.python_version,
-                )
-            )
-    return sorted(found, key=lambda facts: (facts.name, facts.location))
+            found.append(PeerFacts(link.info, hello.package_version, hello.python_version, hello.roles & 0xFFFF))
+    return sorted(found, key=lambda facts: (facts.info.name, facts.info.location))
 
 
 def asked_of(targets: list[str], udp_port: int) -> str:

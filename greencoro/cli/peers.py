@@ -15,13 +15,14 @@ import click
 
 from greencoro import log
 from greencoro.cli.findings import words_of
+from greencoro.cli.network_options import network_options
 from greencoro.cli.peer_facts import PeerFacts, asked_of, facts_of
 from greencoro.config import Settings
 from greencoro.distributed.addresses import channels
 from greencoro.distributed.location import Location
 from greencoro.distributed.options import as_locations
 from greencoro.distributed.peer_events import PeerEvent
-from greencoro.distributed.runtime import DEFAULT_PORT, Runtime
+from greencoro.distributed.runtime import Runtime
 from greencoro.errors import GreencoroError
 from greencoro.hub import native
 
@@ -35,23 +36,7 @@ _LATE_SECONDS = 0.5
 
 
 @click.command(help="Join the network for a moment, and list who answers.")
-@click.option("--node", metavar="HOST", help="Address or host name to listen at, as for Runtime(node=).")
-@click.option(
-    "--udp_port",
-    type=click.IntRange(1, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    metavar="PORT",
-    help="Port of discovery, as for Runtime(udp_port=).",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.1, 3600),
-    default=2.0,
-    show_default=True,
-    metavar="S",
-    help="How long to wait for answers.",
-)
+@network_options(secret_must_exist=True)
 @click.option(
     "--peer",
     "named",
@@ -59,26 +44,6 @@ _LATE_SECONDS = 0.5
     metavar="LOC",
     help="HOST:PORT to contact, or HOST for all runtimes there; may be repeated.",
 )
-@click.option(
-    "--secret_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="File of the secret; default: the one of this user, made on first use.",
-)
-@click.option(
-    "--certfile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Certificate, where runtimes talk by TLS, as for Runtime(certfile=).",
-)
-@click.option(
-    "--keyfile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Its private key, where it is not in the same file.",
-)
-@click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
-@click.option("-d", "--debug", is_flag=True, help="Log everything.")
 def peers(
     node: str | None,
     udp_port: int,
@@ -134,7 +99,7 @@ class _Arrivals:
             self._at[event.peer.incarnation] = native.monotonic()
 
     def __getitem__(self, facts: PeerFacts) -> float:
-        return self._at.get(facts.incarnation, self._began) - self._began
+        return self._at.get(facts.info.incarnation, self._began) - self._began
 
 
 def _contact(runtime: Runtime, named: Sequence[Location], udp_port: int, seconds: float) -> None:
@@ -154,7 +119,7 @@ def _contact(runtime: Runtime, named: Sequence[Location], udp_port: int, seconds
 
 
 def _row(facts: PeerFacts, after: _Arrivals) -> tuple[str, ...]:
-    return facts.name, str(facts.location), facts.greencoro, facts.python, f"{after[facts]:.2f} s"
+    return facts.info.name, str(facts.info.location), facts.greencoro, facts.python, f"{after[facts]:.2f} s"
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

@@ -69,7 +69,9 @@ class LocalCluster:
         try:
             settings = Settings.from_env() if settings is None else settings
             if runtimes.current_runtime() is None:
-                self._runtime = runtimes.Runtime(node="127.0.0.1", discover_peers=False, settings=settings)
+                self._runtime = runtimes.Runtime(
+                    node="127.0.0.1", discover_peers=False, settings=settings, announce=False
+                )
             self.scheduler = self._start(count, settings, dest_path)
         except BaseException:
             self.close()

@@ -22,8 +22,12 @@ from typing import NamedTuple
 
 from greencoro.compute.parts import DataFile, ModuleFile, digest_of
 from greencoro.errors import PackagingError
+from greencoro.hub import native
 
 __all__ = ["UserModules", "absolute_name", "is_installed", "submodules_used"]
+
+#: Python 3.11 counts for all threads together how deep its parser is, and raises SystemError where two parse at once.
+_parsing = native.Lock()
 
 
 class _Source(NamedTuple):
@@ -117,7 +121,8 @@ class UserModules:
         is_package = spec.submodule_search_locations is not None
         try:
             content = Path(spec.origin).read_bytes()
-            tree = ast.parse(content, spec.origin)
+            with _parsing:
+                tree = ast.parse(content, spec.origin)
         except (OSError, SyntaxError, ValueError) as err:
             raise PackagingError(f"module {name}: its file cannot be shipped: {err}") from err
         package = name if is_package else name.rpartition(".")[0]

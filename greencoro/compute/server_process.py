@@ -51,6 +51,7 @@ class _Server:
             tcp_port=config["port"],
             name=config["name"],
             discover_peers=False,
+            announce=False,
             secret_key=bytes.fromhex(config["key"]),
             settings=Settings(**config["settings"]),
         )

@@ -9,6 +9,9 @@ What travels, and how it is protected:
 - noise: the cryptographic handshake, as pure code
 - secret: the secret that lets runtimes in, and the file that keeps it
 - record: sealed batches and chunks, what a connection carries after its handshake
+- preamble: the 16 bytes that each side of a connection says first
+- hello: what a runtime tells about itself when a connection opens
+- handshake_states: the states of a handshake, in a table
 - handshake: preambles, proof of the secret, who is who
 - outbox: which message goes out next on a connection
 - assembly: large messages, put together again from their chunks
@@ -20,6 +23,7 @@ Sockets:
 
 - reactor: the native thread that has all sockets
 - stream: what a connection runs over, whatever carries it
+- connecting: connecting to a host at whichever of its addresses answers
 - transport: streams over TCP
 - credentials: the certificate by which runtimes with TLS know each other
 - tls: streams inside TLS, over any other transport
@@ -28,13 +32,18 @@ Sockets:
 
 Peers:
 
+- overdraft: what generators sent beyond the credit of mailboxes
+- send_queue: what waits to be sent on one link
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies
 - dispatch: which part handles which kind of message
+- per_peer: what each incarnation has under way, whatever becomes of its links
 - calls: requests of the layers above
 - reports: what was said already
 - dial: one attempt to reach a peer
 - admission: whether a peer is let in as the one it says to be
-- peers: dialling peers, letting them in, giving them up
+- dialling: who is being reached, where, and for whom
+- redial: reaching those again whose connection broke
+- peers: letting peers in, giving them up
 - addresses: the addresses of this machine
 - datagrams: the layout of discovery datagrams
 - discovery: which of the pings that are heard lead to a connection
@@ -46,10 +55,12 @@ Peers:
 
 Coroutines and channels of other processes:
 
+- inflows: what peers have under way to mailboxes and channels
 - delivery: messages of peers into mailboxes here
 - watches: exit notices between processes
 - elsewhere: what references to things of other processes have in common
 - proxies: RemoteCoro, a reference with the methods of a local coroutine
+- monitors: who is sent the notice of an end elsewhere
 - peer_status: the messages that tell a coroutine which peers are online
 - locate: finding what is registered under a name
 - backlog: what came through channels and waits
@@ -83,6 +94,8 @@ Files:
 The whole:
 
 - options: what a Runtime is given, in one form
+- arrival: what people are told when a runtime has started
 - peers_api: the part of a Runtime that is about its peers
+- operations_api: the part of a Runtime that layers above are built on
 - runtime: Runtime, which wires all of this together
 """

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import psutil
 from gevent import monkey
 
-__all__ = ["LOOPBACK", "Channel", "channels", "default_address", "is_loopback", "is_unspecified", "resolve"]
+__all__ = [
+    "LOOPBACK",
+    "Channel",
+    "channels",
+    "default_address",
+    "is_loopback",
+    "is_unspecified",
+    "own_addresses",
+    "resolve",
+]
 
 LOOPBACK = "127.0.0.1"
 #: What sent there arrives at every socket of this machine that is bound to it.
@@ -70,12 +79,17 @@ def _interfaces() -> Iterator[_Interface]:
 def default_address() -> str:
     """The address others can reach this machine at: the first of an interface that is up; loopback where it has none.
 
-    Never by way of the host name, which many machines resolve to an address that nobody else can use.
+    One of IPv4 where there is any, for it has broadcast. Never by way of the host name, which many machines resolve to
+    an address that nobody else can use.
     """
-    for interface in _interfaces():
-        if interface.family == socket.AF_INET and not _is_special(interface.address):
-            return interface.address
-    return LOOPBACK
+    found = [interface for interface in _interfaces() if not ipaddress.ip_address(interface.address).is_link_local]
+    found.sort(key=lambda each: (ipaddress.ip_address(each.address).is_loopback, each.family != socket.AF_INET))
+    return found[0].address if found else LOOPBACK
+
+
+def own_addresses() -> set[str]:
+    """All addresses of this machine."""
+    return {interface.address for interface in _interfaces()}
 
 
 def channels(address: str, multicast_group: str | None = None) -> list[Channel]:
@@ -88,8 +102,10 @@ def channels(address: str, multicast_group: str | None = None) -> list[Channel]:
     """
     wanted = ipaddress.ip_address(address)
     if wanted.is_loopback:
-        # IPv6 has no broadcast, and its groups do not reach from one socket on loopback to another.
-        return [Channel(socket.AF_INET, LOOPBACK, LOOPBACK_BROADCAST, 0)]
+        # IPv6 has no broadcast, and its groups do not reach from one socket on loopback to another: without IPv4 there
+        # is no way.
+        has_ipv4 = LOOPBACK in own_addresses()
+        return [Channel(socket.AF_INET, LOOPBACK, LOOPBACK_BROADCAST, 0)] if has_ipv4 else []
     found = []
     for interface in _interfaces():
         here = ipaddress.ip_address(interface.address)
@@ -115,11 +131,6 @@ def _broadcast_of(interface: _Interface) -> str | None:
         return interface.broadcast
     network = ipaddress.ip_network(f"{interface.address}/{interface.netmask or 32}", strict=False)
     return str(network.broadcast_address) if network.prefixlen < 31 else None
-
-
-def _is_special(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return parsed.is_loopback or parsed.is_link_local
 
 
 def is_unspecified(address: str) -> bool:

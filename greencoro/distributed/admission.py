@@ -1,7 +1,7 @@
 """Whether a peer that proved the secret is let in as the one it says to be.
 
 Whoever knows the secret can say to be anybody (S14). What a peer says is therefore bound to its connection: as long as
-another one is online that has its incarnation, its location or its name, that one is asked. If it answers it stays, and
+another one is online that has its incarnation, its location or its name, that one is asked. If it lives it stays, and
 the newcomer is refused; if not, its connection is dead and the newcomer is let in.
 """
 
@@ -10,40 +10,47 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed.dial import OnDone
-from greencoro.distributed.handshake import Hello, Role
+from greencoro.distributed.dial import take_heartbeat
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, LinkState, PeerInfo
 from greencoro.distributed.messages import Bye, Message, Reply, Request
-from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable, RemoteProtocolError
+from greencoro.hub import native
 
 __all__ = ["REFUSED", "Admission"]
 
-#: Who is online and disputed has so long to answer, and is lost otherwise.
-_ANSWER_SECONDS = 2.0
+#: Whoever is online and has its place claimed by another connection of its own incarnation is lost when nothing was
+#: heard of it for so long: it would not dial if it had that place. Where another incarnation claims it, that takes the
+#: whole peer time-out.
+_SILENT_SECONDS = 2.0
 #: What a newcomer may say before it is decided.
 _MAX_MESSAGES = 10_000
 #: How the goodbye to a peer begins that is not let in.
 REFUSED = "refused: "
+
+#: Called with None where a newcomer is let in, with why where it is refused or its connection is over.
+OnVerdict = Callable[["NetworkError | None"], None]
 
 
 class Claim:
     """A newcomer about which it is not decided; the owner of its connection meanwhile. What it says is kept.
 
     Args:
-        on_over: Called once, with the error, where it ends before it is decided.
+        on_over: Called once, with the error, where its connection ends before it is decided.
 
         has_room: Says whether so many bytes more may be kept.
     """
 
     def __init__(
-        self, wire: Wire, hello: Hello, on_over: Callable[[NetworkError], None], has_room: Callable[[int], bool]
+        self, wire: Wire, hello: Hello, on_over: Callable[[Claim, NetworkError], None], has_room: Callable[[int], bool]
     ) -> None:
         self.wire = wire
         self.hello = hello
         self.messages: list[Message] = []
         self.kept_bytes = 0
+        self.timer: Timer | None = None
         self._on_over = on_over
         self._has_room = has_room
 
@@ -55,7 +62,9 @@ class Claim:
 
     def on_message(self, wire: Wire, message: Message) -> None:
         if isinstance(message, Bye):
-            raise PeerLost("the peer left before it was known who it is")
+            raise PeerLost(message.reason)
+        if take_heartbeat(wire, message):
+            return
         size = _size(message)
         if len(self.messages) >= _MAX_MESSAGES or not self._has_room(size):
             raise RemoteProtocolError("the peer said too much before it was known who it is")
@@ -63,39 +72,66 @@ class Claim:
         self.kept_bytes += size
 
     def on_closed(self, wire: Wire, error: NetworkError) -> None:
-        self._on_over(error)
+        self._on_over(self, error)
 
 
 class Admission:
     """See the module; on the reactor's thread.
 
     Args:
-        peers: The table of peers: says who is online, makes links, gives them up.
+        peers: The table of peers: says who is online, gives them up, reports.
 
         hello: What this runtime says of itself.
+
+        peer_timeout_seconds (float): Silence after which any peer is lost.
     """
 
-    def __init__(self, peers: Any, reactor: Reactor, hello: Hello) -> None:
+    def __init__(self, peers: Any, reactor: Reactor, hello: Hello, peer_timeout_seconds: float) -> None:
         self._peers = peers
         self._reactor = reactor
         self._own = PeerInfo(hello.location, hello.name, hello.incarnation)
+        self._peer_timeout_seconds = peer_timeout_seconds
         # All together may keep as much as may wait for one mailbox.
         self._max_kept_bytes = hello.max_queue_bytes
-        self._claims: set[Claim] = set()
+        self._claims: dict[Claim, OnVerdict] = {}
 
-    def let_in(self, wire: Wire, hello: Hello, on_done: OnDone) -> None:
-        """Make an established connection the one of its peer's link, or refuse it; ``on_done`` hears of it."""
-        rival = self._rival_of(hello)
-        if _shared(self._own, hello):
-            self._refuse(wire, hello, self._own, on_done)
-        elif rival is None:
-            on_done(self._peers.adopt(wire, hello), None)
-        elif rival.info.incarnation == hello.incarnation and wire.connection.role is Role.INITIATOR:
-            # Dialled under another name. The other side has heard nothing on this connection, so it was none yet.
-            wire.abort()
-            on_done(rival, None)
+    def judge(self, wire: Wire, hello: Hello, on_verdict: OnVerdict) -> None:
+        """Decide, soon, about the other side of an established connection.
+
+        Where it is let in, ``on_verdict(None)`` is to give the connection to another owner, who gets what was said
+        meanwhile. Where it is refused, the connection has been closed with a goodbye that says why.
+        """
+        claim = wire.owner = Claim(wire, hello, self._over, self._has_room)
+        self._claims[claim] = on_verdict
+        # Later: who does not take us as a peer says so right behind its proof.
+        self._reactor.post(self._decide, claim)
+
+    def _has_room(self, size: int) -> bool:
+        return sum(claim.kept_bytes for claim in self._claims) + size <= self._max_kept_bytes
+
+    def _settle(self, claim: Claim) -> OnVerdict:
+        if claim.timer is not None:
+            claim.timer.cancel()
+        return self._claims.pop(claim)
+
+    def _over(self, claim: Claim, error: NetworkError) -> None:
+        reason = str(error)
+        if reason.startswith(REFUSED):
+            self._peers.report_refusal(claim.hello.location, reason)
+        self._settle(claim)(PeerUnreachable(f"cannot connect to {claim.hello.location}: {reason}"))
+
+    def _decide(self, claim: Claim) -> None:
+        if claim not in self._claims:
+            return
+        rival = self._rival_of(claim.hello)
+        if claim.wire.is_closed:
+            self._over(claim, PeerLost("the connection is over"))
+        elif _shared(self._own, claim.hello):
+            self._refuse(claim, self._own)
+        elif rival is not None:
+            self._ask(rival, claim)
         else:
-            self._ask(rival, wire, hello, on_done)
+            self._let_in(claim)
 
     def _rival_of(self, hello: Hello) -> Link | None:
         """Somebody online who is the one, or where, or called as ``hello`` says; the same one comes first."""
@@ -105,52 +141,46 @@ class Admission:
         rivals: list[Link] = [link for link in self._peers.online() if _shared(link.info, hello)]
         return rivals[0] if rivals else None
 
-    def _ask(self, rival: Link, wire: Wire, hello: Hello, on_done: OnDone) -> None:
-        undecided = [True]
-
-        def is_first() -> bool:
-            timer.cancel()
-            self._claims.discard(claim)
-            return bool(undecided and undecided.pop())
+    def _ask(self, rival: Link, claim: Claim) -> None:
+        is_same = rival.info.incarnation == claim.hello.incarnation
+        seconds = _SILENT_SECONDS if is_same else self._peer_timeout_seconds
+        asked = native.monotonic()
 
         def on_answer(answer: Any, error: NetworkError | None) -> None:
-            if is_first():
+            if claim not in self._claims:
+                return
+            if error is None:
+                self._refuse(claim, rival.info)
+            else:
                 # Later: that the rival is lost is not told of yet, and is to be told of first.
-                self._reactor.post(self._decide, claim, rival.info if error is None else None, on_done)
+                self._reactor.post(self._decide, claim)
 
-        def on_over(error: NetworkError) -> None:
-            if is_first():
-                on_done(None, PeerUnreachable(f"cannot connect to {hello.location}: {error}"))
+        def look(due: float) -> None:
+            now = native.monotonic()
+            heard = rival.wire.connection.heard_at if rival.wire is not None else None
+            silent = now - (asked if heard is None else heard)
+            if now - due > seconds / 2:
+                # This thread stood still: what the rival has said meanwhile lies unread.
+                look_in(seconds)
+            elif silent >= seconds:
+                reason = "does not answer, and another connection says to be it, or where or called as it is"
+                self._peers.lose(rival, PeerLost(f"{rival.info} {reason}"), may_live=True)
+            elif heard is not None and heard > asked + seconds / 2:
+                # Anything but the answer is life as well. What comes right behind the question may be old.
+                self._refuse(claim, rival.info)
+            else:
+                look_in(seconds - silent)
 
-        def no_answer() -> None:
-            reason = f"{rival.info} does not answer, and another connection says to be it, or where or called as it is"
-            self._peers.lose(rival, PeerLost(reason))
+        def look_in(wait: float) -> None:
+            claim.timer = self._reactor.call_later(wait, look, native.monotonic() + wait)
 
-        claim = wire.owner = Claim(wire, hello, on_over, self._has_room)
-        self._claims.add(claim)
-        timer = self._reactor.call_later(_ANSWER_SECONDS, no_answer)
+        look_in(seconds)
         number = rival.expect(on_answer, Reply)
         rival.send_urgent(Request(number, "greencoro.ping", {}, ()).encode())
 
-    def _has_room(self, size: int) -> bool:
-        return sum(claim.kept_bytes for claim in self._claims) + size <= self._max_kept_bytes
-
-    def close(self) -> None:
-        """Let nobody in any more."""
-        for claim in list(self._claims):
-            claim.wire.fail(PeerLost("this runtime is finished"))
-
-    def _decide(self, claim: Claim, rival: PeerInfo | None, on_done: OnDone) -> None:
-        """``rival``: it answered; None: it is lost."""
-        wire, hello = claim.wire, claim.hello
-        if wire.is_closed:
-            on_done(None, PeerUnreachable(f"cannot connect to {hello.location}: the connection is over"))
-            return
-        if rival is not None:
-            self._refuse(wire, hello, rival, on_done)
-            return
-        # There may be another one, who shares another thing with it.
-        self.let_in(wire, hello, on_done)
+    def _let_in(self, claim: Claim) -> None:
+        wire = claim.wire
+        self._settle(claim)(None)
         try:
             for message in claim.messages:
                 if not wire.is_closed:
@@ -158,12 +188,19 @@ class Admission:
         except NetworkError as error:
             wire.fail(error)
 
-    def _refuse(self, wire: Wire, hello: Hello, rival: PeerInfo, on_done: OnDone) -> None:
+    def _refuse(self, claim: Claim, rival: PeerInfo) -> None:
+        wire, hello = claim.wire, claim.hello
+        on_verdict = self._settle(claim)
         reason = f"{rival} is there already, with the same {_shared(rival, hello)}"
         error = PeerUnreachable(f"{hello.name!r} at {hello.location} is refused: {reason}")
         self._peers.report("a peer at %s: %s", wire.stream.peer_address, error)
         wire.close(REFUSED + reason, lambda: None)
-        on_done(None, error)
+        on_verdict(error)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        for claim in list(self._claims):
+            claim.wire.fail(PeerLost("this runtime is finished"))
 
 
 def _shared(info: PeerInfo, hello: Hello) -> str:

@@ -16,7 +16,9 @@ from greencoro.distributed.watches import text_of
 from greencoro.errors import (
     BrokenResource,
     DeadlineExceeded,
+    GreencoroError,
     MonitorException,
+    PeerLost,
     RemoteError,
     RemoteProtocolError,
     WouldBlock,
@@ -112,10 +114,10 @@ class Answers:
         if not may_wait():
             raise WouldBlock(f"{coro!r} cannot be called where nothing may wait")
         deadline = None if timeout is None else native.monotonic() + timeout
-        outcome, link = coro.watched(timeout), coro.reach()
+        outcome, link = coro.watched(), coro.reach()
         if outcome is None or link is None:
-            if deadline is not None and native.monotonic() >= deadline:
-                raise DeadlineExceeded(f"the process of {coro!r} did not answer within {timeout} s")
+            if coro.is_lost():
+                raise PeerLost(f"{coro!r} answers no call: its process is lost")
             raise BrokenResource(f"{coro!r} is over and answers no call")
         answer = Completion()
         number = int.from_bytes(os.urandom(7), "big") + 1
@@ -125,11 +127,12 @@ class Answers:
             answer.set(_OVER)
 
         outcome.add_callback(over)
+        entry: Entry | bool = False
         try:
             place = Reference(self._location, self._incarnation, refs.number("answer", number), "answer")
             request = RemoteRequest(message, ReplyAddress(self, place))
             buffers = dumps(request, messages.send_header(coro.id))
-            entry = link.send_credited(coro.id, buffers, None, True) or coro.queue_waiting(
+            entry = coro.queue(link, buffers, None, True) or coro.queue_waiting(
                 link, buffers, deadline, withdrawable=True
             )
             if not isinstance(entry, Entry):
@@ -137,8 +140,12 @@ class Answers:
                     raise _without_answer(coro, outcome)
                 raise DeadlineExceeded(f"{coro!r} had no room for the request within {timeout} s")
             if not answer.wait(None if deadline is None else deadline - native.monotonic()):
-                link.withdraw(entry)
                 raise DeadlineExceeded(f"{coro!r} did not answer within {timeout} s")
+        except BaseException:
+            # Whoever asks no more, for want of time or because it was thrown into, does not have it asked later.
+            if isinstance(entry, Entry):
+                link.withdraw(entry)
+            raise
         finally:
             self._pending.pop(number, None)
             outcome.remove_callback(over)
@@ -155,7 +162,11 @@ class Answers:
         if link is None or link.is_lost:
             return False
         # As an answer, so that who asks and does not read is cut off.
-        link.send_answer(messages.Request(0, ANSWER, header | {"call": number}, [payload]).encode())
+        if not link.send_answer(messages.Request(0, ANSWER, header | {"call": number}, [payload]).encode()):
+            # Whoever asked waits, so it is told; without a value to raise, it raises the text.
+            text = "there is no room for the answer, others wait to be read"
+            told = messages.Request(0, ANSWER, {"failed": True, "text": text, "call": number}, [b""])
+            link.send_urgent(told.encode())
         return True
 
     def serve(self, request: calls.Request) -> None:
@@ -170,8 +181,14 @@ class Answers:
         return answer is not None and answer.set((header, payload))
 
 
-def _without_answer(coro: RemoteCoro, outcome: Completion) -> BrokenResource:
+def _without_answer(coro: RemoteCoro, outcome: Completion) -> GreencoroError:
+    if outcome.value is None:
+        return BrokenResource(f"{coro!r} is over and answers no call")
     notice: MonitorException = coro.notice_of(outcome)
+    if notice.kind == "lost":
+        lost = PeerLost(f"{coro!r} answers no call: its process is lost")
+        lost.__cause__ = notice.error
+        return lost
     broken = BrokenResource(f"{coro!r} is over and answers no call: {_WORDS[notice.kind]}")
     broken.__cause__ = notice.error
     return broken
@@ -181,7 +198,6 @@ _WORDS = {
     "finished": "it finished",
     "exception": "it raised an exception",
     "terminated": "it was terminated",
-    "lost": "its process is lost",
 }
 
 

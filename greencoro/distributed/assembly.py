@@ -15,10 +15,14 @@ class Assembly:
 
     Args:
         max_message_bytes (int): A larger message ends the connection.
+
+        max_begun_bytes (int): While the unfinished ones are larger than this together, as announced, none may begin.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, max_begun_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
+        self._max_begun_bytes = max_begun_bytes
+        self._begun_bytes = 0
         self._streams: dict[int, tuple[bytearray, int]] = {}
 
     def add(self, header: bytes, data: memoryview) -> memoryview | None:
@@ -38,7 +42,13 @@ class Assembly:
                 raise RemoteProtocolError(
                     f"the peer announced a message of {size} bytes; max_message_bytes is {self._max_message_bytes}"
                 )
+            if self._begun_bytes > self._max_begun_bytes:
+                raise RemoteProtocolError(
+                    f"the peer began a message while {self._begun_bytes} bytes of others were unfinished; "
+                    f"max_queue_bytes is {self._max_begun_bytes}"
+                )
             self._streams[number] = (bytearray(), size)
+            self._begun_bytes += size
         if number not in self._streams:
             raise RemoteProtocolError("a chunk belongs to no stream")
         collected, size = self._streams[number]
@@ -50,4 +60,5 @@ class Assembly:
         if len(collected) != size:
             raise RemoteProtocolError("a stream of chunks is shorter than announced")
         del self._streams[number]
+        self._begun_bytes -= size
         return memoryview(collected)

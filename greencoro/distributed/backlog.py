@@ -1,11 +1,10 @@
-"""What messages of one peer came to a coroutine through channels and wait there: so many at most."""
+"""What came from one incarnation of a peer to a coroutine through channels and waits there: so much at most."""
 
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakValueDictionary
 
-from greencoro.distributed.link import Link
+from greencoro.distributed.per_peer import PerPeer
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -22,7 +21,7 @@ class _Backlog:
     def __init__(self) -> None:
         self.messages = 0
         self.size = 0
-        self.waiters: list[Completion] = []
+        self.waiters: dict[Completion, None] = {}
 
 
 class _Message(Encoded):
@@ -54,34 +53,37 @@ class Backlogs:
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._backlogs: WeakValueDictionary[tuple[Link, int], _Backlog] = WeakValueDictionary()
+        self._backlogs = PerPeer(_Backlog)
         # Held for a few lines that run no code but ours. An RLock, because a destructor may come in the middle.
         self._lock = native.RLock()
 
-    def put(self, link: Link, coro: Coro, message: Any, size: int, waiter: Completion | None = None) -> bool:
-        """Put a message into the mailbox, if there is room; else ``waiter`` is set when there may be, once.
+    def put(self, peer: bytes, coro: Coro, message: Any, size: int, waiter: Completion | None = None) -> bool:
+        """Put a message of an incarnation into the mailbox, if there is room; else ``waiter`` is set when there may be.
 
-        Whether the coroutine is alive is for the caller to see, before and after.
+        That is once; `forget` it afterwards. Whether the coroutine is alive is for the caller to see, before and after.
         """
+        backlog = self._backlogs.of(peer, coro.id)
         with self._lock:
-            key = link, coro.id
-            backlog = self._backlogs.get(key)
-            if backlog is None:
-                backlog = self._backlogs[key] = _Backlog()
             if backlog.messages and (backlog.messages >= self._max_messages or backlog.size + size > self._max_bytes):
                 if waiter is not None:
-                    backlog.waiters.append(waiter)
+                    backlog.waiters[waiter] = None
                 return False
             backlog.messages += 1
             backlog.size += size
         coro.put_past_limit(_Message(self, backlog, message, size))
         return True
 
+    def forget(self, peer: bytes, coro: Coro, waiter: Completion) -> None:
+        """Do not set ``waiter`` any more."""
+        backlog = self._backlogs.of(peer, coro.id)
+        with self._lock:
+            backlog.waiters.pop(waiter, None)
+
     def taken(self, backlog: _Backlog, size: int) -> None:
         """A message was taken from the mailbox."""
         with self._lock:
             backlog.messages -= 1
             backlog.size -= size
-            waiters, backlog.waiters = backlog.waiters, []
+            waiters, backlog.waiters = backlog.waiters, {}
         for waiter in waiters:
             waiter.set()

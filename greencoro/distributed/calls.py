@@ -5,6 +5,7 @@ Which operations there are is up to who registers them; a runtime that registers
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from greencoro import errors
 from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.errors import (
     BrokenResource,
     BusyResource,
@@ -23,9 +25,10 @@ from greencoro.errors import (
     NetworkError,
     PeerLost,
     RemoteError,
+    WouldBlock,
 )
 from greencoro.hub import exit as process_exit
-from greencoro.hub import userhub
+from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
@@ -40,6 +43,9 @@ Warn = Callable[..., None]
 
 #: One key for all requests of a link: a small one that relies on a large one before it does not overtake that.
 _ORDERED = "requests"
+
+#: So many times the size of their JSON the objects of a header are counted (see `messages.MAX_JSON_BYTES`).
+_HEADER_WEIGHT = 20
 
 #: Longest text, and longest traceback, of an error that travels.
 _TEXT_CHARACTERS = 100_000
@@ -97,17 +103,29 @@ class Request:
         trace = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
         # A character takes up to 12 bytes of JSON; both texts together are to fit into what the peer takes.
         limit = min(_TEXT_CHARACTERS, self.link.max_message_bytes // 32)
-        header = {"error": type(error).__name__[:100], "message": str(error)[:limit], "traceback": trace[-limit:]}
-        self._answer(False, header, ())
+        self._answer(False, _told(type(error), str(error)[:limit], trace[-limit:]), ())
 
     def _answer(self, succeeded: bool, header: dict[str, Any], parts: Sequence[Buffer]) -> None:
         if self._answered or not self._number:
             return
         # Made first: where that fails (a header that is no JSON) it is still to be answered, by `fail`.
         encoded = messages.Reply(self._number, succeeded, header, parts).encode()
-        self.link.check_size(sum(map(len, encoded)))
+        size = sum(map(len, encoded))
+        self.link.check_size(size)
         self._answered = True
-        self.link.send_answer(encoded)
+        if not self.link.send_answer(encoded):
+            busy = f"it was done; there is no room for the answer of {size} bytes, others wait to be read"
+            encoded = messages.Reply(self._number, False, _told(BusyResource, busy, ""), ()).encode()
+            # Small; that there are not too many of them is for the link to see.
+            self.link.send_urgent(encoded)
+
+    def weight(self) -> int:
+        """About the memory it takes, in bytes."""
+        return _HEADER_WEIGHT * len(json.dumps(self.header)) + sum(map(len, self.parts))
+
+
+def _told(kind: type[BaseException], text: str, trace: str) -> dict[str, Any]:
+    return {"error": kind.__name__[:100], "message": text, "traceback": trace}
 
 
 Handler = Callable[[Request], None]
@@ -119,14 +137,27 @@ class Calls:
     Args:
         spawn: Starts a coroutine at home in that runtime.
 
-        max_serving (int): Requests of one peer that may be under way here at once; more are refused.
+        max_serving, max_bytes (int): Requests of one peer, and their bytes, that may be under way here at once; more
+            are refused.
+
+        send_timeout (float): Longest wait for room on a link, in seconds, where the caller gave no other.
 
         warn: Logs a warning, rate-limited.
     """
 
-    def __init__(self, dispatcher: Dispatcher, spawn: Callable[..., Coro], max_serving: int, warn: Warn) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        spawn: Callable[..., Coro],
+        max_serving: int,
+        max_bytes: int,
+        send_timeout: float,
+        warn: Warn,
+    ) -> None:
         self._warn = warn
-        self._max_serving = max_serving
+        self._send_timeout = send_timeout
+        #: By incarnation: what is under way, of all links.
+        self.serving = PerPeer(lambda: Tally(max_serving, max_bytes))
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self._need_started_hub: set[str] = set()
         self._spawn = spawn
@@ -154,18 +185,25 @@ class Calls:
             return
         handler, on_reactor = found
         if on_reactor:
-            _serve(handler, request)
+            _handle(handler, request)
         elif message.operation in self._need_started_hub and not userhub.is_started():
             request.fail(BrokenResource(f"there is nothing here that {message.operation!r} could be about"))
         else:
-            if len(link.serving) >= self._max_serving:
-                request.fail(BusyResource(f"{self._max_serving} requests of this peer are under way here already"))
+            tally, size = self.serving.of(link.info.incarnation), request.weight()
+            if not tally.enter(size):
+                under_way = f"{tally.items} requests of this peer, {tally.size} bytes, are under way here already"
+                request.fail(BusyResource(under_way))
                 return
-            link.serving.add(request)
-            userhub.post(self._start, handler, request)
+            userhub.post(self._start, handler, request, tally, size)
 
-    def _start(self, handler: Handler, request: Request) -> None:
-        self._spawn(_serve, handler, request).set_daemon()
+    def _start(self, handler: Handler, request: Request, tally: Tally, size: int) -> None:
+        def over(_: Coro) -> None:
+            tally.leave(size)
+
+        serving = self._spawn(_handle, handler, request)
+        serving.set_daemon()
+        if not serving.add_observer(over):
+            tally.leave(size)
 
     def request(
         self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer], timeout: float | None
@@ -174,6 +212,8 @@ class Calls:
 
         Raises:
             DeadlineExceeded: No answer within ``timeout`` seconds. It may be done all the same.
+
+            BusyResource: There was no room for it here in that time, or over there; it is not done.
 
             PeerLost: The peer was lost meanwhile; likewise.
 
@@ -189,8 +229,11 @@ class Calls:
 
         number = link.expect(on_answer, messages.Reply)
         try:
-            link.send(_ORDERED, messages.Request(number, operation, header, parts).encode())
-            reply = answer.result(timeout)
+            deadline = None if timeout is None else native.monotonic() + timeout
+            encoded = messages.Request(number, operation, header, parts).encode()
+            if not self._queue(link, encoded, deadline) and not link.is_lost:
+                raise BusyResource(f"there was no room for {operation!r} on the way to {link.info} within {timeout} s")
+            reply = answer.result(None if deadline is None else deadline - native.monotonic())
         except TimeoutError as error:
             if isinstance(error, GreencoroError):
                 raise
@@ -202,17 +245,42 @@ class Calls:
         return Reply(reply.header, [bytes(part) for part in reply.parts])
 
     def post(self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer]) -> int:
-        """Have the peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost."""
-        return 0 if link.send(_ORDERED, messages.Request(0, operation, header, parts).encode()) else -1
+        """Have the peer do an operation, without an answer.
+
+        Returns:
+            int: 0 where it is queued; -1 where the peer is lost, or where there was no room on the way to it for longer
+            than ``send_timeout``, or at all where nothing may wait.
+        """
+        encoded = messages.Request(0, operation, header, parts).encode()
+        return 0 if self._queue(link, encoded, native.monotonic() + self._send_timeout) else -1
+
+    def _queue(self, link: Link, buffers: Sequence[Buffer], deadline: float | None) -> bool:
+        """Queue a request as soon as there is room; False where the time was over or the peer lost before."""
+        if link.send_if_room(_ORDERED, buffers, None):
+            return True
+        if Coro.current() is None and native.asyncio_loop_runs():
+            return False
+        while not link.is_lost:
+            changed = Completion()
+            waiter = changed.set
+            try:
+                if link.send_if_room(_ORDERED, buffers, waiter):
+                    return True
+                # A loss just before the waiter was there to hear of it.
+                if link.is_lost or not changed.wait(None if deadline is None else deadline - native.monotonic()):
+                    return False
+            except WouldBlock:
+                return False
+            finally:
+                link.forget_waiter(None, waiter)
+        return False
 
 
-def _serve(handler: Handler, request: Request) -> None:
+def _handle(handler: Handler, request: Request) -> None:
     try:
         handler(request)
     except Exception as error:
         request.fail(error)
-    finally:
-        request.link.serving.discard(request)
 
 
 def _error_of(header: dict[str, Any], link: Link) -> Exception:

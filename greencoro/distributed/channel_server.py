@@ -3,10 +3,12 @@
 A message goes to the subscribers of this process at once, on the reactor, as far as there is room for it and no channel
 on its way has a transform. What is left to do (transforms, subscribers elsewhere or with a full `backlog`, the wait for
 subscribers) needs the user hub: a *stream* for each sender and channel does it there, one message after another, so
-that messages of one sender stay in order and no sender waits for another's.
+that messages of one sender stay in order and no sender waits for another's. A stream belongs to the sender's process,
+not to a link with it: what came before the connection broke is dealt with before anything that came over the next one.
 
-Two bounds hold what a peer may have here: the credit for the channel, granted again when a message is dealt with, and
-the backlog of each subscriber. A subscriber with a full one is waited for as for a full mailbox (`hub.fan_out`).
+Two bounds hold what a process may have here, over all its links: the credit for the channel, granted again when a
+message is dealt with, and the backlog of each subscriber. A subscriber with a full one is waited for as for a full
+mailbox (`hub.fan_out`).
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ from greencoro.distributed import codec, refs
 from greencoro.distributed.backlog import Backlogs
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.elsewhere import Opaque
-from greencoro.distributed.flow import Inflow
+from greencoro.distributed.inflows import Inflows, LinkedInflow
 from greencoro.distributed.link import Link
-from greencoro.distributed.messages import ChannelDeliver, ChannelSend, Credit, Gone, Result, Withdraw
+from greencoro.distributed.messages import ChannelDeliver, ChannelSend, Gone, Result, Withdraw
 from greencoro.errors import CoroTerminated, NetworkError, RemoteProtocolError
 from greencoro.hub import native, userhub
 from greencoro.hub.channel import Channel
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.fan_out import Copy, fan_out, remaining
+from greencoro.hub.fan_out import Copy, fan_out, leave, remaining
 from greencoro.hub.passing import Origin
 from greencoro.log import escape
 
@@ -38,12 +40,15 @@ _log = logging.getLogger(__name__)
 
 
 class ChannelMessage(Opaque):
-    """A message that came for a channel; each subscriber (and transform) decodes it for itself."""
+    """A message that came for a channel; each subscriber (and transform) decodes it for itself.
+
+    Nobody may change the bytes that all of them have in common: its large buffers are copied for each.
+    """
 
     __slots__ = ("_link", "_warn")
 
     def __init__(self, payload: Any, link: Link, warn: Callable[..., None]) -> None:
-        self.payload = payload
+        self.payload = memoryview(payload).toreadonly()
         self._link = link
         self._warn = warn
 
@@ -60,12 +65,15 @@ class ChannelMessage(Opaque):
 class _Item:
     """One message, until it is dealt with."""
 
-    def __init__(self, link: Link, channel: Channel, message: Any, size: int, origin: Origin) -> None:
+    def __init__(
+        self, link: Link, channel: Channel, message: Any, size: int, inflow: LinkedInflow, origin: Origin
+    ) -> None:
         self.link = link
+        self.peer = link.info.incarnation
         self.channel = channel
         self.size = size
+        self.inflow = inflow
         self.origin = origin
-        self.target: int = message.target
         #: Of a delivery; 0 for what nobody waits for.
         self.request: int = message.request if isinstance(message, ChannelDeliver) else 0
         self.n: int = message.n if self.request else 0
@@ -82,6 +90,10 @@ class _Item:
         self.payload: ChannelMessage | None = None
         #: What waits on its behalf.
         self.runner: Coro | None = None
+
+
+#: Of a stream: the sender's incarnation (or that of who passes its messages on), the channel, the sender.
+_Key = tuple[bytes, int, int]
 
 
 class _Stream:
@@ -103,7 +115,9 @@ class ChannelServer:
 
         incarnation: This runtime's.
 
-        max_messages, max_bytes: What a peer may have under way to one channel, or to one subscriber through channels.
+        inflows: What peers have under way.
+
+        max_messages, max_bytes: What a peer may have waiting for one subscriber.
 
         spawn: Starts a coroutine at home in this runtime.
 
@@ -119,6 +133,7 @@ class ChannelServer:
         dispatcher: Dispatcher,
         find: Callable[[int], Channel | None],
         incarnation: bytes,
+        inflows: Inflows,
         max_messages: int,
         max_bytes: int,
         *,
@@ -129,14 +144,14 @@ class ChannelServer:
     ) -> None:
         self._find = find
         self._incarnation = incarnation
-        self._window = (max_messages, max_bytes)
+        self._inflows = inflows
         self._backlogs = Backlogs(max_messages, max_bytes)
         self._spawn = spawn
         self._post = post
         self._send_timeout = send_timeout
         self._warn = warn
         # The reactor's.
-        self._streams: dict[tuple[Link, int, int], _Stream] = {}
+        self._streams: dict[_Key, _Stream] = {}
         self._deliveries: dict[Link, dict[int, _Item]] = {}
         dispatcher.register(ChannelSend, self._on_message)
         dispatcher.register(ChannelDeliver, self._on_message)
@@ -152,18 +167,17 @@ class ChannelServer:
             if isinstance(message, ChannelDeliver):
                 link.send_urgent(Result(message.request, 0).encode())
             return
-        inflow = link.inflows.get(message.target)
-        if inflow is None:
-            inflow = link.inflows[message.target] = Inflow(*self._window)
+        inflow = self._inflows.of(link, message.target)
         size = len(message.header()) + len(message.payload)
         inflow.arrived(size)
+        incarnation = link.info.incarnation
         seen = frozenset(refs.kind_of(number)[1] for where, number in message.route if where == self._incarnation)
-        item = _Item(link, channel, message, size, Origin(message.sender, message.route, seen))
+        item = _Item(link, channel, message, size, inflow, Origin(message.sender, message.route, seen, incarnation))
         if not channel.is_open_to_peers() or channel.id in seen:
             self._settle(item)
             return
         payload = ChannelMessage(message.payload, link, self._warn)
-        key = link, message.target, message.sender
+        key = incarnation, message.target, message.sender
         stream = self._streams.get(key)
         if stream is None and not item.n:
             item.copies = channel.plain_copies(payload, item.origin)
@@ -189,8 +203,8 @@ class ChannelServer:
             if not recipient.is_local():
                 left.append(copy)
             elif not recipient.is_alive():
-                table.pop(recipient, None)
-            elif not self._backlogs.put(item.link, recipient, message, item.size):
+                leave(table, recipient)
+            elif not self._backlogs.put(item.peer, recipient, message, item.size):
                 left.append((_Full(self, item, recipient), message, table))
             elif recipient.is_alive():
                 item.delivered += 1
@@ -202,10 +216,7 @@ class ChannelServer:
         if item.request:
             self._deliveries.get(link, {}).pop(item.request, None)
             link.send_urgent(Result(item.request, item.delivered).encode())
-        inflow = link.inflows.get(item.target)
-        grant = inflow.taken(item.size) if inflow is not None else None
-        if grant is not None:
-            link.send_urgent(Credit(item.target, *grant).encode())
+        self._inflows.taken(item.inflow, item.size)
 
     def _await_withdrawal(self, item: _Item) -> None:
         deliveries = self._deliveries.get(item.link)
@@ -229,13 +240,13 @@ class ChannelServer:
         item.is_withdrawn = True
         userhub.post(_end_wait, item)
 
-    def _retire(self, key: tuple[Link, int, int], stream: _Stream) -> None:
+    def _retire(self, key: _Key, stream: _Stream) -> None:
         if stream.posted == stream.served and self._streams.get(key) is stream:
             del self._streams[key]
 
     # The user hub.
 
-    def _enter(self, key: tuple[Link, int, int], stream: _Stream, item: _Item) -> None:
+    def _enter(self, key: _Key, stream: _Stream, item: _Item) -> None:
         if item.is_withdrawn or len(item.channel.subscribers()) >= item.n:
             self._queue(key, stream, item)
             return
@@ -249,13 +260,13 @@ class ChannelServer:
         item.runner.set_daemon()
         item.runner.add_observer(enough)
 
-    def _queue(self, key: tuple[Link, int, int], stream: _Stream, item: _Item) -> None:
+    def _queue(self, key: _Key, stream: _Stream, item: _Item) -> None:
         stream.queue.append(item)
         if not stream.is_running:
             stream.is_running = True
             self._spawn(self._serve, key, stream).set_daemon()
 
-    def _serve(self, key: tuple[Link, int, int], stream: _Stream) -> None:
+    def _serve(self, key: _Key, stream: _Stream) -> None:
         try:
             while stream.queue:
                 item = stream.queue.popleft()
@@ -270,6 +281,8 @@ class ChannelServer:
             self._post(self._retire, key, stream)
 
     def _pass_on(self, item: _Item) -> None:
+        if not item.channel.is_open_to_peers():
+            return
         if item.copies is None:
             item.copies = item.channel.copies(item.payload, item.origin)
             self._put(item)
@@ -312,16 +325,17 @@ class ChannelServer:
         deadline = None if seconds is None else native.monotonic() + seconds
         while coro.is_alive():
             changed = Completion()
-            if self._backlogs.put(item.link, coro, message, item.size, changed):
+            if self._backlogs.put(item.peer, coro, message, item.size, changed):
                 return coro.is_alive()
             over = changed.set
-            if not coro.add_observer(over):
-                return False
             try:
+                if not coro.add_observer(over):
+                    return False
                 if not changed.wait(None if deadline is None else deadline - native.monotonic()):
                     return False
             finally:
                 coro.remove_observer(over)
+                self._backlogs.forget(item.peer, coro, changed)
         return False
 
     def send_when_room(self, item: _Item, coro: Coro, message: Any) -> int:

@@ -13,17 +13,22 @@ from contextlib import contextmanager, suppress
 
 from greencoro.hub import native
 
-__all__ = ["leads_elsewhere", "opened"]
+__all__ = ["leads_elsewhere", "opened", "sync"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def opened(directory: str | os.PathLike[str], below: Sequence[str], make: bool = False) -> Iterator[int]:
+def opened(
+    directory: str | os.PathLike[str], below: Sequence[str], make: bool = False, durable: bool = False
+) -> Iterator[int]:
     """A descriptor of the directory at the end of the way ``below``, whose names are all plain.
 
     Args:
         make (bool): Make the directories that are not there.
+
+        durable (bool): Force the names of those to the disk: without them what is saved there cannot be found after a
+            crash.
 
     Raises:
         OSError: There is none, or it cannot be opened; `leads_elsewhere` tells a link or file on the way.
@@ -33,14 +38,30 @@ def opened(directory: str | os.PathLike[str], below: Sequence[str], make: bool =
     try:
         for name in below:
             if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=here)
+                _make(name, here, durable)
             inner = os.open(name, _DIRECTORY, dir_fd=here)
             native.close(here)
             here = inner
         yield here
     finally:
         native.close(here)
+
+
+def _make(name: str, parent: int, durable: bool) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+        if durable:
+            sync(parent)
+
+
+def sync(directory: int) -> None:
+    """Force the entries of an open directory to the disk."""
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Not every file system can, and those that cannot have nothing to be forced.
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def leads_elsewhere(error: OSError) -> bool:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from greencoro.distributed import messages
 from greencoro.distributed.assembly import Assembly
-from greencoro.distributed.handshake import Handshake, Hello, Role, TlsBinding
+from greencoro.distributed.handshake import Handshake, TlsBinding
+from greencoro.distributed.handshake_states import Role
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.membership import Health, Liveness
 from greencoro.distributed.messages import Message
-from greencoro.distributed.outbox import Outbox
+from greencoro.distributed.outbox import Outbox, Parcel
 from greencoro.distributed.record import Batch, Opener, Sealer
 from greencoro.errors import LocalProtocolError, PeerLost
 
@@ -89,9 +91,9 @@ class Connection:
         self._is_inside_tls = False
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
-        self._assembly = Assembly(limits.max_message_bytes)
+        self._assembly = Assembly(limits.max_message_bytes, hello.max_queue_bytes)
         self._liveness = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
-        self._outbox = Outbox(limits.chunk_bytes)
+        self._outbox = Outbox(limits.chunk_bytes, hello.max_queue_bytes)
         self.established = False
         #: Given up because nothing was heard for the whole time-out.
         self.is_silent = False
@@ -99,6 +101,11 @@ class Connection:
     @property
     def peer_hello(self) -> Hello:
         return self._handshake.peer_hello
+
+    @property
+    def heard_at(self) -> float | None:
+        """When something arrived last, in seconds on the monotonic clock; None: never."""
+        return self._liveness.heard_at
 
     def bind(self, binding: TlsBinding) -> None:
         """The stream is inside TLS: what opens it is tied to that, and records need no seal of their own.
@@ -142,6 +149,8 @@ class Connection:
         Raises:
             NetworkError: `PeerLost`, or before that what the handshake makes of it.
         """
+        if self.heard_at is None and not self._is_inside_tls:
+            raise PeerLost("the peer closed the connection before it said anything")
         if self._opener is None:
             self._handshake.receive_eof()
         if self._opener is not None and self._opener.buffered_bytes:
@@ -160,9 +169,10 @@ class Connection:
 
     def _establish(self, events: list[Introduced | Established | Message]) -> None:
         self.established = True
+        self._outbox.max_begun_bytes = min(self._outbox.max_begun_bytes, self._handshake.peer_hello.max_queue_bytes)
         events.append(Established(self._handshake.peer_hello))
 
-    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer, size: int) -> None:
+    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer | Parcel, size: int) -> None:
         """Queue an encoded message of ``size`` bytes; messages of one key stay in order.
 
         Raises:
@@ -178,24 +188,28 @@ class Connection:
         return self.established and self._outbox.has_room
 
     @property
-    def waiting_bytes(self) -> int:
-        """What was pushed in large messages that are not through, and behind them."""
-        return self._outbox.waiting_bytes
+    def waiting(self) -> tuple[int, int]:
+        """Messages and bytes that were pushed and have not gone; with those that were taken back, see `Outbox`."""
+        return self._outbox.waiting_messages, self._outbox.waiting_bytes
+
+    def forget_taken(self) -> None:
+        """Let go of what is left of messages that were taken back."""
+        self._outbox.forget_taken()
 
     def data_to_send(self) -> list[Buffer]:
         """The next record, or what the handshake has to say; empty where there is nothing to send."""
         if not self.established:
             handshake = self._handshake.data_to_send()
             return [handshake] if handshake else []
-        if not self._outbox:
-            return []
         assert self._sealer is not None
-        batch = self._outbox.next_batch()
-        if batch is not None:
-            return self._sealer.batch(batch)
-        chunk = self._outbox.next_chunk()
-        if chunk is not None:
-            return self._sealer.chunk(*chunk)
+        while self._outbox:
+            batch = self._outbox.next_batch()
+            if batch:
+                return self._sealer.batch(batch)
+            if batch is None:
+                chunk = self._outbox.next_chunk()
+                if chunk is not None:
+                    return self._sealer.chunk(*chunk)
         return []
 
     def tick(self, now: float) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from greencoro.distributed.discovery import Discovery
@@ -22,7 +24,7 @@ from greencoro.errors import (
 )
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
-from greencoro.hub.telling import tell
+from greencoro.hub.telling import tell, tell_unheard
 from greencoro.hub.waiting import seconds
 
 __all__ = ["Contacts"]
@@ -49,6 +51,8 @@ class Contacts:
         self._observers = observers
         self._searches: list[Search] = []
         self._kept: list[Kept] = []
+        #: What is waited for and ends with this runtime.
+        self._awaited: set[Completion] = set()
         self._closed = False
 
     # Any thread.
@@ -60,9 +64,7 @@ class Contacts:
         for link in table.online():
             if link.info.location == location:
                 return _as_link(link)
-        if self._closed:
-            raise PeerUnreachable(f"cannot reach {location}: this runtime is finished")
-        if location == self.runtime.location:
+        if self.runtime.is_own(location):
             raise PeerUnreachable(f"{location} is this runtime itself")
         reached = Completion()
 
@@ -72,11 +74,24 @@ class Contacts:
             else:
                 reached.set(link)
 
-        self.runtime.reactor.post(table.dial, location, on_done)
         limit = self._limit if timeout is None else timeout
-        if not self.wait(reached, limit, f"a connection to {location}"):
-            raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
-        return _as_link(reached.result())
+        with self._ends_with_us(reached, f"cannot reach {location}"):
+            self.runtime.reactor.post(table.dial, location, on_done)
+            if not self.wait(reached, limit, f"a connection to {location}"):
+                raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
+            return _as_link(reached.result())
+
+    @contextlib.contextmanager
+    def _ends_with_us(self, awaited: Completion, what: str) -> Iterator[None]:
+        """Let ``awaited`` fail where this runtime finishes, or has finished."""
+        self._awaited.add(awaited)
+        try:
+            # In this order: whoever closes looks for what is awaited after it has said so.
+            if self._closed:
+                awaited.fail(PeerUnreachable(f"{what}: this runtime is finished"))
+            yield
+        finally:
+            self._awaited.discard(awaited)
 
     @property
     def _limit(self) -> float:
@@ -89,8 +104,9 @@ class Contacts:
         timeout = seconds(timeout, "peer")
         try:
             link = self._reach(location, udp_port, timeout)
-        except (AuthenticationError, IncompatibleVersion, RemoteProtocolError):
-            # The reactor logs it, for whoever tried to connect.
+        except (AuthenticationError, IncompatibleVersion, RemoteProtocolError) as error:
+            # The reactor logs it; those who set up no logging hear of it too, for only a person can mend it.
+            tell_unheard(_log, f"peer({location if location.port else location.addr}) failed: {error}")
             return -1
         except (NetworkError, DeadlineExceeded) as error:
             _log.warning("peer(%s) failed: %s", location if location.port else location.addr, error)
@@ -105,8 +121,6 @@ class Contacts:
         return 0
 
     def _reach(self, location: Location, udp_port: int, timeout: float | None) -> Link:
-        if self._closed:
-            raise PeerUnreachable(f"cannot reach {location}: this runtime is finished")
         reached = Completion()
         refused: list[NetworkError] = []
         met: set[bytes] = set()
@@ -119,22 +133,24 @@ class Contacts:
 
         def on_failed(error: NetworkError) -> None:
             refused.append(error)
-            if location.port:
+            if location.port or not search.addresses:
                 reached.fail(error)
 
         search = Search(self, location, udp_port, on_link, on_failed, _MAX_PINGS)
-        self.runtime.reactor.post(search.start)
         if timeout is None:
             timeout = self._limit if location.port else self.runtime.settings.connect_timeout_seconds
-        try:
-            if not self.wait(reached, timeout, f"a runtime at {location if location.port else location.addr}"):
-                if location.port:
-                    raise DeadlineExceeded(f"cannot reach {location}: no answer within {timeout:g} s")
-                tcp = str(refused[-1]) if refused else f"no answer on TCP port {DEFAULT_PORT}"
-                raise PeerUnreachable(f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}")
-            return _as_link(reached.result())
-        finally:
-            self.runtime.reactor.post(search.close)
+        shown = str(location) if location.port else location.addr
+        with self._ends_with_us(reached, f"cannot reach {shown}"):
+            self.runtime.reactor.post(search.start)
+            try:
+                if not self.wait(reached, timeout, f"a runtime at {shown}"):
+                    if location.port:
+                        raise DeadlineExceeded(f"cannot reach {location}: no answer within {timeout:g} s")
+                    tcp = str(refused[-1]) if refused else f"no answer on TCP port {DEFAULT_PORT}"
+                    raise PeerUnreachable(f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}")
+                return _as_link(reached.result())
+            finally:
+                self.runtime.reactor.post(search.close)
 
     def _introduce(self, link: Link, location: Location) -> None:
         """Meet those beside a peer, where a whole machine was named, or everybody is welcome."""
@@ -142,7 +158,7 @@ class Contacts:
             self.neighbours.introduce(link)
 
     def locate(self, name: str, timeout: float | None) -> Location | None:
-        """The location of the peer called ``name``, waiting for it to come."""
+        """The location of the peer called ``name``, waiting for it to come; None where this runtime finishes first."""
         timeout = seconds(timeout, "locate")
         found = Completion()
 
@@ -154,7 +170,8 @@ class Contacts:
         self._observers.add(look)
         try:
             look(None)
-            self.wait(found, timeout, f"a peer called {name!r}")
+            with self._ends_with_us(found, f"cannot locate {name!r}"):
+                self.wait(found, timeout, f"a peer called {name!r}")
         finally:
             self._observers.remove(look)
         location: Location | None = found.value
@@ -178,11 +195,13 @@ class Contacts:
         runtime, neighbours = self.runtime, self.neighbours
         asked = ", ".join(f"{way.target}:{neighbours.udp_port}" for way in neighbours.told)
         if not asked:
-            asked = "nobody but named peers, for discover_peers is False"
+            reason = f"{runtime.location.addr} has no broadcast" if runtime.discovers else "discover_peers is False"
+            asked = f"nobody but named peers, for {reason}"
         online = len(runtime.peer_table.online())
         return (
             f"asked {asked}, as {runtime.location}; {online} peers are online. Does it run, with the secret "
-            f"{runtime.secret.fingerprint}? Where broadcasts do not get through, name it: peer(), or peers="
+            f"{runtime.secret.fingerprint}? Where broadcasts do not get through, name it: peer(), or peers=. "
+            "`greencoro doctor` finds out more" + "".join(f"; {line}" for line in runtime.peer_table.refused())
         )
 
     # The reactor's thread.
@@ -203,8 +222,10 @@ class Contacts:
                 kept.lost(link.info)
 
     def close(self) -> None:
-        """Reach nobody any more."""
+        """Reach nobody any more; whoever waits to is let go."""
         self._closed = True
+        for awaited in tuple(self._awaited):
+            awaited.fail(PeerUnreachable("this runtime is finished"))
         for search in list(self._searches):
             search.close()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from greencoro.distributed import codec
 from greencoro.distributed.dispatch import Dispatcher
-from greencoro.distributed.flow import Inflow
+from greencoro.distributed.inflows import Inflows, LinkedInflow, owe
 from greencoro.distributed.link import Link
-from greencoro.distributed.messages import Credit, Deliver, Gone, Ping, Pong, Result, Send, Terminate
+from greencoro.distributed.messages import Credit, Debt, Deliver, Gone, Ping, Pong, Result, Send, Terminate
 from greencoro.hub.coroutine import Coro, find
 from greencoro.hub.mailbox import Encoded
 from greencoro.log import escape
@@ -26,22 +26,20 @@ _DELIVER_HEADER_BYTES = 13
 class RemoteMessage(Encoded):
     """A message in a mailbox, as it came; its receiver decodes it, in its own coroutine."""
 
-    __slots__ = ("_inflow", "_link", "_payload", "_size", "_target", "_warn")
+    __slots__ = ("_inflow", "_inflows", "_link", "_payload", "_size", "_warn")
 
     def __init__(
-        self, link: Link, inflow: Inflow, target: int, payload: Any, size: int, warn: Callable[..., None]
+        self, link: Link, inflows: Inflows, inflow: LinkedInflow, payload: Any, size: int, warn: Callable[..., None]
     ) -> None:
         self._link = link
+        self._inflows = inflows
         self._inflow = inflow
-        self._target = target
         self._payload = payload
         self._size = size
         self._warn = warn
 
     def taken(self) -> None:
-        grant = self._inflow.taken(self._size)
-        if grant is not None:
-            self._link.send_urgent(Credit(self._target, *grant).encode())
+        self._inflows.taken(self._inflow, self._size)
 
     def decode(self) -> tuple[bool, Any]:
         try:
@@ -64,7 +62,7 @@ class Delivery:
     Args:
         find: The live coroutine with an id, if it is at home in this runtime.
 
-        max_messages, max_bytes: What a peer may have under way to one mailbox.
+        inflows: What peers have under way.
 
         warn: Logs a warning, rate-limited: (logger, line, *arguments); any thread.
     """
@@ -73,17 +71,17 @@ class Delivery:
         self,
         dispatcher: Dispatcher,
         find: Callable[[int], Coro | None],
-        max_messages: int,
-        max_bytes: int,
+        inflows: Inflows,
         warn: Callable[..., None],
     ) -> None:
         self._warn = warn
         self._find = find
-        self._window = (max_messages, max_bytes)
+        self._inflows = inflows
         dispatcher.register(Send, self._on_send)
         dispatcher.register(Deliver, self._on_deliver)
         dispatcher.register(Terminate, self._on_terminate)
         dispatcher.register(Credit, self._on_credit)
+        dispatcher.register(Debt, owe)
         dispatcher.register(Gone, self._on_gone)
         dispatcher.register(Result, lambda link, result: link.answered(result.request, result.result))
         dispatcher.register(Ping, lambda link, _: link.send_urgent(Pong().encode()))
@@ -98,15 +96,21 @@ class Delivery:
             link.send_urgent(Gone(target).encode())
             return False
         inflow.arrived(size)
-        coro.put_past_limit(RemoteMessage(link, inflow, target, payload, size, self._warn))
+        coro.put_past_limit(RemoteMessage(link, self._inflows, inflow, payload, size, self._warn))
         # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
         return find(target) is coro
 
-    def _new_inflow(self, link: Link, target: int) -> Inflow | None:
+    def peer_came(self, link: Link) -> None:
+        """Tell a peer what waits here of what it sent over links that are lost."""
+        for target in self._inflows.left_over(link):
+            if self._new_inflow(link, target) is None:
+                # A channel, or over: then it is told so when it sends.
+                self._inflows.of(link, target)
+
+    def _new_inflow(self, link: Link, target: int) -> LinkedInflow | None:
         coro = self._find(target)
         if coro is None:
             return None
-        inflow = Inflow(*self._window)
 
         def over(_: Coro) -> None:
             # Whoever waits for credit for this mailbox waits for nothing.
@@ -115,7 +119,7 @@ class Delivery:
             link.send_urgent(Gone(target).encode())
 
         # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
-        link.inflows[target] = inflow
+        inflow = self._inflows.of(link, target)
         link.when_lost(("inflow", target), lambda error: coro.remove_observer(over))
         if not coro.add_observer(over):
             link.inflows.pop(target, None)

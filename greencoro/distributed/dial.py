@@ -1,18 +1,24 @@
-"""One attempt to reach a peer: the owner of its connection until that is taken over."""
+"""One attempt to reach a peer: the owner of its connection until the other side lets us in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed.handshake import Hello
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import Message
+from greencoro.distributed.messages import Bye, Message, Ping, Pong, Welcome
 from greencoro.distributed.wire import Wire
-from greencoro.errors import NetworkError, PeerLost
+from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, RemoteProtocolError
 
-__all__ = ["Dial", "OnDone"]
+__all__ = ["REFUSALS", "Dial", "OnDone", "pause_after", "take_heartbeat"]
+
+#: Whoever was refused for good, until somebody changes a secret or a version, is not tried again before.
+_REFUSED_PAUSE_SECONDS = 30.0
+
+#: What is said aloud of an attempt; anything else that ends one is the network's everyday.
+REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
 
 OnDone = Callable[["Link | None", "NetworkError | None"], None]
 
@@ -21,15 +27,23 @@ class Dial:
     """One attempt to reach a location, and who waits for it.
 
     Args:
-        peers: Told of what comes of it.
+        dialling: Told of what comes of it.
 
         incarnation (bytes | None): Whose it is meant to be; once it is established, whose it is.
+
+        only_that (bool): Nobody else will do.
+
+        began (float): The present, in seconds on a monotonic clock.
     """
 
-    def __init__(self, peers: Any, location: Location, incarnation: bytes | None) -> None:
-        self.peers = peers
+    def __init__(
+        self, dialling: Any, location: Location, incarnation: bytes | None, only_that: bool, began: float
+    ) -> None:
+        self.dialling = dialling
         self.location = location
         self.incarnation = incarnation
+        self.only_that = only_that
+        self.began = began
         self.waiting: list[OnDone] = []
         self.wire: Wire | None = None
         self.give_up: Callable[[], None] | None = None
@@ -39,6 +53,11 @@ class Dial:
         """Is there a connection that is likely to be established? What a firewall drops never comes so far."""
         return self.wire is not None and not self.wire.is_closed
 
+    @property
+    def is_established(self) -> bool:
+        """Has the other side proved itself?"""
+        return self.wire is not None and not self.wire.is_closed and self.wire.connection.established
+
     def aims_at(self, info: PeerInfo | Hello) -> bool:
         """Is this who is, or was to be, reached?"""
         return self.incarnation == info.incarnation or self.location == info.location
@@ -47,22 +66,30 @@ class Dial:
         return True
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
-        self.incarnation = hello.incarnation
-        if not self.peers.gives_way(self):
-            self.take_over()
-
-    def take_over(self) -> None:
-        """Make the connection the peer's, unless it is over or was made that."""
-        wire = self.wire
-        if wire is not None and wire.owner is self and not wire.is_closed:
-            self.peers.dial_established(self, wire, wire.connection.peer_hello)
+        self.dialling.established(self, wire, hello)
 
     def on_message(self, wire: Wire, message: Message) -> None:
-        # It gave way, and the other side has taken this one over all the same.
-        self.take_over()
-        if wire.owner is self:
-            raise PeerLost("a message came before the connection was taken over")
-        wire.owner.on_message(wire, message)
+        if isinstance(message, Welcome):
+            self.dialling.welcomed(self, wire)
+        elif isinstance(message, Bye):
+            self.dialling.turned_away(self, message.reason)
+        elif not take_heartbeat(wire, message):
+            raise RemoteProtocolError("the peer speaks before it has let this runtime in")
 
     def on_closed(self, wire: Wire, error: NetworkError) -> None:
-        self.peers.dial_refused(self, error)
+        self.dialling.closed(self, error)
+
+
+def take_heartbeat(wire: Wire, message: Message) -> bool:
+    """Answer a heartbeat; False where the message is something else."""
+    if isinstance(message, Ping):
+        pong = Pong().encode()
+        wire.connection.push(None, pong, len(pong[0]))
+    return isinstance(message, Ping | Pong)
+
+
+def pause_after(error: NetworkError | None, tick_seconds: float) -> float:
+    """How long to wait, in seconds, before somebody is dialled again whom this kept from being reached."""
+    if isinstance(error, AuthenticationError | IncompatibleVersion):
+        return max(_REFUSED_PAUSE_SECONDS, tick_seconds)
+    return tick_seconds

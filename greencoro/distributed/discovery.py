@@ -12,19 +12,22 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Container, Hashable
 
-from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.datagrams import Echo, Ping
 from greencoro.distributed.location import Location
 
 __all__ = ["START_PINGS_SECONDS", "Discovery", "Rate"]
 
-#: When a runtime that has just started says so. More than once, for datagrams get lost; the last one comes when those
-#: who dialled its predecessor at the same place dial there again.
-START_PINGS_SECONDS = (0.0, 0.4, 1.2, 6.0)
+#: When a runtime that has just started says so. Four times within two seconds, for datagrams get lost; at 6 s those who
+#: dialled its predecessor at the same place dial there again. The rest is for networks that carry nothing at first: a
+#: bridge that looks for loops forwards after half a minute.
+START_PINGS_SECONDS = (0.0, 0.3, 0.8, 1.5, 6.0, 15.0, 35.0, 60.0)
 
 #: One location is dialled at most once in so many seconds.
 DIAL_AGAIN_SECONDS = 5.0
 #: All together: so many dials a second.
 MAX_DIALS_A_SECOND = 50
+#: One address is answered at most once in so many seconds.
+ECHO_AGAIN_SECONDS = 0.1
 
 
 class Rate:
@@ -71,6 +74,7 @@ class Discovery:
         self._incarnation = incarnation
         self._key = key
         self._dials = Rate()
+        self._echoes = Rate(ECHO_AGAIN_SECONDS)
 
     def ping(self, location: Location, incarnation: bytes | None = None) -> bytes:
         """The datagram that tells of this runtime; or of the one at ``location`` with ``incarnation``."""
@@ -86,3 +90,10 @@ class Discovery:
         if ping.incarnation == self._incarnation or ping.incarnation in online:
             return False
         return self._dials.allows(ping.location, now)
+
+    def echo(self, datagram: bytes, host: str, port: int, now: float) -> bytes | None:
+        """What to answer where ``datagram`` came from; None: nothing, as to all but questions of that very place."""
+        echo = Echo.asked(datagram, self._key)
+        if echo is None or echo.asker != Location(host, port) or not self._echoes.allows(host, now):
+            return None
+        return echo.answer(self._key)

@@ -46,7 +46,8 @@ class DiscoverySocket:
 
         addresses: This machine's own, at which single datagrams are heard.
 
-        on_datagram: Called with each datagram, whoever sent it, on the reactor's thread.
+        on_datagram: Called with each datagram, whoever sent it, and the address and port that it came from, on the
+            reactor's thread; what it returns is sent back there.
 
     Raises:
         OSError: The port cannot be had; the message says why.
@@ -58,7 +59,7 @@ class DiscoverySocket:
         ways: Sequence[Channel],
         addresses: Sequence[str],
         port: int,
-        on_datagram: Callable[[bytes], None],
+        on_datagram: Callable[[bytes, str, int], bytes | None],
     ) -> None:
         self._reactor = reactor
         self._ways = ways
@@ -91,11 +92,16 @@ class DiscoverySocket:
                 return
             try:
                 # One byte more: what is cut off would look like a ping that was never sent.
-                datagram = sock.recv(MAX_DATAGRAM_BYTES + 1)
+                datagram, source = sock.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except OSError:
                 # Nothing there; or the kernel tells of an earlier datagram that found nobody, which is no news.
                 return
-            self._on_datagram(datagram)
+            # Of a link-local address the interface stands behind it.
+            answer = self._on_datagram(datagram, source[0].partition("%")[0], source[1])
+            if answer is not None:
+                # What the network does not take is lost, as it may be on its way.
+                with contextlib.suppress(OSError):
+                    sock.sendto(answer, source)
 
     def broadcast(self, datagram_for: Callable[[Channel], bytes]) -> int:
         """Send to all networks what ``datagram_for`` says for each; the number of networks that took it."""

@@ -48,29 +48,95 @@ class Opaque(Encoded):
     payload: Buffer
 
 
+# Two threads that use a reference for the first time are to find the same link. Re-entrant: a destructor may come in.
+_binding = native.RLock()
+
+
 class Elsewhere:
-    """A reference to something of another process; two are equal where they mean the same thing."""
+    """A reference to something of another process; two are equal where they mean the same thing.
+
+    With its first use a reference is bound to the link that there is with that process, and with the loss of that link
+    it is over: what goes through it later would leave a gap that its user knows nothing of (guarantees.md, M3). One
+    that is obtained anew (located, or received in a message) works over the link that there is then.
+    """
 
     __slots__ = ()
 
     _runtime: Home
     _reference: Reference
+    #: What it is bound to; None before its first use.
+    _link: Link | None
 
     def _refer(self, runtime: Home, reference: Reference) -> str:
         """Refer to that; returns the name to show for it."""
         # Slots of the classes that are mixed with this one.
         self._runtime = runtime  # type: ignore[misc]
         self._reference = reference  # type: ignore[misc]
+        self._link = None  # type: ignore[misc]
         # Somebody else's word: it ends up in log lines and on terminals.
         return reference.name if reference.name.isprintable() else escape(reference.name)
 
     def reach(self) -> Link | None:
-        """The link on which it can be reached; None where it is known to be over or lost."""
+        """The link on which it can be reached; None where it is known to be over, or its process lost."""
+        link = self._link
+        if link is None:
+            link = self._bind()
+        return None if link is None or self._is_over(link) else link
+
+    def _bind(self) -> Link | None:
+        with _binding:
+            if self._link is None:
+                self._link = self._runtime.link_for(self._reference)  # type: ignore[misc]
+            return self._link
+
+    def reach_anew(self) -> Link | None:
+        """The link there is now, whatever was before: for what tells its caller each time whether it was done."""
         link = self._runtime.link_for(self._reference)
-        return None if link is None or self._reference.id in link.gone else link
+        return None if link is None or self._is_over(link) else link
+
+    def is_lost(self) -> bool:
+        """Where it cannot be reached: is that for the loss of its process, whatever became of the thing itself?"""
+        link = self._link
+        return link is None or link.is_lost
 
     def _is_over(self, link: Link) -> bool:
         return link.is_lost or self._reference.id in link.gone
+
+    def queue(
+        self, link: Link, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
+    ) -> Entry | bool:
+        """`Link.send_credited`, behind what generators sent beyond the credit: nothing overtakes that."""
+        overdraft = link.overdrafts.of(self._reference.id)
+        if overdraft is None:
+            return link.send_credited(self._reference.id, buffers, waiter, withdrawable)
+        if waiter is not None:
+            overdraft.drained.add_callback(waiter)
+        return False
+
+    def forget_waiter(self, link: Link, waiter: Callable[[], object]) -> None:
+        """Do not call what was given to `queue` any more."""
+        link.forget_waiter(self._reference.id, waiter)
+        overdraft = link.overdrafts.of(self._reference.id)
+        if overdraft is not None:
+            overdraft.drained.remove_callback(waiter)
+
+    def queue_or_wait(self, link: Link, buffers: Sequence[Buffer]) -> bool:
+        """Queue, waiting for credit no longer than ``send_timeout``; a generator coroutine waits at its next yield.
+
+        Raises:
+            WouldBlock: As `queue_waiting`.
+        """
+        if self.queue(link, buffers, None):
+            return True
+        timeout = self._runtime.send_timeout_seconds
+        sender = Coro.current()
+        if sender is None or not sender.is_generator():
+            return bool(self.queue_waiting(link, buffers, native.monotonic() + timeout))
+        overdraft = link.overdrafts.put(self._reference.id, buffers, sender.id)
+        if overdraft is None:
+            return False
+        sender.owe(overdraft, timeout)
+        return True
 
     def queue_waiting(
         self, link: Link, buffers: Sequence[Buffer], deadline: float | None, withdrawable: bool = False
@@ -84,20 +150,36 @@ class Elsewhere:
             return False
         if Coro.current() is None and native.asyncio_loop_runs():
             raise WouldBlock(f"{self!r} has no room at the moment; here, use: await coro.send_async(message)")
-        target = self._reference.id
         while not self._is_over(link):
             changed = Completion()
             waiter = changed.set
-            queued = link.send_credited(target, buffers, waiter, withdrawable)
-            if queued:
-                return queued
             try:
+                queued = self.queue(link, buffers, waiter, withdrawable)
+                if queued:
+                    return queued
                 remaining = None if deadline is None else deadline - native.monotonic()
                 # Its end or a loss just before the waiter was there to hear of it.
                 if self._is_over(link) or not changed.wait(remaining):
                     return False
             finally:
-                link.forget_waiter(target, waiter)
+                self.forget_waiter(link, waiter)
+        return False
+
+    async def queue_awaiting(self, link: Link, buffers: Sequence[Buffer]) -> bool:
+        """As `queue_waiting` within ``send_timeout``, for code on an asyncio loop."""
+        from greencoro.hub.awaiting import until
+
+        deadline = native.monotonic() + self._runtime.send_timeout_seconds
+        while not self._is_over(link):
+            changed = Completion()
+            waiter = changed.set
+            try:
+                if self.queue(link, buffers, waiter):
+                    return True
+                if self._is_over(link) or not await until(changed, deadline - native.monotonic()):
+                    return False
+            finally:
+                self.forget_waiter(link, waiter)
         return False
 
     def _not_here(self, what: str) -> RuntimeError:

@@ -8,6 +8,7 @@ that name has the old content or the new. What a process that died left behind i
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import itertools
 import os
@@ -25,6 +26,8 @@ from greencoro.hub import native
 
 __all__ = ["READ_BYTES", "FileStore", "Part", "standing"]
 
+Buffer = bytes | bytearray | memoryview
+
 #: Read at once for a digest.
 READ_BYTES = 1024 * 1024
 #: Forced to the disk at once, so that the last time takes no longer than the others.
@@ -32,6 +35,8 @@ _SYNC_BYTES = 64 * 1024 * 1024
 _LOCK_SUFFIX = ".lock"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: What a file system says that has no hard links, or that cannot give this file one more.
+_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 
 # Between looking at a name and taking it; of all stores, as several may have one directory.
 _placing = native.Lock()
@@ -103,7 +108,7 @@ class FileStore:
     @contextmanager
     def _opened(self, place: Place, make: bool = False) -> Iterator[int]:
         try:
-            with confined.opened(self.path, place.directory, make) as parent:
+            with confined.opened(self.path, place.directory, make, durable=make) as parent:
                 yield parent
         except OSError as error:
             if confined.leads_elsewhere(error):
@@ -140,47 +145,84 @@ class FileStore:
         finally:
             native.close(descriptor)
 
-    def save(self, part: Part, place: Place, mtime_ns: int, overwrite: bool) -> tuple[os.stat_result | None, bool]:
-        """Give a part that is whole its name.
+    def save(
+        self, part: Part, place: Place, overwrite: bool, on_placed: Callable[[], None]
+    ) -> tuple[os.stat_result | None, bool]:
+        """Give a part that is finished its name; it may keep the other one until it is discarded.
+
+        Args:
+            on_placed: Called once it has it, before anything else of this process is saved or removed.
 
         Returns:
             tuple[os.stat_result | None, bool]: What was there before, and whether the part is there now: without
-            ``overwrite`` a file that came meanwhile stays.
+            ``overwrite`` a file that came meanwhile stays, whichever process it came from.
 
         Raises:
             TransferError: What is there is no regular file, or the way leads through a link or a file.
         """
-        part.finish(mtime_ns)
         with self._opened(place, make=True) as parent:
             with _placing:
-                try:
-                    before = os.stat(place.file, dir_fd=parent, follow_symlinks=False)
-                except FileNotFoundError:
-                    before = None
-                if before is not None and not overwrite:
-                    return before, False
-                if before is not None and not stat.S_ISREG(before.st_mode):
-                    raise TransferError(f"{str(place)!r} is there and is no regular file")
-                os.replace(part.path, place.file, dst_dir_fd=parent)
-            # Not every file system can, and those that cannot have nothing to be forced.
-            with _suppressed(errno.EINVAL):
-                os.fsync(parent)
+                while True:
+                    before = _found(place.file, parent)
+                    if before is not None and not overwrite:
+                        return before, False
+                    if before is not None and not stat.S_ISREG(before.st_mode):
+                        raise TransferError(f"{str(place)!r} is there and is no regular file")
+                    if overwrite:
+                        os.replace(part.path, place.file, dst_dir_fd=parent)
+                        break
+                    if _take_name(part.path, place.file, parent):
+                        break
+                on_placed()
+            confined.sync(parent)
         return before, True
 
-    def delete(self, place: Place) -> int:
-        """Remove a file; returns its size.
+    def delete(self, place: Place, on_removed: Callable[[], None]) -> None:
+        """Remove a file; ``on_removed()`` is called once it is gone, before anything else is saved or removed.
 
         Raises:
             TransferError: It is no regular file.
 
             OSError: It is not there, or cannot be removed.
         """
-        with self._opened(place) as parent:
-            found = os.stat(place.file, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
+        with self._opened(place) as parent, _placing:
+            if not stat.S_ISREG(os.stat(place.file, dir_fd=parent, follow_symlinks=False).st_mode):
                 raise TransferError(f"{str(place)!r} is no regular file")
             os.unlink(place.file, dir_fd=parent)
-        return found.st_size
+            on_removed()
+
+
+def _found(name: str, parent: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _take_name(part: Path, name: str, parent: int) -> bool:
+    """Give a part a name that nobody has; False where somebody was first.
+
+    To look first would not do: another process may save below the same directory. A link is made by one of them only.
+    """
+    try:
+        os.link(part, name, dst_dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _take_name_locked(part, name, parent)
+    return True
+
+
+def _take_name_locked(part: Path, name: str, parent: int) -> bool:
+    """As `_take_name`, in a file system without links; only other processes that do the same are kept out."""
+    # The descriptor is this call's own, so closing it takes the lock away.
+    fcntl.flock(parent, fcntl.LOCK_EX)
+    if _found(name, parent) is not None:
+        return False
+    os.rename(part, name, dst_dir_fd=parent)
+    return True
 
 
 class Part:
@@ -202,17 +244,24 @@ class Part:
             raise TransferError(f"{self.path} is closed")
         return self._descriptor
 
-    def write(self, data: bytes) -> None:
-        """Append; each so often what is there is forced to the disk."""
+    def write(self, data: Buffer) -> None:
+        """Append."""
         descriptor = self._opened()
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         self._digest.update(data)
         self._unsynced += len(data)
-        if self._unsynced >= _SYNC_BYTES:
-            os.fdatasync(descriptor)
-            self._unsynced = 0
+
+    @property
+    def is_sync_due(self) -> bool:
+        """Is there so much to be forced to the disk that it should be done now, not all of it at the end?"""
+        return self._unsynced >= _SYNC_BYTES
+
+    def sync(self) -> None:
+        """Force to the disk what there is."""
+        os.fdatasync(self._opened())
+        self._unsynced = 0
 
     def hexdigest(self) -> str:
         """The SHA-256 of what was written."""
@@ -225,7 +274,7 @@ class Part:
         os.fsync(descriptor)
 
     def discard(self) -> None:
-        """Close it, and remove it where it has not got its own name."""
+        """Close it, and remove the name of ours that it may still have."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             native.close(descriptor)
@@ -237,13 +286,3 @@ def standing(found: os.stat_result | None) -> Standing | None:
     if found is None:
         return None
     return Standing(stat.S_ISREG(found.st_mode), found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode))
-
-
-@contextmanager
-def _suppressed(number: int) -> Iterator[None]:
-    """Let one error of the system pass."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != number:
-            raise

@@ -45,7 +45,7 @@ class Outflow:
     def renew(self, messages: int, size: int) -> bool:
         """Take over the window of a receiver that was not known so far; False where it is smaller than what was sent.
 
-        Nothing has gone yet, so nothing was granted, but for messages that were withdrawn.
+        Nothing has gone yet, so nothing was granted.
         """
         if self.sent_messages > messages or (size < self.window_bytes and self.sent_bytes > size):
             return False
@@ -59,8 +59,9 @@ class Outflow:
 
         What was read and not granted again yet (less than a quarter of the window, see `Inflow.taken`) counts as well.
         """
-        # A receiver that grants more than it was sent makes up for nothing elsewhere.
-        return max(0, self.sent_messages - self.granted_messages + self.window_messages)
+        # A receiver that grants more than it was sent makes up for nothing elsewhere. And what is owed from before
+        # (`owe`) was not sent here.
+        return max(0, min(self.sent_messages, self.sent_messages - self.granted_messages + self.window_messages))
 
     def take(self, size: int) -> bool:
         """Use credit for one message of ``size`` bytes; False (and nothing is used) where it does not suffice."""
@@ -86,11 +87,21 @@ class Outflow:
                 return True
         return False
 
+    def untake(self, size: int) -> None:
+        """Give the credit of a message back that was withdrawn before it went; called by senders."""
+        self.sent_messages -= 1
+        self.sent_bytes -= size
+
     def grant(self, messages: int, size: int) -> None:
-        """More credit came: from the receiver, or of a message that was withdrawn before it went."""
+        """More credit came from the receiver."""
         self.granted_messages += messages
         self.granted_bytes += size
         self.wake()
+
+    def owe(self, messages: int, size: int) -> None:
+        """So much that was sent over an earlier link is not read yet: until it is, as much less may be sent here."""
+        self.granted_messages -= messages
+        self.granted_bytes -= size
 
     def wake(self) -> None:
         """Let everyone who waits for credit look again."""
@@ -104,9 +115,11 @@ class Outflow:
 
 
 class Inflow:
-    """What one peer has under way to one mailbox of ours."""
+    """What one incarnation of a peer has under way to one mailbox of ours, over one link or several in turn."""
 
     __slots__ = (
+        "_carried_bytes",
+        "_carried_messages",
         "_limit_bytes",
         "_limit_messages",
         "arrived_bytes",
@@ -126,6 +139,22 @@ class Inflow:
         self.taken_bytes = 0
         self.told_messages = 0
         self.told_bytes = 0
+        self._carried_messages = 0
+        self._carried_bytes = 0
+
+    def carry_over(self) -> tuple[int, int]:
+        """The sender has a new link, and full credit on it.
+
+        Returns:
+            tuple[int, int]: Messages and bytes that wait from before. It is to be told of them: with `Outflow.owe` it
+            has the same credit as without the break. What it sends before it heard of them is taken, up to twice the
+            window in all.
+        """
+        self.told_messages = self.taken_messages
+        self.told_bytes = self.taken_bytes
+        self._carried_messages = self.arrived_messages - self.told_messages
+        self._carried_bytes = self.arrived_bytes - self.told_bytes
+        return self._carried_messages, self._carried_bytes
 
     def arrived(self, size: int) -> None:
         """A message came; called by the reactor.
@@ -133,11 +162,16 @@ class Inflow:
         Raises:
             RemoteProtocolError: The peer had no credit for it.
         """
-        open_bytes = self.arrived_bytes - self.told_bytes
-        if self.arrived_messages - self.told_messages >= self._limit_messages or (
+        waiting_messages = self.arrived_messages - self.told_messages
+        waiting_bytes = self.arrived_bytes - self.told_bytes
+        # Of these, what came over this link.
+        open_bytes = waiting_bytes - self._carried_bytes
+        if waiting_messages - self._carried_messages >= self._limit_messages or (
             open_bytes + size > self._limit_bytes and open_bytes * 4 >= self._limit_bytes
         ):
             raise RemoteProtocolError("the peer sent more than it had credit for")
+        if waiting_messages >= 2 * self._limit_messages or waiting_bytes + size > 2 * self._limit_bytes:
+            raise RemoteProtocolError("the peer sent more than it had credit for, after connections that broke")
         self.arrived_messages += 1
         self.arrived_bytes += size
 

@@ -9,8 +9,6 @@ On the wire, numbers big-endian::
                              <-            u16 length, e ee + hello
     sealed records           <->           sealed records
 
-    preamble (16 bytes)      "greencoro", u16 protocol number, 5 reserved zero bytes
-
 - Both preambles, as each side saw them, are the prologue of the Noise exchange, so nobody can alter them unnoticed.
 - The responder says nothing before it has seen our magic: who speaks something else learns nothing of what is here. It
   says nothing more before the initiator has proved that it knows the secret, so it is no oracle for guesses.
@@ -32,144 +30,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
-from greencoro.distributed.location import Location
+from greencoro.distributed import preamble
+from greencoro.distributed.handshake_states import RECEIVING, TRANSITIONS, Event, Role, State
+from greencoro.distributed.hello import Hello, check_python
 from greencoro.distributed.noise import HandshakeState
-from greencoro.errors import AuthenticationError, IncompatibleVersion, LocalProtocolError, RemoteProtocolError
+from greencoro.distributed.preamble import PREAMBLE_BYTES, TLS_FIRST_BYTES
+from greencoro.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 
-__all__ = [
-    "INCARNATION_BYTES",
-    "MAX_FRAME_BYTES",
-    "PREAMBLE_BYTES",
-    "PROTOCOL",
-    "Handshake",
-    "Hello",
-    "Role",
-    "State",
-    "TlsBinding",
-]
+__all__ = ["MAX_FRAME_BYTES", "Handshake", "TlsBinding"]
 
-#: Number of the wire protocol; another number is refused by name.
-PROTOCOL = 1
-MAGIC = b"greencoro"
-PREAMBLE_BYTES = 16
 #: Default bound for a frame of the handshake; the largest `Hello` makes 1147 bytes.
 MAX_FRAME_BYTES = 4096
-INCARNATION_BYTES = 16
-CERTIFICATE_HASH_BYTES = 32
-#: Longest text in a `Hello`, in UTF-8 bytes: one byte counts it.
-MAX_TEXT_BYTES = 255
 
-#: Where TLS begins in place of a preamble: an alert, or a part of its handshake.
-TLS_FIRST_BYTES = (0x15, 0x16)
-
-_PREAMBLE = struct.Struct(">9sH5s")
-_RESERVED = bytes(5)
 _LENGTH = struct.Struct(">H")
-#: Smallest limits that a runtime may announce, those of the settings.
-_MIN_BYTES = 1024
-#: Incarnation, port, the three limits, roles, length of the certificate hash.
-_HELLO = struct.Struct(">16sHIQQIB")
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What a runtime tells about itself inside the handshake.
-
-    Raises:
-        ValueError: A field that cannot be sent: too long, too large or small, or with control characters.
-
-    Attributes:
-        incarnation (bytes): The 16 random bytes made at the start of the runtime.
-
-        location (Location): Where it can be dialled.
-
-        name (str): Its name among its peers.
-
-        python_version, package_version (str): For messages about differences.
-
-        max_queue_messages, max_queue_bytes (int): The credit it gives for each of its mailboxes.
-
-        max_message_bytes (int): The largest message it takes.
-
-        roles (int): Bits of what it does, 32 at most.
-
-        certificate_hash (bytes): SHA-256 of the TLS certificate it shows; empty without TLS.
-    """
-
-    incarnation: bytes
-    location: Location
-    name: str
-    python_version: str
-    package_version: str
-    max_queue_messages: int
-    max_queue_bytes: int
-    max_message_bytes: int
-    roles: int = 0
-    certificate_hash: bytes = b""
-
-    def __post_init__(self) -> None:
-        if len(self.incarnation) != INCARNATION_BYTES:
-            raise ValueError(f"an incarnation has {INCARNATION_BYTES} bytes, not {len(self.incarnation)}")
-        if len(self.certificate_hash) not in (0, CERTIFICATE_HASH_BYTES):
-            raise ValueError(f"a certificate hash has {CERTIFICATE_HASH_BYTES} bytes, not {len(self.certificate_hash)}")
-        if not 0 <= self.roles < 1 << 32:
-            raise ValueError(f"roles are 32 bits, not {self.roles:#x}")
-        if not 1 <= self.max_queue_messages < 1 << 32:
-            raise ValueError(f"max_queue_messages is at least 1 and has 32 bits, not {self.max_queue_messages}")
-        for field in ("max_queue_bytes", "max_message_bytes"):
-            if not _MIN_BYTES <= getattr(self, field) < 1 << 64:
-                raise ValueError(f"{field} is at least {_MIN_BYTES} and has 64 bits, not {getattr(self, field)}")
-        for field in ("name", "python_version", "package_version"):
-            text = getattr(self, field)
-            # These reach log lines and terminals.
-            if not text.isprintable() or len(text.encode()) > MAX_TEXT_BYTES:
-                raise ValueError(f"the {field} of a runtime is printable text of at most {MAX_TEXT_BYTES} bytes")
-
-    def encode(self) -> bytes:
-        """The fixed layout: numbers, then each text with a byte that counts it, then the hash."""
-        limits = self.max_queue_messages, self.max_queue_bytes, self.max_message_bytes
-        parts = [_HELLO.pack(self.incarnation, self.location.port, *limits, self.roles, len(self.certificate_hash))]
-        for text in (self.location.addr, self.name, self.python_version, self.package_version):
-            encoded = text.encode()
-            parts.append(bytes((len(encoded),)) + encoded)
-        parts.append(self.certificate_hash)
-        return b"".join(parts)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Hello:
-        """Read what `encode` wrote.
-
-        Raises:
-            RemoteProtocolError: It is anything else.
-        """
-        try:
-            incarnation, port, messages, size, message_size, roles, hash_bytes = _HELLO.unpack_from(data)
-            position = _HELLO.size
-            texts = []
-            for _ in range(4):
-                start = position + 1
-                position = start + data[position]
-                # A slice past the end would be silently short; the size check below sees it.
-                texts.append(data[start:position].decode())
-            if position + hash_bytes != len(data):
-                raise ValueError("its parts do not add up to its size")
-            addr, name, python_version, package_version = texts
-            return cls(
-                incarnation,
-                Location(addr, port),
-                name,
-                python_version,
-                package_version,
-                messages,
-                size,
-                message_size,
-                roles,
-                data[position:],
-            )
-        except (ValueError, IndexError, struct.error) as err:  # UnicodeDecodeError is a ValueError
-            raise RemoteProtocolError(f"the other side introduced itself wrongly: {err}") from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,75 +61,11 @@ class TlsBinding:
     unique: bytes
 
 
-class Role(Enum):
-    """Which side of a connection this is."""
-
-    #: Dialled.
-    INITIATOR = auto()
-    #: Was dialled.
-    RESPONDER = auto()
-
-
-class State(Enum):
-    """Where a handshake stands."""
-
-    #: The other side's preamble has not come.
-    AWAIT_PREAMBLE = auto()
-    #: Responder: the initiator has not proved that it knows the secret.
-    AWAIT_PROOF = auto()
-    #: Initiator: the responder has not proved it.
-    AWAIT_ANSWER = auto()
-    #: Responder: keys are there; that the initiator is live, and no replay, is still to be seen.
-    UNCONFIRMED = auto()
-    #: Keys are there and the other side is proved live.
-    CONFIRMED = auto()
-    #: Refused; nothing leads out of here.
-    FAILED = auto()
-
-
-class Event(Enum):
-    """What moves a handshake on."""
-
-    PREAMBLE_ACCEPTED = auto()
-    PROOF_ACCEPTED = auto()
-    ANSWER_ACCEPTED = auto()
-    RECORD_OPENED = auto()
-    REFUSED = auto()
-
-
-TRANSITIONS: dict[tuple[Role, State], dict[Event, State]] = {
-    (Role.INITIATOR, State.AWAIT_PREAMBLE): {
-        Event.PREAMBLE_ACCEPTED: State.AWAIT_ANSWER,
-        Event.REFUSED: State.FAILED,
-    },
-    (Role.INITIATOR, State.AWAIT_ANSWER): {
-        # The answer is made from our fresh ephemeral key, so it cannot be a replay.
-        Event.ANSWER_ACCEPTED: State.CONFIRMED,
-        Event.REFUSED: State.FAILED,
-    },
-    (Role.INITIATOR, State.CONFIRMED): {Event.RECORD_OPENED: State.CONFIRMED},
-    (Role.INITIATOR, State.FAILED): {},
-    (Role.RESPONDER, State.AWAIT_PREAMBLE): {
-        Event.PREAMBLE_ACCEPTED: State.AWAIT_PROOF,
-        Event.REFUSED: State.FAILED,
-    },
-    (Role.RESPONDER, State.AWAIT_PROOF): {
-        Event.PROOF_ACCEPTED: State.UNCONFIRMED,
-        Event.REFUSED: State.FAILED,
-    },
-    (Role.RESPONDER, State.UNCONFIRMED): {Event.RECORD_OPENED: State.CONFIRMED},
-    (Role.RESPONDER, State.CONFIRMED): {Event.RECORD_OPENED: State.CONFIRMED},
-    (Role.RESPONDER, State.FAILED): {},
-}
-
-_RECEIVING = (State.AWAIT_PREAMBLE, State.AWAIT_PROOF, State.AWAIT_ANSWER)
-
-
 class Handshake:
     """One side of the opening of one connection.
 
     Feed what arrives to `receive_data`, send what `data_to_send` gives (also after an error: a side that met another
-    protocol number still tells its own), until `done`.
+    version still tells its own), until `done`.
 
     Args:
         role: Whether this side dialled.
@@ -288,7 +98,6 @@ class Handshake:
         self._ephemeral_private = ephemeral_private
         self._fingerprint = fingerprint
         self._state = State.AWAIT_PREAMBLE
-        self._own_preamble = _PREAMBLE.pack(MAGIC, PROTOCOL, _RESERVED)
         self._binding: TlsBinding | None = None
         self._noise: HandshakeState | None = None
         self._received = bytearray()
@@ -297,7 +106,7 @@ class Handshake:
         self._keys: tuple[bytes, bytes] | None = None
         self._handshake_hash = b""
         if role is Role.INITIATOR:
-            self._to_send += self._own_preamble
+            self._to_send += preamble.OURS
 
     @property
     def state(self) -> State:
@@ -369,17 +178,17 @@ class Handshake:
             AuthenticationError: The other side does not know the secret, is no greencoro, or somebody in between
                 altered something.
 
-            IncompatibleVersion: It speaks another protocol number.
+            IncompatibleVersion: It speaks another protocol number, or runs another minor version of Python.
 
             RemoteProtocolError: It does not keep to the protocol, or is this runtime itself.
 
             LocalProtocolError: The handshake is over, well or badly.
         """
-        if self._state not in _RECEIVING:
+        if self._state not in RECEIVING:
             raise LocalProtocolError(f"a handshake takes no data in state {self._state.name}")
         self._received += data
         try:
-            while self._state in _RECEIVING and self._receive_one():
+            while self._state in RECEIVING and self._receive_one():
                 pass
         except BaseException:
             self._advance(Event.REFUSED)
@@ -394,7 +203,7 @@ class Handshake:
 
             LocalProtocolError: The handshake is over, well or badly.
         """
-        if self._state not in _RECEIVING:
+        if self._state not in RECEIVING:
             raise LocalProtocolError(f"the end of a handshake is not awaited in state {self._state.name}")
         self._advance(Event.REFUSED)
         raise AuthenticationError(f"the other side closed the connection: {self._what_is_wrong()}")
@@ -432,8 +241,7 @@ class Handshake:
 
     def _receive_preamble(self) -> bool:
         received = self._received
-        # The first wrong byte is enough: something else may never send as many as sixteen.
-        if received[: len(MAGIC)] != MAGIC[: len(received)]:
+        if not preamble.is_ours(received):
             if received[0] in TLS_FIRST_BYTES and self._binding is None:
                 raise AuthenticationError(
                     "the other side speaks TLS, and this side does not: give certfile= to both sides, or to neither"
@@ -441,21 +249,14 @@ class Handshake:
             raise AuthenticationError(self._what_is_wrong())
         if len(received) < PREAMBLE_BYTES:
             return False
-        preamble = bytes(received[:PREAMBLE_BYTES])
+        theirs = bytes(received[:PREAMBLE_BYTES])
         del received[:PREAMBLE_BYTES]
         if self.role is Role.RESPONDER:
             # Before the number is judged, so that the other side can name both as well.
-            self._to_send += self._own_preamble
-        _, protocol, reserved = _PREAMBLE.unpack(preamble)
-        if protocol != PROTOCOL:
-            raise IncompatibleVersion(
-                f"the other side speaks greencoro's protocol {protocol}, this side {PROTOCOL}: "
-                "use the same version of greencoro on both"
-            )
-        if reserved != _RESERVED:
-            raise RemoteProtocolError("reserved bytes of the preamble are in use")
+            self._to_send += preamble.OURS
+        preamble.check(theirs)
         dialled = self.role is Role.INITIATOR
-        preambles = self._own_preamble + preamble if dialled else preamble + self._own_preamble
+        preambles = preamble.OURS + theirs if dialled else theirs + preamble.OURS
         self._noise = HandshakeState(
             initiator=dialled,
             prologue=preambles if self._binding is None else preambles + self._binding.unique,
@@ -481,7 +282,9 @@ class Handshake:
         if peer.incarnation == self._hello.incarnation:
             raise RemoteProtocolError(f"connected to myself: {peer.location} is this very runtime")
         if self.role is Role.RESPONDER:
+            # Before the versions are judged, so that the other side can name both as well.
             self._write_message()
+        check_python(self._hello, peer)
         send, receive = self._noise.split()
         self._keys = send.key, receive.key
         self._handshake_hash = self._noise.handshake_hash

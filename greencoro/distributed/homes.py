@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from greencoro.distributed import refs
 from greencoro.distributed.location import Location
 from greencoro.distributed.refs import Reference
 from greencoro.hub import coroutine, native
+from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["claim_default", "default", "home_of", "leave_default", "plug_in"]
+__all__ = ["claim_default", "default", "default_or", "home_of", "leave_default", "plug_in"]
 
 _default: Any = None
+#: Set once whoever makes a default runtime has done so; None where nobody does.
+_making: Completion | None = None
 _lock = native.Lock()
 
 
 def default() -> Any:
     """The process's default runtime; None where there is none."""
     return _default
+
+
+def default_or(make: Callable[[], Any]) -> Any:
+    """The process's default runtime, which ``make()`` makes where there is none; all who come meanwhile wait for it."""
+    global _making
+    while True:
+        with _lock:
+            found, others, made = _default, _making, Completion()
+            if found is None and others is None:
+                _making = made
+        if others is not None:
+            # Not under the lock: another coroutine of this thread may be the one who makes it, and has to go on. One
+            # that is there already, and not all made, is waited for as well.
+            others.wait()
+        elif found is not None:
+            return found
+        else:
+            try:
+                return make()
+            finally:
+                _making = None
+                made.set()
 
 
 def claim_default(runtime: Any) -> bool:

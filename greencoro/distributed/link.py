@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from greencoro.distributed.connection import Connection
-from greencoro.distributed.flow import Inflow, Outflow
+from greencoro.distributed.flow import Outflow
 from greencoro.distributed.location import Location
+from greencoro.distributed.overdraft import Overdrafts
+from greencoro.distributed.send_queue import Entry, SendQueue, discard
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -70,19 +70,6 @@ _MAX_ANSWERS = 100_000
 _MAX_GONE = 10_000
 
 
-class Entry:
-    """A queued message that can be withdrawn."""
-
-    __slots__ = ("buffers", "flow", "key", "size", "withdrawn")
-
-    def __init__(self, key: Hashable, buffers: Sequence[Buffer], size: int, flow: Outflow) -> None:
-        self.key = key
-        self.buffers = buffers
-        self.size = size
-        self.flow = flow
-        self.withdrawn = False
-
-
 class Link:
     """See the module.
 
@@ -98,16 +85,14 @@ class Link:
         self.error: NetworkError | None = None
         #: Credit for mailboxes of the peer, by their coroutine's id; made under the lock.
         self.outflows: dict[int, Outflow] = {}
-        #: What the peer has under way to mailboxes of ours; the reactor's.
-        self.inflows: dict[int, Inflow] = {}
+        #: What the peer has under way to mailboxes of ours (see `inflows`); the reactor's.
+        self.inflows: dict[int, Any] = {}
         #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
         self.gone: dict[int, None] = {}
         #: Messages of the peer that could not be decoded and were dropped.
         self.undecodable = 0
         #: Names the peer waits for, by the number of its request; the reactor's.
         self.locates: dict[int, Callable[[], None]] = {}
-        #: Requests of the peer that coroutines work on.
-        self.serving: set[Any] = set()
         #: Outstanding replies: number -> what to call with the answer, or with None and the error; and its class.
         self.pending: dict[int, tuple[OnAnswer, type[Any]]] = {}
         #: What is to be cleaned up when the link is lost.
@@ -119,14 +104,11 @@ class Link:
         self._post = post
         # An RLock, because a destructor that runs in the middle may send something as well.
         self._lock = native.RLock()
-        self._queue: deque[Any] = deque()
-        self._urgent: deque[Sequence[Buffer]] = deque()
-        self._queued_bytes = 0
-        self._passed_bytes = 0
-        self._largest_queued = 0
+        self._queue = SendQueue(self._lock, own.max_queue_messages, own.max_queue_bytes)
         self._told = False
+        #: What was accepted beyond the credit of mailboxes.
+        self.overdrafts = Overdrafts(self, self._lock)
         self._numbers = itertools.count(1)
-        self._room_waiters: list[Callable[[], object]] = []
 
     # Any thread.
 
@@ -144,33 +126,70 @@ class Link:
         return self.state is LinkState.LOST
 
     def send(self, key: Hashable, buffers: Sequence[Buffer]) -> bool:
-        """Queue a message; in order with others of this link that have the same key. False where the link is lost."""
-        size = sum(map(len, buffers))
+        """Queue a message, however much waits already; in order with others of this link that have the same key.
+
+        For the protocol's own messages, of which something else says how many there can be.
+
+        Returns:
+            bool: False where the link is lost.
+        """
         with self._lock:
-            # In here: the limit may change until the link is up.
-            self.check_size(size)
-            if self.state is LinkState.LOST:
+            queued = self._put(key, buffers)
+        if queued:
+            self._tell()
+        return queued
+
+    def send_if_room(self, key: Hashable, buffers: Sequence[Buffer], waiter: Callable[[], object] | None) -> bool:
+        """As `send`, where there is room.
+
+        Args:
+            waiter: Where there is none, this is called when it is worth another try. `forget_waiter` afterwards.
+        """
+        with self._lock:
+            queued = self._queue.has_room(waiter) and self._put(key, buffers)
+        if queued:
+            self._tell()
+        return queued
+
+    def send_answer(self, buffers: Sequence[Buffer]) -> bool:
+        """Queue an answer to a request of the peer's, of any size.
+
+        Returns:
+            bool: False where it is not queued, for the peer has not read what fills the queue twice over.
+        """
+        with self._lock:
+            waiting = self._queue.waiting[1]
+            if waiting and waiting + sum(map(len, buffers)) > 2 * self._own.max_queue_bytes:
                 return False
-            self._count(size)
-            self._queue.append((key, buffers, size))
+            self._put(None, buffers)
         self._tell()
+        if self._too_many_answers():
+            self._post(self._check_answers)
+        return True
+
+    def _put(self, key: Hashable, buffers: Sequence[Buffer]) -> bool:
+        size = sum(map(len, buffers))
+        # Under the lock: the limit may change until the link is up.
+        self.check_size(size)
+        if self.state is LinkState.LOST:
+            return False
+        self._queue.put(key, buffers, size)
         return True
 
     def send_urgent(self, buffers: Sequence[Buffer]) -> None:
         """Queue a small message of the protocol's own before everything else."""
-        self._urgent.append(buffers)
+        self._queue.put_urgent(buffers)
         if self._too_many_answers() or self.state is LinkState.LOST:
             self._post(self._check_answers)
         self._tell()
 
-    def send_answer(self, buffers: Sequence[Buffer]) -> None:
-        """Queue an answer to a request of the peer's, of any size."""
-        self.send(None, buffers)
-        if self._too_many_answers():
-            self._post(self._check_answers)
-
     def _too_many_answers(self) -> bool:
-        return len(self._urgent) > _MAX_ANSWERS or len(self._queue) > _MAX_ANSWERS + self._own.max_queue_messages
+        urgent, size = self._queue.urgent
+        return (
+            urgent > _MAX_ANSWERS
+            or size > self._own.max_queue_bytes
+            or self._queue.waiting[0] > _MAX_ANSWERS + self._own.max_queue_messages
+        )
 
     def send_credited(
         self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
@@ -188,53 +207,39 @@ class Link:
             self.check_size(size)
             if self.state is LinkState.LOST:
                 return False
+            flow = self.outflow(target)
+            if not self._queue.has_room(waiter) or not flow.take_or_wait(size, waiter):
+                return False
+            entry: Entry | bool = True
+            if withdrawable:
+                entry = Entry(target, buffers, size, flow)
+                self._queue.put_withdrawable(entry)
+            else:
+                self._queue.put(target, buffers, size)
+        self._tell()
+        return entry
+
+    def outflow(self, target: int) -> Outflow:
+        """The credit for a mailbox of the peer."""
+        with self._lock:
             flow = self.outflows.get(target)
             if flow is None:
-                flow = self.outflows.setdefault(
-                    target, Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
-                )
-            if not self._has_room(waiter) or not flow.take_or_wait(size, waiter):
-                return False
-            self._count(size)
-            entry: Any = Entry(target, buffers, size, flow) if withdrawable else (target, buffers, size)
-            self._queue.append(entry)
-        self._tell()
-        return entry if withdrawable else True
+                flow = self.outflows[target] = Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
+            return flow
 
-    def forget_waiter(self, target: int, waiter: Callable[[], object]) -> None:
-        """Do not call ``waiter`` any more."""
-        flow = self.outflows.get(target)
-        for waiters in (self._room_waiters, flow.waiters if flow is not None else []):
-            _discard(waiters, waiter)
+    def forget_waiter(self, target: int | None, waiter: Callable[[], object]) -> None:
+        """Do not call ``waiter``, which waits for credit for ``target`` or for room, any more."""
+        self._queue.forget_waiter(waiter)
+        flow = None if target is None else self.outflows.get(target)
+        if flow is not None:
+            discard(flow.waiters, waiter)
 
-    def withdraw(self, entry: Entry) -> None:
-        """Take a message back that has not gone yet; what has is not affected."""
-        with self._lock:
-            entry.withdrawn = True
-
-    def _count(self, size: int) -> None:
-        self._queued_bytes += size
-        if size > self._largest_queued:
-            self._largest_queued = size
-
-    def _has_room(self, waiter: Callable[[], object] | None = None) -> bool:
-        """Is there room in the queue? Where not, ``waiter`` is called when there is."""
-        if self._room_left():
-            return True
-        if waiter is not None:
-            # Then another look: room made before this finds no waiter to call.
-            self._room_waiters.append(waiter)
-            if self._room_left():
-                _discard(self._room_waiters, waiter)
-                return True
-        return False
-
-    def _room_left(self) -> bool:
-        messages, size, _ = self._own
-        wire = self.wire
-        # Large messages have left the queue long before they are sent.
-        waiting = wire.connection.waiting_bytes if wire is not None else 0
-        return len(self._queue) < messages and self._queued_bytes - self._passed_bytes + waiting < size
+    def withdraw(self, entry: Entry) -> bool:
+        """Take a message back of which nothing has gone yet; True where it will not go."""
+        withdrawn = self._queue.take_back(entry)
+        if withdrawn:
+            self._post(self._withdrawn, entry.flow)
+        return withdrawn
 
     def check_size(self, size: int) -> None:
         """Refuse what the peer would refuse.
@@ -291,40 +296,13 @@ class Link:
         if self.wire is not None and self.state is LinkState.UP:
             self.wire.flush()
 
-    def source(self, connection: Connection) -> None:
-        """Move queued messages into the connection, about as many as the next record holds."""
-        urgent = self._urgent
-        while urgent:
-            buffers = urgent.popleft()
-            connection.push(None, buffers, sum(map(len, buffers)))
-        queue = self._queue
-        while queue and connection.has_room:
-            entry = queue.popleft()
-            if entry.__class__ is Entry:
-                self._passed_bytes += entry.size
-                if entry.withdrawn:
-                    entry.flow.grant(1, entry.size)
-                else:
-                    connection.push(entry.key, entry.buffers, entry.size)
-            else:
-                key, buffers, size = entry
-                self._passed_bytes += size
-                connection.push(key, buffers, size)
-        if self._room_waiters and self._room_left():
-            self._wake_room_waiters()
-
-    def _wake_room_waiters(self) -> None:
-        # Those that wait now: who finds no room again is back in the list before this is through.
-        for _ in range(len(self._room_waiters)):
-            try:
-                waiter = self._room_waiters.pop(0)
-            except IndexError:
-                return
-            waiter()
+    def _withdrawn(self, flow: Outflow) -> None:
+        flow.wake()
+        self._queue.taken_back()
 
     def _check_answers(self) -> None:
         if self.state is LinkState.LOST:
-            self._urgent.clear()
+            self._queue.clear_urgent()
         elif self._too_many_answers() and self.wire is not None:
             self.wire.fail(RemoteProtocolError("the peer asks, and does not read the answers"))
 
@@ -339,7 +317,7 @@ class Link:
         """
         with self._lock:
             flows = self.outflows.values()
-            if self._largest_queued > limits.max_message_bytes or not all(
+            if max(self._queue.largest, self.overdrafts.largest) > limits.max_message_bytes or not all(
                 flow.renew(limits.max_queue_messages, limits.max_queue_bytes) for flow in flows
             ):
                 return False
@@ -348,7 +326,7 @@ class Link:
             self._move(LinkState.UP)
         self.info = info
         self.wire = wire
-        wire.source = self.source
+        wire.source = self._queue.connect(wire.connection)
         for flow in list(self.outflows.values()):
             flow.wake()
         wire.flush()
@@ -366,21 +344,18 @@ class Link:
         with self._lock:
             # What was queued before this is counted, what comes after is refused.
             self._move(LinkState.LOST)
-            queue, self._queue = self._queue, deque()
-        for entry in queue:
-            if entry.__class__ is Entry and entry.withdrawn:
-                # Who withdrew it knows that it is not there.
-                entry.flow.grant(1, entry.size)
-        dropped = sum(flow.unconfirmed_messages for flow in self.outflows.values())
-        self._urgent.clear()
+            self._queue.clear()
+        dropped = len(self.overdrafts) + sum(flow.unconfirmed_messages for flow in self.outflows.values())
         self.wire = None
+        # What waits in mailboxes holds its own; of the others nothing is left to count.
+        self.inflows.clear()
         for number in list(self.pending):
             expected = self.pending.pop(number, None)
             if expected is not None:
                 expected[0](None, error)
         for flow in list(self.outflows.values()):
             flow.wake()
-        self._wake_room_waiters()
+        self._queue.wake_waiters()
         for key in list(self.on_lost):
             # Other threads take theirs out meanwhile.
             clean_up = self.on_lost.pop(key, None)
@@ -401,11 +376,3 @@ class Link:
         if state not in _TABLE[self.state]:
             raise LocalProtocolError(f"a link in state {self.state.name} cannot become {state.name}")
         self.state = state
-
-
-def _discard(waiters: list[Callable[[], object]], waiter: Callable[[], object]) -> None:
-    try:
-        waiters.remove(waiter)
-    except ValueError:
-        # The reactor took it out to call it.
-        return

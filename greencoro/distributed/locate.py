@@ -6,19 +6,21 @@ import itertools
 from typing import Any
 
 from greencoro.distributed import refs
+from greencoro.distributed.dial import pause_after
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Forget, Locate, Located
 from greencoro.distributed.refs import Reference
-from greencoro.errors import RemoteProtocolError
+from greencoro.errors import BusyResource, NetworkError, RemoteProtocolError
+from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.names import Names
 from greencoro.hub.waiting import seconds
 
 __all__ = ["Locator"]
 
-#: A peer has at most this many names outstanding here.
+#: A peer has at most this many names outstanding here, and this runtime as many at each peer.
 MAX_OUTSTANDING = 10_000
 #: Longest name looked for elsewhere.
 MAX_NAME_CHARACTERS = 1000
@@ -37,6 +39,8 @@ class _Query:
         #: Who was reached at ``location``, whatever that one says of where it is.
         self.reached: bytes | None = None
         self.found = Completion()
+        #: The incarnation that was found; None where it is this runtime's own.
+        self.owner: bytes | None = None
         self.asked: list[Link] = []
 
 
@@ -52,33 +56,64 @@ class Locator:
         self._names = names
         self._numbers = itertools.count(1)
         self._queries: dict[int, _Query] = {}
+        # Those that a peer may still count; held for a comparison and an addition.
+        self._outstanding = 0
+        self._lock = native.Lock()
+        self._closed = False
         dispatcher.register(Locate, self._on_locate)
         dispatcher.register(Located, self._on_located)
         dispatcher.register(Forget, self._on_forget)
 
     # The side that looks for a name.
 
-    def locate(self, kind: str, name: str, location: Location | None, timeout: float | None) -> Any:
-        """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first."""
+    def locate(self, kind: str, name: str, location: Location | str | None, timeout: float | None) -> Any:
+        """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first.
+
+        None as well where this runtime finishes meanwhile.
+
+        Args:
+            location: Where to look, with its port; None: here and at all peers.
+
+        Raises:
+            TypeError, ValueError: ``location`` is none, or has no port; the name is too long.
+
+            BusyResource: This runtime looks for too many names already.
+        """
         timeout = seconds(timeout, "locate")
         if len(name) > MAX_NAME_CHARACTERS:
             raise ValueError(f"a name has at most {MAX_NAME_CHARACTERS} characters; this one begins with {name[:32]!r}")
-        here = location is None or location == self._runtime.location
+        place = None if location is None else Location.of(location, "locate")
+        if place is not None and not place.port:
+            raise ValueError(f"locate looks at one runtime, so its location needs a port, and {place} has none")
+        ends = None if timeout is None else native.monotonic() + timeout
+        while True:
+            query = self._look(kind, name, place, None if ends is None else ends - native.monotonic())
+            # Whoever had it may be lost by the time that this one goes on.
+            if query.owner is None or query.owner not in self._runtime.peer_table.lost:
+                return query.found.value
+
+    def _look(self, kind: str, name: str, location: Location | None, timeout: float | None) -> _Query:
+        query = _Query(kind, name, location)
+        here = location is None or self._runtime.is_own(location)
         if here:
             found = self._names.lookup(kind, name)
             if found is not None:
-                return found
-        query = _Query(kind, name, location)
+                query.found.set(found)
+                return query
+        self._take_place()
         number = next(self._numbers)
 
         def on_bound(target: Any) -> None:
             query.found.set(target)
 
-        if here:
-            self._names.listen(kind, name, on_bound)
-        self._queries[number] = query
         try:
-            if location is None or not here:
+            if here:
+                self._names.listen(kind, name, on_bound)
+            self._queries[number] = query
+            # In this order: whoever closes looks for queries after it has said so.
+            if self._closed:
+                query.found.set(None)
+            elif location is None or not here:
                 self._runtime.reactor.post(self._ask_all, number)
             self._runtime.wait_aloud(query.found, timeout, f"{_KINDS.get(kind, kind)} {name!r}")
         finally:
@@ -86,7 +121,13 @@ class Locator:
             if here:
                 self._names.unlisten(kind, name, on_bound)
             self._runtime.reactor.post(self._forget, number, query)
-        return query.found.value
+        return query
+
+    def _take_place(self) -> None:
+        with self._lock:
+            if self._outstanding >= MAX_OUTSTANDING:
+                raise BusyResource(f"{self._runtime.name} looks for {MAX_OUTSTANDING} names already")
+            self._outstanding += 1
 
     def _ask_all(self, number: int) -> None:
         query = self._queries.get(number)
@@ -95,20 +136,22 @@ class Locator:
         for link in self._runtime.peer_table.online():
             self._ask(number, query, link)
         if query.location is not None and not query.asked:
-            self._runtime.peer_table.dial(query.location, lambda link, error: self._dialled(number, link))
+            self._runtime.peer_table.dial(query.location, lambda link, error: self._dialled(number, link, error))
 
-    def _dialled(self, number: int, link: Link | None) -> None:
+    def _dialled(self, number: int, link: Link | None, error: NetworkError | None) -> None:
         query = self._queries.get(number)
         if query is None:
             return
         if link is None:
-            self._runtime.reactor.call_later(self._runtime.settings.tick_seconds, self._ask_all, number)
+            pause = pause_after(error, self._runtime.settings.tick_seconds)
+            self._runtime.reactor.call_later(pause, self._ask_all, number)
             return
         query.reached = link.info.incarnation
         self._ask(number, query, link)
 
     def close(self) -> None:
-        """Nothing will be found any more: whoever waits is let go."""
+        """Nothing will be found any more: whoever waits, or comes to wait, is let go."""
+        self._closed = True
         for query in list(self._queries.values()):
             query.found.set(None)
 
@@ -116,6 +159,14 @@ class Locator:
         """Ask a new peer for all that is looked for; reactor's thread."""
         for number, query in tuple(self._queries.items()):
             self._ask(number, query, link)
+
+    def peer_left(self, link: Link) -> None:
+        """What was asked of a lost peer may be asked of its successor; reactor's thread."""
+        for number, query in tuple(self._queries.items()):
+            if link in query.asked:
+                query.asked.remove(link)
+                if query.location is not None:
+                    self._runtime.reactor.post(self._ask_all, number)
 
     def _ask(self, number: int, query: _Query, link: Link) -> None:
         info = link.info
@@ -127,14 +178,18 @@ class Locator:
     def _forget(self, number: int, query: _Query) -> None:
         for link in query.asked:
             link.send(None, Forget(number).encode())
+        # Only now: whoever takes the place is asked for after this on each link.
+        with self._lock:
+            self._outstanding -= 1
 
     def _on_located(self, link: Link, located: Located) -> None:
         query = self._queries.get(located.request)
-        if query is None or not located.target or link not in query.asked:
+        if query is None or query.found.done or not located.target or link not in query.asked:
             return
         if refs.kind_of(located.target)[0] != query.kind:
             raise RemoteProtocolError(f"the peer says that {located.target:#x} is {_KINDS[query.kind]} that name")
         reference = Reference(link.info.location, link.info.incarnation, located.target, located.name)
+        query.owner = link.info.incarnation
         query.found.set(self._runtime.resolve(reference))
 
     # The side that has names.
@@ -142,6 +197,8 @@ class Locator:
     def _on_locate(self, link: Link, request: Locate) -> None:
         if len(request.name) > MAX_NAME_CHARACTERS:
             raise RemoteProtocolError("the peer looks for a name that is too long")
+        if request.kind not in _KINDS:
+            raise RemoteProtocolError("the peer looks for something that has no names")
         bound = self._names.lookup(request.kind, request.name)
         if bound is not None:
             link.send_urgent(Located(request.request, refs.number(request.kind, bound.id), bound.name).encode())

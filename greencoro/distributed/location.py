@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import operator
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Location"]
 
@@ -56,6 +57,24 @@ class Location:
             raise ValueError(f"{text!r} is ambiguous: put an IPv6 address in brackets, as in [::1]:51347")
         host, colon, port = text.partition(":")
         return cls(host, port if colon else 0)
+
+    @classmethod
+    def of(cls, given: Any, what: str) -> Location:
+        """What a caller gave: a location as it is, or text to `parse`.
+
+        Args:
+            what (str): Begins the sentence of the error: what takes it.
+
+        Raises:
+            TypeError: It is neither.
+
+            ValueError: The text is no location.
+        """
+        if isinstance(given, Location):
+            return given
+        if not isinstance(given, str):
+            raise TypeError(f"{what} takes a Location, or a host with or without a port as text, not {given!r}")
+        return cls.parse(given)
 
     def __str__(self) -> str:
         return f"[{self.addr}]:{self.port}" if ":" in self.addr else f"{self.addr}:{self.port}"

@@ -36,13 +36,15 @@ class Liveness:
     def __init__(self, now: float, tick: float, timeout: float) -> None:
         self.tick = tick
         self.timeout = timeout
+        #: When something arrived last; None: never.
+        self.heard_at: float | None = None
         self._heard = now
         self._asked = now
         self._looked = now
 
     def heard(self, now: float) -> None:
         """Something arrived."""
-        self._heard = now
+        self._heard = self.heard_at = now
 
     def check(self, now: float) -> Health:
         """Judge; to be called about every half tick.

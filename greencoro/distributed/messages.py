@@ -25,6 +25,9 @@ CHANNEL_SEND    u64 channel, u64 sender, route, payload
 CHANNEL_DELIVER u64 channel, u64 sender, u32 request, u32 subscribers to wait for, f64 seconds (infinite: no limit),
                 route, payload
 WITHDRAW        u32 request: nobody waits for the CHANNEL_DELIVER of that number any more
+UNMONITOR       u64 watch: its NOTICE is no longer of interest
+WELCOME
+DEBT            u64 target, u32 messages, u64 bytes
 =============== =================================================================================================
 
 ``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes; ``route`` a u8 count, then
@@ -50,6 +53,7 @@ __all__ = [
     "ChannelDeliver",
     "ChannelSend",
     "Credit",
+    "Debt",
     "Deliver",
     "Forget",
     "Gone",
@@ -66,6 +70,8 @@ __all__ = [
     "Result",
     "Send",
     "Terminate",
+    "Unmonitor",
+    "Welcome",
     "Withdraw",
     "decode",
     "send_header",
@@ -96,6 +102,9 @@ class Kind(enum.IntEnum):
     CHANNEL_SEND = 17
     CHANNEL_DELIVER = 18
     WITHDRAW = 19
+    UNMONITOR = 20
+    WELCOME = 21
+    DEBT = 22
 
 
 _SEND = struct.Struct("!BQ")
@@ -362,6 +371,36 @@ class Withdraw(NamedTuple):
         return [_NUMBER.pack(Kind.WITHDRAW, self.request)]
 
 
+class Unmonitor(NamedTuple):
+    """Nobody waits for the `Notice` of ``watch`` any more; it may be on its way."""
+
+    watch: int
+
+    def encode(self) -> list[Buffer]:
+        return [_TARGET.pack(Kind.UNMONITOR, self.watch)]
+
+
+class Welcome(NamedTuple):
+    """The side that was dialled lets the other one in. It says nothing before but PING, or BYE where it does not."""
+
+    def encode(self) -> list[Buffer]:
+        return [bytes((Kind.WELCOME,))]
+
+
+class Debt(NamedTuple):
+    """So much of what the receiver of this sent to ``target`` over links that are lost was not read yet.
+
+    Its credit on this link is less by that.
+    """
+
+    target: int
+    messages: int
+    size: int
+
+    def encode(self) -> list[Buffer]:
+        return [_CREDIT.pack(Kind.DEBT, self.target, self.messages, self.size)]
+
+
 Message = (
     Send
     | Deliver
@@ -382,6 +421,9 @@ Message = (
     | ChannelSend
     | ChannelDeliver
     | Withdraw
+    | Unmonitor
+    | Welcome
+    | Debt
 )
 
 
@@ -500,6 +542,11 @@ def _decode_pong(data: Buffer) -> Pong:
     return Pong()
 
 
+def _decode_welcome(data: Buffer) -> Welcome:
+    _expect_end(data, 1)
+    return Welcome()
+
+
 def _decode_request(data: Buffer) -> Request:
     _, number = _NUMBER.unpack_from(data)
     operation, offset = _read_text(data, _NUMBER.size)
@@ -551,6 +598,9 @@ _DECODERS: dict[int, Any] = {
     Kind.CHANNEL_SEND: _decode_channel_send,
     Kind.CHANNEL_DELIVER: _decode_channel_deliver,
     Kind.WITHDRAW: lambda data: Withdraw(*_NUMBER.unpack(data)[1:]),
+    Kind.UNMONITOR: lambda data: Unmonitor(*_TARGET.unpack(data)[1:]),
+    Kind.WELCOME: _decode_welcome,
+    Kind.DEBT: lambda data: Debt(*_CREDIT.unpack(data)[1:]),
 }
 
 

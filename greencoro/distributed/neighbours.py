@@ -24,7 +24,7 @@ from greencoro.distributed.discovery_socket import DiscoverySocket
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
-from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.errors import BusyResource, GreencoroError, NetworkError
 from greencoro.hub import native
 
@@ -40,6 +40,8 @@ class Neighbours:
     """See the module; everything but `__init__` runs on the reactor's thread.
 
     Args:
+        locations: Where this runtime can be dialled; first the one that it tells its peers.
+
         told: The networks to be heard on, each with the location to tell there; none: no part is taken in discovery.
 
         addresses: This machine's, at which single datagrams are heard.
@@ -56,7 +58,7 @@ class Neighbours:
         peers: Peers,
         calls: Calls,
         discovery: Discovery,
-        location: Location,
+        locations: Sequence[Location],
         told: Mapping[Channel, Location],
         addresses: Sequence[str],
         udp_port: int,
@@ -64,7 +66,9 @@ class Neighbours:
     ) -> None:
         self.udp_port = udp_port
         self.told = told
-        self.location = location
+        self.location = locations[0]
+        self._locations = locations
+        self._hosts = {location.addr for location in (*locations, *told.values())}
         self._reactor = reactor
         self._peers = peers
         self._calls = calls
@@ -73,6 +77,7 @@ class Neighbours:
         self._introductions = Rate()
         self._relays = Rate()
         self._closed = False
+        self._timers: list[Timer] = []
         self._socket: DiscoverySocket | None = None
         if told:
             self._socket = DiscoverySocket(reactor, list(told), addresses, udp_port, self._on_datagram)
@@ -90,14 +95,15 @@ class Neighbours:
         if self._socket is None:
             return
         self._socket.start()
-        for seconds in START_PINGS_SECONDS:
-            self._reactor.call_later(seconds, self._announce)
+        self._timers = [self._reactor.call_later(seconds, self._announce) for seconds in START_PINGS_SECONDS]
         if self._ping_interval is not None:
             self._reactor.call_later(self._ping_interval, self._announce_again, self._ping_interval)
 
     def close(self) -> None:
         """Neither hear nor tell any more."""
         self._closed = True
+        while self._timers:
+            self._timers.pop().cancel()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -111,10 +117,12 @@ class Neighbours:
         if self._socket is not None:
             self._socket.broadcast(lambda way: self._discovery.ping(self.told[way]))
 
-    def _on_datagram(self, datagram: bytes) -> None:
-        ping = self._discovery.heard(datagram, self._peers.links, native.monotonic())
+    def _on_datagram(self, datagram: bytes, host: str, port: int) -> bytes | None:
+        now = native.monotonic()
+        ping = self._discovery.heard(datagram, self._peers.links, now)
         if ping is not None:
             self._meet(ping)
+        return self._discovery.echo(datagram, host, port, now)
 
     def _meet(self, ping: Ping) -> None:
         if not self._closed:
@@ -132,13 +140,13 @@ class Neighbours:
         request.reply({"siblings": [_as_json(ping) for ping in pings]})
 
     def _siblings(self) -> list[Link]:
-        """The peers at the address that this runtime tells, on the same UDP port."""
+        """The peers at one of this runtime's addresses, on the same UDP port."""
         if not self.is_open:
             return []
         return [
             link
             for link in self._peers.online()
-            if link.info.location.addr == self.location.addr and _udp_port_of(link) == self.udp_port
+            if link.info.location.addr in self._hosts and _udp_port_of(link) == self.udp_port
         ]
 
     def _on_meet(self, request: Request) -> None:
@@ -177,7 +185,7 @@ class Neighbours:
             except GreencoroError as wrong:
                 self._reactor.log.log(_log, logging.WARNING, "%s tells nonsense of its siblings: %s", link.info, wrong)
                 return
-            if ping.incarnation not in self._peers.links and ping.location != self.location:
+            if ping.incarnation not in self._peers.links and ping.location not in self._locations:
                 self._meet(ping)
 
 

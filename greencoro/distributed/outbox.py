@@ -4,6 +4,8 @@ Small messages go in batches, in the order they were queued. One of more than `c
 that take turns with batches and with other streams, so that no bulk transfer holds up a ping. Order is kept for each
 key (a key stands for a receiver): what has the key of a stream that is not through waits behind it. A `BARRIER`
 overtakes nothing that was queued before it, whatever its key; what is queued after it need not wait for it.
+
+What is queued as a `Parcel` can be taken back until its first byte goes out; what is left of it then is passed over.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["BARRIER", "CHUNK_HEADER", "FIRST", "LAST", "MAX_STREAMS", "Outbox"]
+__all__ = ["BARRIER", "CHUNK_HEADER", "FIRST", "LAST", "MAX_STREAMS", "Outbox", "Parcel"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -33,33 +35,79 @@ LAST = 2
 _BATCH_MESSAGES = 2000
 
 
+class Parcel:
+    """A message that goes out or is taken back, whichever is asked for first; any thread."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._content = [buffers]
+
+    def take(self) -> Sequence[Buffer] | None:
+        """The message, for the first who asks; None for all others."""
+        try:
+            return self._content.pop()
+        except IndexError:
+            return None
+
+    @property
+    def is_taken(self) -> bool:
+        return not self._content
+
+
+Content = Sequence[Buffer] | Buffer | Parcel
+
+
 class _Queued(NamedTuple):
     """A message that waits for streams."""
 
     #: Its place among all that were queued.
     order: int
     key: Hashable
-    message: Sequence[Buffer] | Buffer
+    message: Content
     size: int
 
 
 class _Stream:
     """One large message on its way."""
 
-    __slots__ = ("_begun", "_buffers", "_left", "_size", "after_small", "key", "number", "order")
+    __slots__ = (
+        "_buffers",
+        "_is_first",
+        "_left",
+        "_message",
+        "after_small",
+        "is_begun",
+        "key",
+        "number",
+        "order",
+        "size",
+    )
 
     def __init__(self, number: int, queued: _Queued, after_small: int) -> None:
         self.number = number
         self.order = queued.order
         self.key = queued.key
+        self.size = queued.size
         #: So many small messages go first, because they were queued before it.
         self.after_small = after_small
-        message = queued.message
-        buffers = [message] if isinstance(message, bytes | bytearray | memoryview) else message
-        self._buffers = deque(memoryview(buffer).cast("B") for buffer in buffers if len(buffer))
-        self._size = queued.size
+        self.is_begun = False
+        self._message: Content | None = queued.message
+        self._buffers: deque[memoryview] = deque()
         self._left = queued.size
-        self._begun = False
+        self._is_first = True
+
+    def begin(self) -> bool:
+        """From here on it goes; False where it was taken back."""
+        message, self._message = self._message, None
+        if isinstance(message, Parcel):
+            message = message.take()
+        if message is None:
+            return False
+        buffers = [message] if isinstance(message, bytes | bytearray | memoryview) else message
+        self._buffers.extend(memoryview(buffer).cast("B") for buffer in buffers if len(buffer))
+        self.is_begun = True
+        return True
 
     def next_chunk(self, chunk_bytes: int) -> tuple[bytes, memoryview, bool]:
         """Header, data, and whether it was the last."""
@@ -71,19 +119,26 @@ class _Stream:
             self._buffers[0] = first[chunk_bytes:]
         self._left -= len(data)
         last = not self._left
-        flags = (0 if self._begun else FIRST) | (LAST if last else 0)
-        self._begun = True
-        return CHUNK_HEADER.pack(self.number, flags, self._size), data, last
+        flags = (FIRST if self._is_first else 0) | (LAST if last else 0)
+        self._is_first = False
+        return CHUNK_HEADER.pack(self.number, flags, self.size), data, last
 
 
 class Outbox:
-    """The messages of one connection that are not sealed yet."""
+    """The messages of one connection that are not sealed yet.
 
-    def __init__(self, chunk_bytes: int) -> None:
+    Args:
+        max_begun_bytes: While the streams that have begun are larger than this together, no other one begins. The other
+            side collects them, and takes no more than that (`assembly`).
+    """
+
+    def __init__(self, chunk_bytes: int, max_begun_bytes: int) -> None:
         self._chunk_bytes = chunk_bytes
+        self.max_begun_bytes = max_begun_bytes
+        self._begun_bytes = 0
         self._numbers = itertools.count(1)
         self._orders = itertools.count()
-        self._small: deque[tuple[Sequence[Buffer] | Buffer, int]] = deque()
+        self._small: deque[tuple[Content, int]] = deque()
         self._small_bytes = 0
         # Small messages taken out so far; with those still in, the place of the next one.
         self._small_taken = 0
@@ -93,11 +148,16 @@ class Outbox:
         # key of a stream -> what waits behind it.
         self._held: dict[Hashable, deque[_Queued]] = {}
         self._barriers: deque[_Queued] = deque()
-        self._waiting_bytes = 0
         self._chunk_turn = False
+        #: What was pushed and has not gone, in messages and bytes. A parcel that was taken back never goes: whoever
+        #: took it back counts it off.
+        self.waiting_messages = 0
+        self.waiting_bytes = 0
 
-    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer, size: int) -> None:
+    def push(self, key: Hashable, message: Content, size: int) -> None:
         """Queue a message of ``size`` bytes, in one buffer or several."""
+        self.waiting_messages += 1
+        self.waiting_bytes += size
         if size > self._chunk_bytes or self._streams or self._coming:
             self._push_with_streams(_Queued(next(self._orders), key, message, size))
         else:
@@ -105,7 +165,6 @@ class Outbox:
             self._small_bytes += size
 
     def _push_with_streams(self, queued: _Queued) -> None:
-        self._waiting_bytes += queued.size
         if queued.key == BARRIER and (self._streams or self._coming):
             self._barriers.append(queued)
         elif queued.key in self._held:
@@ -116,7 +175,6 @@ class Outbox:
     def _let_go(self, queued: _Queued) -> None:
         """Nothing that it has to wait for is left but small messages."""
         if queued.size <= self._chunk_bytes:
-            self._waiting_bytes -= queued.size
             self._small.append((queued.message, queued.size))
             self._small_bytes += queued.size
             return
@@ -134,48 +192,64 @@ class Outbox:
             and len(self._streams) + len(self._coming) < MAX_STREAMS
         )
 
-    @property
-    def waiting_bytes(self) -> int:
-        """What is queued in large messages that are not through, and behind them."""
-        return self._waiting_bytes
-
     def __bool__(self) -> bool:
         return bool(self._small or self._streams or self._coming)
 
     def next_batch(self) -> list[Sequence[Buffer] | Buffer] | None:
-        """The messages of the next record; None where a chunk is due, or nothing is queued."""
+        """The messages of the next record; empty where all were taken back, None where a chunk is due."""
         small = self._small
         if not small or (self._chunk_turn and self._streams):
             return None
         self._chunk_turn = True
         batch: list[Sequence[Buffer] | Buffer] = []
+        passed = 0
         room = self._chunk_bytes
         while small and len(batch) < _BATCH_MESSAGES:
             message, size = small[0]
-            room -= size
-            if room < 0 and batch:
+            if room < size and batch:
                 break
             small.popleft()
+            passed += 1
             self._small_bytes -= size
-            batch.append(message)
-        self._small_taken += len(batch)
+            found = message.take() if isinstance(message, Parcel) else message
+            if found is not None:
+                room -= size
+                self.waiting_bytes -= size
+                batch.append(found)
+        self.waiting_messages -= len(batch)
+        self._small_taken += passed
         while self._coming and self._coming[0].after_small <= self._small_taken:
             self._streams.append(self._coming.popleft())
         return batch
 
     def next_chunk(self) -> tuple[bytes, memoryview] | None:
-        """Header and data of the next chunk; None where no stream is under way."""
-        if not self._streams:
-            return None
+        """Header and data of the next chunk; None where no stream has one, because all were taken back."""
         self._chunk_turn = False
-        stream = self._streams.popleft()
-        header, data, last = stream.next_chunk(self._chunk_bytes)
-        self._waiting_bytes -= len(data)
-        if last:
-            self._release(stream)
-        else:
-            self._streams.append(stream)
-        return header, data
+        for _ in range(len(self._streams)):
+            stream = self._streams.popleft()
+            if not stream.is_begun:
+                if self._begun_bytes > self.max_begun_bytes:
+                    self._streams.append(stream)
+                    continue
+                if not stream.begin():
+                    self._release(stream)
+                    continue
+                self._begun_bytes += stream.size
+            header, data, last = stream.next_chunk(self._chunk_bytes)
+            self.waiting_bytes -= len(data)
+            if last:
+                self.waiting_messages -= 1
+                self._begun_bytes -= stream.size
+                self._release(stream)
+            else:
+                self._streams.append(stream)
+            return header, data
+        return None
+
+    def forget_taken(self) -> None:
+        """Let go of what is left of parcels that were taken back while they waited behind a stream."""
+        for key, waiting in self._held.items():
+            self._held[key] = deque(queued for queued in waiting if not _is_taken(queued.message))
 
     def _release(self, done: _Stream) -> None:
         """Let go what waited for a stream that is through."""
@@ -193,3 +267,7 @@ class Outbox:
     def _is_ahead_of(self, barrier: _Queued) -> bool:
         # What waits behind a stream is ahead of the barrier only if that stream is.
         return any(stream.order < barrier.order for stream in itertools.chain(self._streams, self._coming))
+
+
+def _is_taken(message: Content) -> bool:
+    return isinstance(message, Parcel) and message.is_taken

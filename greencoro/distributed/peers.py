@@ -1,11 +1,11 @@
-"""The peers of one runtime: dialling them, letting them in, giving them up.
+"""The peers of one runtime: letting them in, giving them up.
 
 One link per incarnation. When both sides dial at once, the dial of the lower incarnation stays: a responder that itself
 is connected to the other side and has the lower incarnation refuses, before anything was answered, and goes on. A
 side that has answered already, and has not heard the last of it, does not begin to dial before that is decided.
 
 Who dials a place that the other side does not know as its own (a port that a gateway or ssh forwards) learns only from
-the answer whom it dials. Then the higher incarnation waits a moment for the other one's dial before it takes its own.
+the answer whom it dials. Where it has let the other side's dial in by then, that one stays.
 """
 
 from __future__ import annotations
@@ -20,24 +20,20 @@ from typing import Any
 from greencoro.config import Settings
 from greencoro.distributed.admission import REFUSED, Admission
 from greencoro.distributed.connection import Connection, Limits
-from greencoro.distributed.dial import Dial, OnDone
-from greencoro.distributed.handshake import Hello, Role
+from greencoro.distributed.dial import REFUSALS, Dial, OnDone
+from greencoro.distributed.dialling import Dialling
+from greencoro.distributed.handshake_states import Role
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import Bye, Message
+from greencoro.distributed.messages import Bye, Message, Welcome
 from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.redial import Redials
 from greencoro.distributed.reports import Reports
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.stream import Listener, Stream, Transport
 from greencoro.distributed.wire import Wire
-from greencoro.errors import (
-    AuthenticationError,
-    IncompatibleVersion,
-    NetworkError,
-    PeerLost,
-    PeerUnreachable,
-    RemoteProtocolError,
-)
+from greencoro.errors import NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
 from greencoro.log import escape
 
@@ -47,10 +43,6 @@ _log = logging.getLogger(__name__)
 
 #: Incarnations that were lost are remembered, so that nobody dials for a reference to one.
 _REMEMBER_LOST = 10_000
-#: Where both sides dial, whoever's dial has to give way waits so long for the other one's to come up.
-_CROSSED_SECONDS = 1.0
-#: The same where nobody dials us so far.
-_REFUSED_SECONDS = 0.3
 #: At the end, with messages queued for a peer that is being dialled, this often it is looked whether it is there.
 _LOOK_AGAIN_SECONDS = 0.01
 #: A text of a peer's goes this far into messages of ours.
@@ -58,8 +50,8 @@ _MAX_REASON = 200
 
 #: Who goes on trying with a wrong secret is told of once in so long.
 _REPORT_SECONDS = 60.0
-#: What the one line is about; anything else that ends an attempt is the network's everyday.
-_REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
+#: So many of those that were refused are told of to whoever waits.
+_MAX_REFUSED = 3
 
 
 class Peers:
@@ -98,12 +90,16 @@ class Peers:
         self._on_change = on_change
         # Connections that came in and have not proved themselves, oldest first; who they say they are, once they do.
         self._unproven: OrderedDict[Wire, Hello | None] = OrderedDict()
-        self._dials: dict[Location, Dial] = {}
         self._closed = False
         self._closing: set[Wire] = set()
         self._gave_up = False
         self._reports = Reports(_REPORT_SECONDS)
-        self._admission = Admission(self, reactor, hello)
+        # By address, the latest last: why a connection did not come about that only a person can mend.
+        self._refused: dict[object, str] = {}
+        self._admission = Admission(self, reactor, hello, settings.peer_timeout_seconds)
+        self._dialling = Dialling(self, reactor, transport, hello, settings, self._admission, self._new_wire)
+        #: Those whose connection broke.
+        self.redials = Redials(reactor, self._dialling.dial, settings.peer_timeout_seconds)
         self.links: dict[bytes, Link] = {}
         self.lost: OrderedDict[bytes, None] = OrderedDict()
 
@@ -123,6 +119,10 @@ class Peers:
     def online(self) -> list[Link]:
         """The links that are up."""
         return [link for link in tuple(self.links.values()) if link.state is LinkState.UP]
+
+    def refused(self) -> list[str]:
+        """Why the latest ones were refused, or refused us, that have not become peers since; a line for each."""
+        return list(self._refused.values())
 
     def _new_link(self, info: PeerInfo) -> Link:
         return Link(info, self._reactor.post, _limits_of(self._hello))
@@ -147,8 +147,10 @@ class Peers:
         wire.open()
 
     def _drop_oldest(self, wires: list[Wire]) -> None:
-        # Those that showed that they know the secret come last: nobody can fill the places with such.
-        self._drop_unproven(min(wires, key=lambda wire: self._unproven[wire] is not None))
+        # Those that showed that they know the secret come last, before them those that said anything: nobody can fill
+        # the places with such as easily.
+        progress = {wire: (self._unproven[wire] is not None, wire.connection.heard_at is not None) for wire in wires}
+        self._drop_unproven(min(wires, key=progress.__getitem__))
 
     def _drop_unproven(self, wire: Wire) -> None:
         del self._unproven[wire]
@@ -166,47 +168,64 @@ class Peers:
 
     def on_introduced(self, wire: Wire, hello: Hello) -> bool:
         if wire in self._unproven:
-            if self._hello.incarnation < hello.incarnation and self._is_dialling(hello):
+            if self._hello.incarnation < hello.incarnation and self._dialling.is_connected_to(hello):
                 del self._unproven[wire]
                 return False
             self._unproven[wire] = hello
         return True
 
-    def _is_dialling(self, hello: Hello) -> bool:
-        return any(dial.is_connected and dial.aims_at(hello) for dial in self._dials.values())
-
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self._unproven.pop(wire, None)
-        self._admission.let_in(wire, hello, lambda link, error: None)
+        self._refused.pop(wire.stream.peer_address, None)
+        self._admission.judge(wire, hello, functools.partial(self._judged, wire, hello))
+
+    def _judged(self, wire: Wire, hello: Hello, error: NetworkError | None) -> None:
+        if error is not None:
+            return
+        if self._hello.incarnation < hello.incarnation and self._dialling.has_reached(hello.incarnation):
+            # Both sides were dialled by the other, and ours is the dial to stay.
+            wire.abort()
+            return
+        self.adopt(wire, hello)
 
     def on_message(self, wire: Wire, message: Message) -> None:
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is None or link.wire is not wire:
             return
         if isinstance(message, Bye):
-            reason = escape(message.reason, _MAX_REASON)
             if message.reason.startswith(REFUSED):
-                self.report("%s does not take this runtime as a peer: %s", link.info.location, PeerLost(reason))
-            self.lose(link, PeerLost(f"{link.info} left: {reason}"))
+                self.report_refusal(link.info.location, message.reason)
+            self.lose(link, PeerLost(f"{link.info} left: {escape(message.reason, _MAX_REASON)}"))
             return
         self._on_message(link, message)
 
     def on_closed(self, wire: Wire, error: NetworkError) -> None:
         if wire in self._unproven:
             del self._unproven[wire]
-            if isinstance(error, _REFUSALS):
+            if isinstance(error, REFUSALS):
                 self.report("refused a connection from %s: %s", wire.stream.peer_address, error)
             return
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is not None and link.wire is wire:
-            if isinstance(error, RemoteProtocolError):
+            is_bad = isinstance(error, RemoteProtocolError)
+            if is_bad:
                 self._reactor.log.log(_log, logging.WARNING, "cut off %s: %s", link.info, str(error))
-            self.lose(link, error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}"))
+            lost = error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}")
+            self.lose(link, lost, may_live=not is_bad)
 
     def report(self, line: str, address: object, error: NetworkError) -> None:
         """Log why a connection did not come about, unless the same was said of that address a short while ago."""
+        self._refused.pop(address, None)
+        self._refused[address] = line % (address, error)
+        if len(self._refused) > _MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
         if self._reports.is_new(address, (line, type(error)), native.monotonic()):
             self._reactor.log.log(_log, logging.WARNING, line, address, str(error))
+
+    def report_refusal(self, location: Location, reason: str) -> None:
+        """Log that the runtime at ``location`` said goodbye with `admission.REFUSED`."""
+        error = PeerLost(escape(reason, _MAX_REASON))
+        self.report("%s does not take this runtime as a peer: %s", location, error)
 
     def adopt(self, wire: Wire, hello: Hello) -> Link:
         """Make an established connection the one of its peer's link."""
@@ -215,22 +234,28 @@ class Peers:
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self
         limits = _limits_of(hello)
+        if wire.connection.role is Role.RESPONDER:
+            welcome = Welcome().encode()
+            wire.connection.push(None, welcome, len(welcome[0]))
         if not link.up(wire, info, limits):
             reason = f"what was queued for {info} before it answered is more than it takes ({limits})"
-            self._reactor.log.log(_log, logging.WARNING, "dropped: %s", reason)
             self.lose(link, PeerLost(reason))
             # In this order: whoever finds no link finds that it was lost, and makes none.
             link = self.links[hello.incarnation] = self._new_link(info)
             del self.lost[hello.incarnation]
             link.up(wire, info, limits)
-        for dial in [d for d in self._dials.values() if d.wire is not wire and d.aims_at(info)]:
-            self._end_dial(dial, link, None)
+        self._dialling.came(link)
+        self.redials.came(info.incarnation)
         self._reactor.log.log(_log, logging.INFO, "peer.online name=%s location=%s", info.name, info.location)
         self._on_change(link, True, "", 0)
         return link
 
-    def lose(self, link: Link, error: NetworkError) -> None:
-        """Give a link up; where it is lost already, nothing."""
+    def lose(self, link: Link, error: NetworkError, may_live: bool = False) -> None:
+        """Give a link up; where it is lost already, nothing.
+
+        Args:
+            may_live (bool): The peer did not say goodbye: it is tried to reach it again.
+        """
         if link.state is LinkState.LOST:
             return
         was_up = link.state is LinkState.UP
@@ -242,6 +267,7 @@ class Peers:
             del self.links[incarnation]
         while len(self.lost) > _REMEMBER_LOST:
             self.lost.popitem(last=False)
+        place = self._dialling.gone(incarnation)
         dropped = link.lose(error)
         if wire is not None and not wire.is_closed:
             wire.abort()
@@ -256,36 +282,18 @@ class Peers:
                 str(error),
             )
             self._on_change(link, False, str(error), dropped)
+            if may_live:
+                self.redials.broke(link.info, place)
+        elif dropped:
+            # It never was online, so it cannot be told to go offline.
+            line = "dropped %d messages that were queued for %s: %s"
+            self._reactor.log.log(_log, logging.WARNING, line, dropped, link.info, str(error))
 
-    # Dialling.
+    # Dialling, and what `Dialling` asks and tells.
 
     def dial(self, location: Location, on_done: OnDone, incarnation: bytes | None = None) -> None:
         """Reach the runtime at ``location``; ``on_done(link, None)`` or ``on_done(None, error)`` follows."""
-        for link in self.online():
-            if link.info.location == location:
-                on_done(link, None)
-                return
-        if self._closed:
-            on_done(None, PeerUnreachable("this runtime is finished"))
-            return
-        dial = self._dials.get(location)
-        if dial is not None:
-            dial.waiting.append(on_done)
-            return
-        dial = self._dials[location] = Dial(self, location, incarnation)
-        dial.waiting.append(on_done)
-        if any(hello is not None and dial.aims_at(hello) for hello in self._unproven.values()):
-            self._reactor.call_later(_CROSSED_SECONDS, self._start_dial, dial)
-        else:
-            self._start_dial(dial)
-
-    def _start_dial(self, dial: Dial) -> None:
-        if self._dials.get(dial.location) is dial and not self._closed:
-            dial.give_up = self._transport.dial(
-                dial.location,
-                self._settings.connect_timeout_seconds,
-                lambda stream, error: self._dialled(dial, stream, error),
-            )
+        self._dialling.dial(location, on_done, incarnation)
 
     def _dial_for(self, link: Link) -> None:
         if link.state is not LinkState.DIALING:
@@ -300,73 +308,25 @@ class Peers:
 
         self.dial(link.info.location, on_done, link.info.incarnation)
 
-    def _dialled(self, dial: Dial, stream: Stream | None, error: OSError | None) -> None:
-        dial.give_up = None
-        if stream is None:
-            reason = (error.strerror or str(error)) if error is not None else "no connection"
-            self.dial_failed(dial, PeerUnreachable(f"cannot reach {dial.location}: {reason}"))
-            return
-        dial.wire = self._new_wire(stream, Role.INITIATOR, dial)
-        dial.wire.open()
+    @property
+    def has_incoming(self) -> bool:
+        """Are there connections that came in and have not proved themselves?"""
+        return bool(self._unproven)
 
-    def gives_way(self, dial: Dial) -> bool:
-        """Is the connection of ``dial``, which is established, to wait for one that the other side dialled?"""
-        assert dial.incarnation is not None
-        # What came in may be a replay: more than a moment it is not worth.
-        if dial.incarnation >= self._hello.incarnation or not self._incoming(dial.incarnation):
-            return False
-        self._reactor.call_later(_CROSSED_SECONDS, dial.take_over)
-        return True
+    def is_coming_in(self, dial: Dial) -> bool:
+        """Did somebody whom ``dial`` aims at dial us, and has only to prove itself?"""
+        return any(hello is not None and dial.aims_at(hello) for hello in self._unproven.values())
 
-    def _incoming(self, incarnation: bytes) -> list[Wire]:
-        return [
-            wire for wire, hello in self._unproven.items() if hello is not None and hello.incarnation == incarnation
-        ]
+    def drop_incoming(self, incarnation: bytes) -> None:
+        """Drop the connections that one has dialled who answered a dial of ours."""
+        for wire, hello in list(self._unproven.items()):
+            if hello is not None and hello.incarnation == incarnation:
+                self._drop_unproven(wire)
 
-    def dial_established(self, dial: Dial, wire: Wire, hello: Hello) -> None:
-        """The dialled side proved itself."""
-        self._reports.forget(dial.location)
-        for crossing in self._incoming(hello.incarnation):
-            self._drop_unproven(crossing)
-        self._admission.let_in(wire, hello, functools.partial(self._end_dial, dial))
-
-    def dial_refused(self, dial: Dial, error: NetworkError) -> None:
-        """The other side did not accept the connection; perhaps because it dials as well."""
-        self._reactor.call_later(_REFUSED_SECONDS, self._judge_refusal, dial, error)
-
-    def _judge_refusal(self, dial: Dial, error: NetworkError) -> None:
-        if self._unproven:
-            self._reactor.call_later(_CROSSED_SECONDS - _REFUSED_SECONDS, self.dial_failed, dial, error)
-        else:
-            self.dial_failed(dial, error)
-
-    def dial_failed(self, dial: Dial, error: NetworkError) -> None:
-        """The attempt is over without a connection."""
-        if self._dials.get(dial.location) is not dial:
-            return
-        for link in self.online():
-            if dial.aims_at(link.info):
-                # The other side's dial was the one to stay.
-                self._end_dial(dial, link, None)
-                return
-        if isinstance(error, _REFUSALS):
-            self.report("cannot connect to %s: %s", dial.location, error)
-            error = type(error)(f"cannot connect to {dial.location}: {error}")
-        elif isinstance(error, PeerLost):
-            error = PeerUnreachable(f"cannot reach {dial.location}: {error}")
-        self._end_dial(dial, None, error)
-
-    def _end_dial(self, dial: Dial, link: Link | None, error: NetworkError | None) -> None:
-        if self._dials.get(dial.location) is dial:
-            del self._dials[dial.location]
-        if dial.give_up is not None:
-            dial.give_up()
-            dial.give_up = None
-        if dial.wire is not None and dial.wire.owner is dial:
-            dial.wire.abort()
-        waiting, dial.waiting = dial.waiting, []
-        for on_done in waiting:
-            on_done(link, error)
+    def is_well(self, location: Location) -> None:
+        """Whoever is at ``location`` proved itself: what befalls it next is news."""
+        self._reports.forget(location)
+        self._refused.pop(location, None)
 
     # The end.
 
@@ -381,8 +341,8 @@ class Peers:
             self._reactor.call_later(_LOOK_AGAIN_SECONDS, self.close, reason, on_closed)
             return
         self._closed = True
-        for dial in list(self._dials.values()):
-            self._end_dial(dial, None, PeerUnreachable("this runtime is finished"))
+        self.redials.close()
+        self._dialling.close()
         for wire in list(self._unproven):
             self._drop_unproven(wire)
         self._admission.close()

@@ -13,6 +13,7 @@ from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.search import DEFAULT_PORT
+from greencoro.hub import names
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
@@ -59,7 +60,7 @@ class PeersApi:
             int: 0 where one is a peer now, and did what ``broadcast`` asks for; else -1, and the log says why (of a
                 wrong secret once a minute). Those beside it may be peers a little later.
         """
-        (location,) = options.as_locations(loc)
+        location = Location.of(loc, "peer")
         return self._contacts.peer(location, options.as_udp_port(udp_port), broadcast, timeout)
 
     def connect(self, loc: Location | str, timeout: float | None = None) -> PeerInfo:
@@ -70,7 +71,7 @@ class PeersApi:
 
             AuthenticationError: The other side does not know the secret.
 
-            IncompatibleVersion: It speaks another version of the protocol.
+            IncompatibleVersion: It speaks another version of the protocol, or runs another minor version of Python.
 
             RemoteProtocolError: It does not keep to the protocol.
 
@@ -87,7 +88,14 @@ class PeersApi:
         return [link.info for link in self.peer_table.online()]
 
     def locate(self, name: str, timeout: float | None = None) -> Location | None:
-        """The location of the peer runtime called ``name``, waiting for it to come; None after ``timeout`` seconds."""
+        """The location of the peer runtime called ``name``, waiting for it to come; None after ``timeout`` seconds.
+
+        None as well where this runtime finishes meanwhile.
+
+        Raises:
+            TypeError, ValueError: ``name`` is no text, or empty.
+        """
+        name = names.checked(name)
         return self.location if name == self.name else self._contacts.locate(name, timeout)
 
     def peer_status(self, coro: Coro | None) -> None:

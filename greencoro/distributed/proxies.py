@@ -10,44 +10,35 @@ from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
 from greencoro.distributed.link import Entry
 from greencoro.distributed.messages import Notice, Terminate
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import UnsentResult, decode_notice, fitting, in_words
+from greencoro.distributed.watches import UnsentResult, decode_notice
 from greencoro.errors import (
     CoroTerminated,
     DeadlineExceeded,
     MonitorException,
     NetworkError,
+    PeerLost,
     RemoteError,
 )
-from greencoro.hub import exit as process_exit
-from greencoro.hub import native, userhub
+from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.mailbox import Encoded
+from greencoro.hub.ends import Ends
 from greencoro.hub.waiting import seconds
 
 __all__ = ["RemoteCoro"]
-
-
-class RemoteNotice(Encoded):
-    """An exit notice in a mailbox, as it came."""
-
-    __slots__ = ("_coro", "_notice")
-
-    def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
-        self._coro = coro
-        self._notice = notice
-
-    def decode(self) -> tuple[bool, Any]:
-        return True, decode_notice(self._coro, self._notice, self._coro.location)
 
 
 class RemoteCoro(Elsewhere, Coro):
     """A reference to a coroutine elsewhere: send to it, deliver, monitor it, terminate it, wait for its result.
 
     Two references are equal where they mean the same coroutine.
+
+    A reference works over the link with the coroutine's process that there is at its first use. When that is lost,
+    `send` gives -1, `deliver` 0, `monitor`, `notify` and `terminate` -1, `value` and `call` raise `PeerLost`, from then
+    on: so nobody goes on unaware that messages between may be lost. Whoever wants to go on locates the coroutine anew.
     """
 
-    __slots__ = ("_outcome", "_reference", "_runtime")
+    __slots__ = ("_link", "_outcome", "_reference", "_runtime")
 
     def __init__(self, runtime: Home, reference: Reference, outcome: Completion | None = None) -> None:
         self.name = self._refer(runtime, reference)
@@ -57,7 +48,8 @@ class RemoteCoro(Elsewhere, Coro):
     def send(self, message: Any) -> int:
         """Queue a copy of ``message`` for the coroutine.
 
-        Where it has read so little that the credit is used up, the caller waits (no longer than ``send_timeout``).
+        Where it has read so little that the credit is used up, the caller waits (no longer than ``send_timeout``); a
+        generator coroutine not here but at its next ``yield``: until then up to twice the limit is accepted.
 
         Returns:
             int: 0 where it is queued here, which does not say that it arrives; -1 where the coroutine is over, its
@@ -74,31 +66,15 @@ class RemoteCoro(Elsewhere, Coro):
         link = self.reach()
         if link is None:
             return -1
-        if link.send_credited(self.id, buffers, None):
-            return 0
-        deadline = native.monotonic() + self._runtime.send_timeout_seconds
-        return 0 if self.queue_waiting(link, buffers, deadline) else -1
+        return 0 if self.queue_or_wait(link, buffers) else -1
 
     async def send_async(self, message: Any) -> int:
         """`send` for code on an asyncio loop: where the credit is used up, more of it is awaited."""
-        from greencoro.hub.awaiting import until
-
         buffers = dumps(message, messages.send_header(self.id))
         link = self.reach()
         if link is None:
             return -1
-        deadline = native.monotonic() + self._runtime.send_timeout_seconds
-        while not self._is_over(link):
-            changed = Completion()
-            waiter = changed.set
-            try:
-                if link.send_credited(self.id, buffers, waiter):
-                    return 0
-                if self._is_over(link) or not await until(changed, deadline - native.monotonic()):
-                    return -1
-            finally:
-                link.forget_waiter(self.id, waiter)
-        return -1
+        return 0 if await self.queue_awaiting(link, buffers) else -1
 
     def deliver(self, message: Any, timeout: float | None = None) -> int:
         """Send ``message`` and wait until the other process confirms that it is in the mailbox.
@@ -117,17 +93,20 @@ class RemoteCoro(Elsewhere, Coro):
             return 0
         answer = Completion()
         number = link.expect(lambda result, error: answer.set(result))
+        entry: Entry | bool = False
         try:
             buffers = dumps(message, messages.Deliver(self.id, number, b"").header())
-            entry = link.send_credited(self.id, buffers, None, True) or self.queue_waiting(
+            entry = self.queue(link, buffers, None, True) or self.queue_waiting(
                 link, buffers, deadline, withdrawable=True
             )
             if not isinstance(entry, Entry):
                 return 0
-            if not answer.wait(None if deadline is None else deadline - native.monotonic()):
-                link.withdraw(entry)
+            answer.wait(None if deadline is None else deadline - native.monotonic())
         finally:
             link.pending.pop(number, None)
+            # Also where whoever waits was thrown into: it does not know of a message that comes later.
+            if isinstance(entry, Entry) and not answer.done:
+                link.withdraw(entry)
         return 1 if answer.value == 1 else 0
 
     def terminate(self) -> int:
@@ -170,20 +149,15 @@ class RemoteCoro(Elsewhere, Coro):
             PeerLost, ServerDied: Its process is gone.
         """
         timeout = seconds(timeout, "value()")
-        outcome = self._watch() if self._outcome is None else self._outcome
+        outcome = self._watch()
         return self._result(outcome, outcome.wait(timeout), timeout)
 
     async def wait(self, timeout: float | None = None) -> Any:
         """`value` for code on an asyncio loop."""
-        import asyncio
-
         from greencoro.hub.awaiting import until
 
         timeout = seconds(timeout, "wait()")
-        # Asking for the end takes a round trip, for which the loop must not stand still.
-        outcome = self._outcome
-        if outcome is None:
-            outcome = await asyncio.get_running_loop().run_in_executor(None, self._watch)
+        outcome = self._watch()
         return self._result(outcome, await until(outcome, timeout), timeout)
 
     def _result(self, outcome: Completion, in_time: bool, timeout: float | None) -> Any:
@@ -203,8 +177,14 @@ class RemoteCoro(Elsewhere, Coro):
         raise notice.error.with_traceback(None)
 
     def notice_of(self, outcome: Completion) -> MonitorException:
-        """What an outcome that is there says; in a coroutine or thread of the user's, for it unpickles."""
+        """What an outcome that is there says; in a coroutine or thread of the user's, for it unpickles.
+
+        Raises:
+            RemoteError: It was over, or unknown, before it could be watched.
+        """
         notice = outcome.value
+        if notice is None:
+            raise self._unknown()
         if isinstance(notice, _Undecoded):
             notice = outcome.value = notice.decode()
         found: MonitorException = notice
@@ -215,108 +195,61 @@ class RemoteCoro(Elsewhere, Coro):
         return self.value(seconds(timeout, "finish()"))
 
     def _watch(self) -> Completion:
-        outcome = self.watched(None)
+        outcome = self._outcome
         if outcome is None:
-            raise RemoteError(f"{self!r} is over or unknown, its result is not kept", "", self.location)
-        # The result is kept for as long as this reference.
-        self._outcome = outcome
+            outcome = self.watched()
+            if outcome is None:
+                if self.is_lost():
+                    raise PeerLost(f"the process of {self!r} is lost")
+                raise self._unknown()
+            # The result is kept for as long as this reference.
+            self._outcome = outcome
         return outcome
 
-    def watched(self, timeout: float | None) -> Completion | None:
-        """What its end is told to; None where it is over, unknown or lost, or its process did not answer in time.
+    def _unknown(self) -> RemoteError:
+        return RemoteError(f"{self!r} is over or unknown, its result is not kept", "", self.location)
+
+    def watched(self) -> Completion | None:
+        """What its end is told to, for `notice_of`; at once, whether it can be watched is told to that as well.
 
         There is one for all references, so that whoever asks again and again does not have it watched again and again.
+
+        Returns:
+            Completion | None: None where it cannot be reached.
         """
         if self._outcome is not None and not self._outcome.done:
             return self._outcome
         link = self.reach()
         if link is None:
             return None
-        outcomes, key = self._runtime.watches.outcomes, (link, self.id)
-        shared = outcomes.get(key)
-        if shared is not None:
+        outcomes, key, outcome = self._runtime.watches.outcomes, (link, self.id), Completion()
+        shared = outcomes.setdefault(key, outcome)
+        if shared is not outcome:
             return shared
-        outcome = Completion()
         set_outcome = outcome_setter(self, outcome)
 
         def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
             outcomes.pop(key, None)
             set_outcome(notice, error)
 
-        longest = self._runtime.answer_timeout_seconds
-        limit = longest if timeout is None else min(timeout, longest)
-        if not self._runtime.watches.watch(link, self.id, on_notice, limit):
-            return None
-        outcomes[key] = outcome
-        if outcome.done:
-            # The end came in the middle of this.
+        def refused() -> None:
             outcomes.pop(key, None)
+            outcome.set(None)
+
+        self._runtime.watches.begin(link, self.id, on_notice, refused)
         return outcome
 
-    def _add_monitor(self, monitor: Coro) -> int:
-        link = self.reach()
-        if link is None:
-            return -1
-        if isinstance(monitor, RemoteCoro) and not userhub.is_started():
-            # `_tell` needs it, on the reactor, which must not wait for its start.
-            process_exit.start()
-        monitors = self._runtime.watches.monitors
-        # Asking twice does not bring two notices: who comes second gets the first one's answer.
-        key, answer = (link, self.id, monitor), Completion()
-        first = monitors.setdefault(key, answer)
-        if first is not answer:
-            first.wait()
-            return int(first.value)
-
-        def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
-            monitors.pop(key, None)
-            if notice is None:
-                self._tell(monitor, MonitorException(self, "lost", None, error))
-            else:
-                self._tell(monitor, RemoteNotice(self, notice))
-
-        result = -1
-        try:
-            if self._runtime.watches.watch(link, self.id, on_notice, self._runtime.answer_timeout_seconds):
-                result = 0
-        finally:
-            # In this order: nobody finds it undecided once it is out.
-            answer.set(result)
-            if result == -1:
-                monitors.pop(key, None)
+    def _add_monitor(self, monitor: Ends) -> int:
+        result: int = self._runtime.services.monitors.add(monitor, self)
         return result
 
-    def _tell(self, monitor: Coro, notice: Any) -> None:
-        """Send the notice of this coroutine's end to ``monitor``; on the reactor."""
-        if not isinstance(monitor, RemoteCoro):
-            monitor.send(notice)
-            return
+    def _begin_monitoring(self, observed: Ends) -> int:
+        if observed == self:
+            raise ValueError(f"{self!r} cannot monitor itself")
+        result: int = self._runtime.services.monitors.ask(self, observed)
+        return result
 
-        def pass_on() -> None:
-            monitor._send_notice(notice.decode()[1] if isinstance(notice, RemoteNotice) else notice)
-
-        userhub.post(lambda: self._runtime.spawn(pass_on).set_daemon())
-
-    def _hear_of(self, ended: Coro) -> None:
-        """A coroutine here that this one monitors is over."""
-        self._send_notice(ended.notice())
-
-    def _send_notice(self, notice: MonitorException) -> None:
-        link = self.reach()
-        if link is None:
-            return
-        header = messages.send_header(self.id)
-        buffers = fitting(
-            link,
-            lambda: dumps(notice, header),
-            lambda why, room: dumps(in_words(notice, why, room), header),
-        )
-        if link.send_credited(self.id, buffers, None):
-            return
-        # The end of a coroutine must not wait for somebody who does not read, nor may the notice be dropped.
-        self._runtime.spawn(self.queue_waiting, link, buffers, None).set_daemon()
-
-    def monitor(self, observed: Coro) -> int:
+    def monitor(self, observed: Ends) -> int:
         """``remote.monitor(me)``: called by a coroutine with itself, that is sent the notice of this one's end.
 
         That is how the seeds' second document writes it; ``me.monitor(remote)`` is the same.
@@ -372,7 +305,9 @@ class RemoteCoro(Elsewhere, Coro):
         Raises:
             DeadlineExceeded: No answer came in time; a request that had not gone by then will not go.
 
-            BrokenResource: The coroutine is over, or its process lost. Its cause is what it raised.
+            BrokenResource: The coroutine is over, or ended without an answer. Its cause is what it raised.
+
+            PeerLost: Its process is lost.
 
             WouldBlock: Called in a hub's callback or on an asyncio loop, where nothing may wait.
 
@@ -382,7 +317,7 @@ class RemoteCoro(Elsewhere, Coro):
         """
         return self._runtime.services.answers.ask(self, message, seconds(timeout, "call()"))
 
-    def link(self, other: Coro) -> int:
+    def link(self, other: Ends) -> int:
         """Tie the coroutine and ``other``, one of this process, together, as `Coro.link` does.
 
         The loss of the other's process ends a link as well, with the kind ``"lost"``.
@@ -397,7 +332,7 @@ class RemoteCoro(Elsewhere, Coro):
         linked: int = self._runtime.services.links.link(other, self, self.reach())
         return linked
 
-    def unlink(self, other: Coro) -> int:
+    def unlink(self, other: Ends) -> int:
         """Undo `link`, from either side; returns 0.
 
         Raises:

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from greencoro.distributed import codec, refs
 from greencoro.distributed.calls import Request
 from greencoro.distributed.elsewhere import Elsewhere, Home, may_wait
-from greencoro.distributed.link import Link
+from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.distributed.proxies import RemoteCoro, outcome_setter
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.watches import Watches
@@ -31,6 +31,7 @@ __all__ = ["CALL", "RCI", "RciServer", "RemoteRCI", "find", "plug_in"]
 CALL = "greencoro.rci.call"
 
 _NONE_STARTED = "no coroutine was started"
+_MAY_RUN = "a coroutine may run there"
 
 _ids = itertools.count(1)
 # Those of this process.
@@ -64,13 +65,13 @@ class RCI:
         name (str | None): What it is registered as; default: the function's name.
 
     Raises:
-        TypeError: ``method`` is no function that can be a coroutine, or ``name`` is no text.
+        TypeError: ``method`` is no function that can be a coroutine (a class is none), or ``name`` is no text.
 
         ValueError: ``name`` is empty.
     """
 
     def __init__(self, method: Callable[..., Any], name: str | None = None) -> None:
-        if not callable(method) or inspect.iscoroutinefunction(method):
+        if not callable(method) or isinstance(method, type) or _is_async(method):
             raise TypeError(f"RCI() takes a plain function or a generator function, not {method!r}")
         self._home = current_home()
         self.method = method
@@ -130,11 +131,14 @@ class RCI:
 
             BrokenResource: It is not registered (any more); no coroutine was started.
 
-            BusyResource: So many coroutines of this process run there already; no coroutine was started.
+            BusyResource: So many coroutines that this process started run there already, or with so large arguments;
+                no coroutine was started.
 
             RemoteError: The arguments cannot be unpickled there; no coroutine was started.
 
             PeerLost: Its process is lost; the message says whether a coroutine may have been started.
+
+            RemoteProtocolError: Its process answers what is no answer; a coroutine may have been started.
 
             WouldBlock: Called in a hub's callback or on an asyncio loop, where nothing may wait.
 
@@ -183,7 +187,7 @@ class RemoteRCI(Elsewhere, RCI):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Coro:
         if not may_wait():
             raise WouldBlock(f"{self!r} cannot be called where nothing may wait; {_NONE_STARTED}")
-        link = self.reach()
+        link = self.reach_anew()
         if link is None:
             raise PeerLost(f"{self!r} cannot be called, its process is lost; {_NONE_STARTED}")
         arguments = b"".join(codec.dumps((args, kwargs)))
@@ -197,11 +201,12 @@ class RemoteRCI(Elsewhere, RCI):
             reply = self._runtime.services.calls.request(link, CALL, header, [arguments], None).header
             if "refused" in reply:
                 raise TypeError(f"{reply['refused']}; {_NONE_STARTED}")
-            started = reply.get("coro")
-            if not isinstance(started, int) or not 0 < started < 1 << 60:
-                raise RemoteProtocolError(f"{link.info} did not say which coroutine it started, if any")
+            coro = reply.get("coro")
+            if type(coro) is not int or not 0 < coro < 1 << 60:
+                raise RemoteProtocolError(f"{self!r} answered without saying which coroutine it started; {_MAY_RUN}")
+            started = coro
         except PeerLost as error:
-            raise PeerLost(f"{self!r} was lost before it answered; a coroutine may run there: {error}") from None
+            raise PeerLost(f"{self!r} was lost before it answered; {_MAY_RUN}: {error}") from None
         finally:
             if started is None:
                 watches.close(link, watch)
@@ -217,7 +222,7 @@ class RemoteRCI(Elsewhere, RCI):
 
     def is_registered(self) -> bool:
         """Is its process not known to be lost? Only that knows for sure."""
-        return self.reach() is not None
+        return self.reach_anew() is not None
 
 
 class RciServer:
@@ -228,7 +233,8 @@ class RciServer:
 
         spawn: Starts a coroutine at home in this runtime.
 
-        max_running (int): Coroutines that a peer started here and that are not over.
+        max_running, max_bytes: Coroutines that a peer started here and that are not over, and the arguments they were
+            started with.
     """
 
     def __init__(
@@ -237,13 +243,13 @@ class RciServer:
         watches: Watches,
         spawn: Callable[..., Coro],
         max_running: int,
+        max_bytes: int,
     ) -> None:
         self._find = find
         self._watches = watches
         self._spawn = spawn
-        self._max_running = max_running
-        # The user hub's.
-        self._running: dict[Link, int] = {}
+        # What runs holds the tally that counts it: those of an incarnation count over all its links.
+        self._running = PerPeer(lambda: Tally(max_running, max_bytes))
 
     def serve(self, request: Request) -> None:
         """A peer calls an RCI; in a coroutine of its own, for unpickling the arguments runs their own code."""
@@ -255,17 +261,19 @@ class RciServer:
             raise RemoteProtocolError(f"a call with wrong fields; {_NONE_STARTED}")
         if ("watched", watch) in link.on_lost or len(request.parts) != 1:
             raise RemoteProtocolError(f"a call with wrong fields; {_NONE_STARTED}")
-        if self._running.get(link, 0) >= self._max_running:
-            raise BusyResource(f"{self._max_running} coroutines of {link.info} run here already; {_NONE_STARTED}")
+        size = len(request.parts[0])
+        running = self._running.of(link.info.incarnation)
         # Before the arguments are opened, which may take a while: others come meanwhile.
-        self._running[link] = self._running.get(link, 0) + 1
+        if not running.enter(size):
+            already = f"{running.items} coroutines, with {running.size} bytes of arguments,"
+            raise BusyResource(f"{already} of {link.info} run here already; {_NONE_STARTED}")
         try:
             coro = self._started(rci, request)
         except BaseException:
-            self._over(link)
+            running.leave(size)
             raise
-        if coro is None or not coro.add_observer(lambda ended: self._over(link)):
-            self._over(link)
+        if coro is None or not coro.add_observer(lambda ended: running.leave(size)):
+            running.leave(size)
         if coro is not None:
             request.reply({"coro": coro.id, "name": coro.name})
             self._watches.serve(link, watch, coro)
@@ -282,9 +290,7 @@ class RciServer:
             request.reply({"refused": str(error)})
             return None
 
-    def _over(self, link: Link) -> None:
-        left = self._running.get(link, 1) - 1
-        if left:
-            self._running[link] = left
-        else:
-            self._running.pop(link, None)
+
+def _is_async(method: Any) -> bool:
+    functions = method, type(method).__call__
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in functions)

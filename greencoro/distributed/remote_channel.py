@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from greencoro.distributed import refs
@@ -15,11 +16,13 @@ from greencoro.hub import native
 from greencoro.hub.channel import Channel
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.passing import Passed
+from greencoro.hub.passing import Origin, Passed
 from greencoro.hub.transforms import Transform
 from greencoro.hub.waiting import seconds
 
 __all__ = ["SUBSCRIBE", "UNSUBSCRIBE", "RemoteChannel"]
+
+Buffer = bytes | bytearray | memoryview
 
 SUBSCRIBE = "greencoro.channel.subscribe"
 UNSUBSCRIBE = "greencoro.channel.unsubscribe"
@@ -29,11 +32,39 @@ UNSUBSCRIBE = "greencoro.channel.unsubscribe"
 _ANSWER_SECONDS = 0.4
 
 
+class _Timed(Sequence[Buffer]):
+    """A delivery whose head is made when it goes out: it says how much time is left then.
+
+    Args:
+        deadline (float | None): Of `native.monotonic`.
+    """
+
+    def __init__(self, head: ChannelDeliver, deadline: float | None, rest: list[Buffer]) -> None:
+        self._head = head
+        self._deadline = deadline
+        self._rest = rest
+
+    def __len__(self) -> int:
+        return 1 + len(self._rest)
+
+    def __getitem__(self, index: Any) -> Any:
+        return [self._made(), *self._rest][index]
+
+    def _made(self) -> bytes:
+        if self._deadline is None:
+            return self._head.header()
+        return self._head._replace(seconds=max(0.0, self._deadline - native.monotonic())).header()
+
+
 class RemoteChannel(Elsewhere, Channel):
     """A reference to a channel elsewhere: send through it, deliver, subscribe to it.
 
     It may itself subscribe to a channel. Messages of one sender through it reach each subscriber in the order sent,
     `send` and `deliver` mixed. Two references are equal where they mean the same channel.
+
+    With the loss of the channel's process the subscriptions of this process there end, and so does this reference, as
+    others do (`Elsewhere`). Nobody is subscribed again silently: a subscriber that has to know of a loss asks for
+    `PeerStatus`, then locates the channel and subscribes anew.
     """
 
     def __init__(self, runtime: Home, reference: Reference) -> None:
@@ -108,7 +139,7 @@ class RemoteChannel(Elsewhere, Channel):
         """Queue a copy of ``message`` for all who subscribe when it arrives.
 
         Where the channel's process does not keep up so that the credit is used up, the caller waits (no longer than
-        ``send_timeout``).
+        ``send_timeout``); a generator coroutine not here but at its next ``yield``, as for `Coro.send`.
 
         Returns:
             int: 0 where it is queued here, which does not say that it arrives; -1 where the channel is closed, its
@@ -117,22 +148,26 @@ class RemoteChannel(Elsewhere, Channel):
         Raises:
             LocalProtocolError: It is larger than ``max_message_bytes``.
 
-            WouldBlock: The credit is used up, and an asyncio loop runs in the calling thread.
+            WouldBlock: The credit is used up, and an asyncio loop runs in the calling thread: see `send_async`.
 
             Exception: What pickling it raises; the link is as it was.
         """
+        buffers = self._buffers(message)
+        link = self.reach()
+        return 0 if link is not None and buffers is not None and self.queue_or_wait(link, buffers) else -1
+
+    async def send_async(self, message: Any) -> int:
+        """`send` for code on an asyncio loop: where the credit is used up, more of it is awaited."""
+        buffers = self._buffers(message)
+        link = self.reach()
+        return 0 if link is not None and buffers is not None and await self.queue_awaiting(link, buffers) else -1
+
+    def _buffers(self, message: Any) -> list[Buffer] | None:
+        """What `send` sends; None where the message came through too many channels."""
         message, sender, route = self._unwrapped(message)
         if len(route) > MAX_ROUTE:
-            return -1
-        target = self._reference.id
-        buffers = dumps(message, ChannelSend(target, sender, route, b"").header())
-        link = self.reach()
-        if link is None:
-            return -1
-        if link.send_credited(target, buffers, None):
-            return 0
-        deadline = native.monotonic() + self._runtime.send_timeout_seconds
-        return 0 if self.queue_waiting(link, buffers, deadline) else -1
+            return None
+        return dumps(message, ChannelSend(self._reference.id, sender, route, b"").header())
 
     def deliver(self, message: Any, timeout: float | None = None, n: int = 0) -> int:
         """Send ``message`` and learn how many have it.
@@ -169,11 +204,10 @@ class RemoteChannel(Elsewhere, Channel):
         grace = _ANSWER_SECONDS / (1 + len(route))
         answer = Completion()
         request = link.expect(lambda result, error: answer.set(result))
-        limit = math.inf if timeout is None else max(0.0, timeout)
+        head = ChannelDeliver(target, sender, request, min(n, 0xFFFFFFFF), math.inf, route, b"")
         try:
-            head = ChannelDeliver(target, sender, request, min(n, 0xFFFFFFFF), limit, route, b"").header()
-            buffers = dumps(message, head)
-            entry = link.send_credited(target, buffers, None, True) or self.queue_waiting(
+            buffers = _Timed(head, deadline, dumps(message, b""))
+            entry = self.queue(link, buffers, None, True) or self.queue_waiting(
                 link, buffers, deadline, withdrawable=True
             )
             if not isinstance(entry, Entry):
@@ -198,7 +232,7 @@ class RemoteChannel(Elsewhere, Channel):
         while through:
             channel, through = through
             here.append((self._runtime.incarnation, refs.number("channel", channel.id)))
-        return message.message, message.origin.sender, [*route, *reversed(here)]
+        return message.message, _number_of(message.origin), [*route, *reversed(here)]
 
     def set_transform(self, transform: Transform | None) -> int:
         raise self._not_here("set_transform")
@@ -226,7 +260,12 @@ class RemoteChannel(Elsewhere, Channel):
         return self.is_alive()
 
 
+def _number_of(origin: Origin) -> int:
+    """The number that its sender goes by in what this process sends: those of other processes may have equal ones."""
+    return origin.sender if not origin.peer else hash((origin.peer, origin.sender)) & 0xFFFF_FFFF_FFFF_FFFF
+
+
 def _take_back(link: Link, target: int, request: int, entry: Entry) -> None:
     """Nobody waits for this delivery any more; what the sender sends next must not be overtaken by it."""
-    link.withdraw(entry)
-    link.send(target, Withdraw(request).encode())
+    if not link.withdraw(entry):
+        link.send(target, Withdraw(request).encode())

@@ -11,24 +11,26 @@ from typing import Any
 
 from greencoro._version import __version__
 from greencoro.config import Settings
-from greencoro.distributed import credentials, homes, options, refs
+from greencoro.distributed import arrival, credentials, homes, options, refs
 from greencoro.distributed import reactor as reactors
-from greencoro.distributed.calls import Calls, Reply, Request
+from greencoro.distributed.calls import Calls
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.delivery import Delivery
 from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.dispatch import Dispatcher
-from greencoro.distributed.handshake import Hello
+from greencoro.distributed.hello import Hello
+from greencoro.distributed.inflows import Inflows
 from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.locate import Locator
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
 from greencoro.distributed.neighbours import Neighbours
+from greencoro.distributed.operations_api import OperationsApi
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.peers_api import PeersApi
-from greencoro.distributed.proxies import RemoteCoro, outcome_setter
+from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.services import Services
@@ -38,18 +40,19 @@ from greencoro.distributed.transfer import Transfers
 from greencoro.distributed.transfer_progress import Progress
 from greencoro.distributed.transport import Tcp
 from greencoro.distributed.watches import Watch, Watches
-from greencoro.errors import ConfigError, NetworkError, PeerUnreachable
+from greencoro.errors import ConfigError
 from greencoro.hub import coroutine, names, native, watchdog
 from greencoro.hub import exit as process_exit
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.waiting import seconds
 
 __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 
 _log = logging.getLogger(__name__)
 
 
-class Runtime(PeersApi):
+class Runtime(PeersApi, OperationsApi):
     """Starts network services for this process: it can be dialled, dials others, and coroutines find each other.
 
     The first one of a process is its default: coroutines are at home there unless they were started with `spawn`.
@@ -64,7 +67,7 @@ class Runtime(PeersApi):
         tcp_port (int): TCP port to listen at; 0 takes any free one.
 
         ext_ip_addr (str | None): Address of the gateway that forwards ``tcp_port`` to this machine: what peers are
-            told in place of ``node``.
+            told in place of ``node``. Those on the networks of ``node`` itself find it there all the same.
 
         name (str | None): A name by which peers can `locate` this runtime, unlike those of all others; default: its
             location as text.
@@ -75,7 +78,7 @@ class Runtime(PeersApi):
         peers: Who to connect to, now and until they answer: `Location`, ``"host:port"``, or a host, as in `peer`.
 
         secret (str | None): What all runtimes that talk to each other share. None: the secret of this user, from a file
-            made on first use; ``""``: none, on loopback only.
+            made on first use; ``""``: none, on loopback only unless ``insecure``.
 
         certfile, keyfile: PEM files of the certificate and its key (which may be in ``certfile`` too); every connection
             is TLS 1.3 then, with certificates on both sides.
@@ -87,7 +90,7 @@ class Runtime(PeersApi):
 
         max_file_size (int | None): Bytes of the largest file that is taken; None or 0: no limit.
 
-        max_dest_size (int | None): Bytes of all files that are taken from one peer; None: half of the free disk.
+        max_dest_size (int | None): Bytes that all files of one peer may have here; None: half of the free disk.
 
         settings (Settings | None): Limits and clocks; None reads the environment. The ``max_blocked_seconds`` of a
             process are those of its default runtime.
@@ -95,6 +98,11 @@ class Runtime(PeersApi):
         secret_key (bytes | None): The derived key itself, as a parent process hands it to its children.
 
         network (MemoryNetwork | None): Run over this network inside the process instead of TCP, without discovery.
+
+        insecure (bool): Without a secret, listen at any address. Whoever reaches it can run code in this process.
+
+        announce (bool): Where this is the default runtime, say at its start where it is: to the log, or on a terminal
+            whose program set up no logging.
 
     Raises:
         ConfigError: A parameter that cannot work.
@@ -123,18 +131,37 @@ class Runtime(PeersApi):
         settings: Settings | None = None,
         secret_key: bytes | None = None,
         network: MemoryNetwork | None = None,
+        insecure: bool = False,
+        announce: bool = True,
     ) -> None:
+        options.check_types(
+            ext_ip_addr=ext_ip_addr,
+            name=name,
+            secret=secret,
+            secret_key=secret_key,
+            discover_peers=discover_peers,
+            insecure=insecure,
+            announce=announce,
+            certfile=certfile,
+            keyfile=keyfile,
+            dest_path=dest_path,
+            dest_path_prefix=dest_path_prefix,
+            settings=settings,
+            network=network,
+        )
         process_exit.prepare()
         self.settings = settings if settings is not None else Settings.from_env()
-        wanted = options.as_locations(peers)
-        udp_port = options.as_udp_port(udp_port)
+        wanted = options.as_peers(peers)
+        udp_port, tcp_port = options.as_udp_port(udp_port), options.as_tcp_port(tcp_port)
         dest_path = options.dest_path_of(dest_path, dest_path_prefix)
         shown = credentials.load(certfile, keyfile)
-        options.use_notifier(notifier)
         self.secret = options.as_secret(secret, secret_key, self.settings)
-        hosts = options.hosts_of(node, self.secret.is_open)
-        if self.secret.is_open and network is None:
-            options.refuse_insecure(hosts)
+        hosts = options.hosts_of(node, self.secret.is_open and not insecure)
+        if network is None:
+            hosts = options.addresses_of(hosts)
+            if self.secret.is_open and not insecure:
+                options.refuse_insecure(hosts, ext_ip_addr)
+        options.use_notifier(notifier)
         #: 16 random bytes that tell this runtime from all others, earlier ones at the same place among them.
         self.incarnation = os.urandom(16)
         self._finished = False
@@ -150,11 +177,16 @@ class Runtime(PeersApi):
                 transport = Tls(transport, shown)
             self._listeners = options.listen(transport, hosts, tcp_port)
             undo[:0] = [listener.close for listener in self._listeners]
-            here = self._listeners[0].location
-            #: Where this runtime can be dialled.
-            self.location: Location = here if network is not None else options.outside_location(here, ext_ip_addr)
+            #: Where this runtime can be dialled: first what peers are told, then what else it listens at.
+            self.locations: Sequence[Location] = options.locations_of(
+                self._listeners, ext_ip_addr if network is None else None
+            )
+            self._own = options.own_locations(self._listeners, self.locations)
+            #: The first of them.
+            self.location: Location = self.locations[0]
             self.name = name if name is not None else str(self.location)
-            discovers = discover_peers and network is None
+            #: Does it take part in discovery, as far as its networks have a way for it?
+            self.discovers = discover_peers and network is None
             hello = Hello(
                 self.incarnation,
                 self.location,
@@ -164,13 +196,16 @@ class Runtime(PeersApi):
                 self.settings.max_queue_messages,
                 self.settings.max_queue_bytes,
                 self.settings.max_message_bytes,
-                udp_port if discovers else 0,
+                udp_port if self.discovers else 0,
             )
             dispatcher = Dispatcher()
             self.peer_table = Peers(
                 self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change
             )
-            self._calls = Calls(dispatcher, self.spawn, self.settings.max_queue_messages, self._warn)
+            window = self.settings.max_queue_messages, self.settings.max_queue_bytes
+            self._calls = Calls(dispatcher, self.spawn, *window, self.send_timeout_seconds, self._warn)
+            #: What peers have under way to mailboxes and channels.
+            self.inflows = Inflows(*window)
             self._transfers = Transfers(self, dest_path, max_file_size, max_dest_size)
             undo[:0] = [self._transfers.close]
             discovery = Discovery(self.incarnation, self.secret.discovery_key())
@@ -179,8 +214,8 @@ class Runtime(PeersApi):
                 self.peer_table,
                 self._calls,
                 discovery,
-                self.location,
-                options.told_of(self._listeners, ext_ip_addr, self.settings.multicast_group) if discovers else {},
+                self.locations,
+                options.told_of(self._listeners, self.settings.multicast_group) if self.discovers else {},
                 [listener.location.addr for listener in self._listeners],
                 udp_port,
                 self.settings.ping_interval_seconds,
@@ -202,22 +237,16 @@ class Runtime(PeersApi):
         self._contacts = Contacts(self, self._neighbours, discovery, self._observers)
         self.watches = Watches(dispatcher, self._find)
         self._locator = Locator(dispatcher, self, self.names)
-        self._delivery = Delivery(
-            dispatcher, self._find, self.settings.max_queue_messages, self.settings.max_queue_bytes, self._warn
-        )
+        self._delivery = Delivery(dispatcher, self._find, self.inflows, self._warn)
         self.names.network = self._locator
         homes.plug_in()
         #: What peers are offered beside mailboxes.
         self.services = Services(self, dispatcher, self._calls, self._find, self._warn)
-        self.handle("greencoro.ping", lambda request: request.reply(), on_reactor=True)
-        self.handle(
-            "greencoro.clock",
-            lambda request: request.reply({"wall_clock_seconds": native.wall_clock()}),
-            on_reactor=True,
-        )
+        self.serve_basics()
         process_exit.at_exit(0, self.finish)
-        self.reactor.post(self._start, [location for location in wanted if location != self.location])
-        _log.info("runtime.started name=%s location=%s secret=%s", self.name, self.location, self.secret.fingerprint)
+        self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)])
+        if network is None:
+            arrival.tell_of(self, announce and is_default, node is None)
 
     def _start(self, wanted: list[Location]) -> None:
         for listener in self._listeners:
@@ -244,28 +273,38 @@ class Runtime(PeersApi):
 
         Args:
             timeout (float): Longest wait for what is queued to be sent, in seconds.
+
+        Raises:
+            TypeError, ValueError: ``timeout`` is no number of seconds.
         """
+        limit = seconds(timeout, "finish")
+        if limit is None:
+            raise TypeError(f"finish waits for so many seconds at most, a number, not {timeout!r}")
         with self._finish_lock:
             if self._finished:
                 return
             self._finished = True
         process_exit.cancel_at_exit(self.finish)
         self._locator.close()
-        options.off_the_hub(lambda: self._transfers.close(timeout))
+        options.off_the_hub(lambda: self._transfers.close(limit))
         closed, sent = Completion(), Completion()
         self.reactor.post(self._close, sent)
         try:
-            if not sent.wait(timeout):
-                _log.warning("finish: not all that was queued for peers could be sent within %g s", timeout)
+            if not sent.wait(limit):
+                _log.warning("finish: not all that was queued for peers could be sent within %g s", limit)
         finally:
             self.reactor.post(self.peer_table.abort)
             self.reactor.post(closed.set)
-            closed.wait(timeout)
+            closed.wait(limit)
             homes.leave_default(self)
             if self.names.network is self._locator:
                 # Not that of a new default runtime, which has the same names.
                 self.names.network = None
-            options.off_the_hub(lambda: reactors.release(timeout))
+            options.off_the_hub(lambda: reactors.release(limit))
+
+    def is_own(self, location: Location) -> bool:
+        """Does a location mean this runtime itself, whichever of its addresses it has?"""
+        return location in self._own
 
     def _close(self, sent: Completion) -> None:
         self._neighbours.close()
@@ -284,7 +323,10 @@ class Runtime(PeersApi):
 
     def _on_change(self, link: Link, online: bool, reason: str, dropped: int) -> None:
         if online:
+            self._delivery.peer_came(link)
             self._locator.peer_came(link)
+        else:
+            self._locator.peer_left(link)
         self._contacts.on_change(link, online)
         self._observers.tell(PeerEvent(link.info, online, reason, dropped))
 
@@ -344,54 +386,11 @@ class Runtime(PeersApi):
         reference = Reference(peer.location, peer.incarnation, coro_id, name)
         return RemoteCoro(self, reference, None if watch is None else watch.outcome)
 
-    # For the layers above: operations and watches.
-
-    def handle(self, operation: str, handler: Callable[[Request], None], on_reactor: bool = False) -> None:
-        """Serve an operation for peers; see `calls.Calls.handle`."""
-        self._calls.handle(operation, handler, on_reactor)
-
-    def request(
-        self,
-        to: PeerInfo | Location,
-        operation: str,
-        header: dict[str, Any],
-        parts: Sequence[bytes] = (),
-        timeout: float | None = None,
-    ) -> Reply:
-        """Have a peer do an operation; see `calls.Calls.request`, and `connect` for a location that is no peer yet."""
-        return self._calls.request(self._link_of(to, timeout), operation, header, parts, timeout)
-
-    def post(self, to: PeerInfo | Location, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> int:
-        """Have a peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost."""
-        try:
-            return self._calls.post(self._link_of(to, None), operation, header, parts)
-        except NetworkError:
-            return -1
-
-    def _link_of(self, to: PeerInfo | Location, timeout: float | None) -> Link:
-        if isinstance(to, Location):
-            return self._contacts.connect(to, timeout)
-        link = self.peer_table.links.get(to.incarnation)
-        if link is None:
-            raise PeerUnreachable(f"{to} is no peer (any more)")
-        return link
-
-    def open_watch(self, peer: PeerInfo, coro_name: str) -> Watch:
-        """A watch for a coroutine that ``peer`` is about to start; its number goes into the request."""
-        link = self._link_of(peer, None)
-        outcome = Completion()
-        stand_in = RemoteCoro(self, Reference(peer.location, peer.incarnation, 0, coro_name))
-        return Watch(self.watches.open(link, outcome_setter(stand_in, outcome)), outcome)
-
-    def serve_watch(self, request: Request, watch_id: int, coro: Coro) -> None:
-        """Send the asker of ``request`` the notice for its watch when ``coro`` is over."""
-        self.watches.serve(request.link, watch_id, coro)
-
 
 def runtime() -> Runtime:
     """The process's default runtime; started with default parameters where there is none."""
-    found: Runtime | None = homes.default()
-    return found if found is not None else Runtime()
+    found: Runtime = homes.default_or(Runtime)
+    return found
 
 
 def current_runtime() -> Runtime | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.distributed.addresses import resolve
+from greencoro.distributed.dial import pause_after
 from greencoro.distributed.discovery_socket import Target, send_once, targets_of
 from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.location import Location
@@ -38,7 +39,7 @@ class Search:
 
         on_link: Called with each link that was found; perhaps more than once with the same.
 
-        on_failed: Called once, where no address answered on TCP.
+        on_failed: Called once, where no address answered on TCP, or the host has none.
 
         pings (int): So many are sent at most, where there is no port.
     """
@@ -58,7 +59,8 @@ class Search:
         self._on_link = on_link
         self._on_failed = on_failed
         self._pings = pings
-        self._addresses: list[str] = []
+        #: Those of the host, once they are known.
+        self.addresses: list[str] = []
         self._targets: list[Target] = []
         self._left = 0
         self._reached = False
@@ -85,10 +87,10 @@ class Search:
         contacts = self._contacts
         if self._closed or contacts.is_closed:
             return
-        self._addresses = addresses
-        table, here = contacts.runtime.peer_table, contacts.runtime.location
+        self.addresses = addresses
+        table, is_own = contacts.runtime.peer_table, contacts.runtime.is_own
         port = self._location.port or DEFAULT_PORT
-        places = [place for place in (Location(address, port) for address in addresses) if place != here]
+        places = [place for place in (Location(address, port) for address in addresses) if not is_own(place)]
         if not places and self._location.port:
             self._on_failed(PeerUnreachable(f"{self._location} is this runtime itself"))
             return
@@ -106,16 +108,18 @@ class Search:
         if self._closed or not self._pings:
             return
         self._pings -= 1
-        datagram = self._contacts.discovery.ping(self._contacts.runtime.location)
-        for target in self._targets:
-            send_once(target, self._udp_port, datagram)
+        # Of several locations who hears it may reach only some: from inside a gateway, or by IPv6 alone.
+        for location in self._contacts.runtime.locations:
+            datagram = self._contacts.discovery.ping(location)
+            for target in self._targets:
+                send_once(target, self._udp_port, datagram)
         self._contacts.runtime.reactor.call_later(_PING_SECONDS, self._ping)
 
     def came(self, link: Link) -> None:
         """A peer is online; it may be one of those looked for."""
         wire = link.wire
         at = {link.info.location.addr} | ({wire.stream.peer_address} if wire is not None else set())
-        if at.intersection(self._addresses):
+        if at.intersection(self.addresses):
             self._found(link)
 
     def _dialled(self, link: Link | None, error: NetworkError | None) -> None:
@@ -153,8 +157,9 @@ class Kept:
             self._search = Search(self._contacts, self._location, self._udp_port, self._on_link, self._on_failed, 1)
             self._search.start()
 
-    def _seek_later(self) -> None:
-        self._contacts.runtime.reactor.call_later(self._contacts.runtime.settings.tick_seconds, self.seek)
+    def _seek_later(self, error: NetworkError | None = None) -> None:
+        pause = pause_after(error, self._contacts.runtime.settings.tick_seconds)
+        self._contacts.runtime.reactor.call_later(pause, self.seek)
 
     def _on_link(self, link: Link) -> None:
         if link.is_lost or link.info.incarnation in self._answering:
@@ -167,7 +172,7 @@ class Kept:
         if not self._contacts.is_closed:
             log = self._contacts.runtime.reactor.log
             log.log(_log, logging.INFO, "still trying to reach a peer: %s", str(error))
-            self._seek_later()
+            self._seek_later(error)
 
     def lost(self, info: PeerInfo) -> None:
         """A peer is lost; it may have been the last of those here."""

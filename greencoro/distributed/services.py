@@ -1,4 +1,4 @@
-"""What one runtime offers its peers beside mailboxes: channels, RCIs, answers, links."""
+"""What one runtime offers its peers beside mailboxes: channels, RCIs, answers, monitors, links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from greencoro.distributed.calls import Calls
 from greencoro.distributed.channel_server import ChannelServer
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.elsewhere import Home
+from greencoro.distributed.inflows import Inflows
 from greencoro.distributed.location import Location
+from greencoro.distributed.monitors import NOTIFY, UNDO_NOTIFY, Monitors
 from greencoro.distributed.rci import CALL, RCI, RciServer, RemoteRCI
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.remote_channel import SUBSCRIBE, UNSUBSCRIBE, RemoteChannel
@@ -31,6 +33,7 @@ class Owner(Home, Protocol):
     settings: Settings
     location: Location
     reactor: Any
+    inflows: Inflows
 
     def resolve(self, reference: Reference) -> Any:
         """What a reference means there."""
@@ -55,26 +58,28 @@ class Services:
     ) -> None:
         self._runtime = runtime
         self.calls = calls
-        settings = runtime.settings
+        window = runtime.settings.max_queue_messages, runtime.settings.max_queue_bytes
         self._channels = ChannelServer(
             dispatcher,
             self._channel,
             runtime.incarnation,
-            settings.max_queue_messages,
-            settings.max_queue_bytes,
+            runtime.inflows,
+            *window,
             spawn=runtime.spawn,
             post=runtime.reactor.post,
             send_timeout=runtime.send_timeout_seconds,
             warn=warn,
         )
         subscriptions = Subscriptions(self._channel, runtime.resolve)
-        functions = RciServer(self._rci, runtime.watches, runtime.spawn, settings.max_queue_messages)
+        functions = RciServer(self._rci, runtime.watches, runtime.spawn, *window)
         #: Of `RemoteCoro.call`.
         self.answers = Answers(runtime.location, runtime.incarnation, runtime.link_for)
         #: Of `RemoteCoro.link`.
         self.links = RemoteLinks(
             find, runtime.resolve, runtime.watches, calls, runtime.spawn, runtime.answer_timeout_seconds
         )
+        #: Of `RemoteCoro.monitor` and `Coro.notify`.
+        self.monitors = Monitors(find, runtime.resolve, runtime.watches, calls, runtime.answer_timeout_seconds)
         channels.plug_in(lambda channel: _reduce(channel, "channel"), _location_of)
         rci.plug_in(lambda function: _reduce(function, "rci"), _location_of)
         calls.handle(SUBSCRIBE, subscriptions.serve, on_reactor=True)
@@ -82,6 +87,8 @@ class Services:
         calls.handle(ANSWER, self.answers.serve, on_reactor=True)
         # Whoever has a coroutine or a registered RCI that these could be about has a user hub.
         calls.handle(CALL, functions.serve, starts_hub=False)
+        calls.handle(NOTIFY, self.monitors.serve, starts_hub=False)
+        calls.handle(UNDO_NOTIFY, self.monitors.undo, starts_hub=False)
         calls.handle(LINK, self.links.serve_link, starts_hub=False)
         calls.handle(UNLINK, self.links.serve_unlink, starts_hub=False)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from greencoro.distributed import refs
 from greencoro.distributed.calls import Request
 from greencoro.distributed.elsewhere import Elsewhere
-from greencoro.distributed.link import Link
 from greencoro.distributed.refs import Reference
 from greencoro.errors import BusyResource, RemoteProtocolError
 from greencoro.hub.channel import Channel
@@ -17,12 +17,14 @@ from greencoro.hub.coroutine import Coro
 
 __all__ = ["Subscriptions"]
 
-#: A peer may ask for at most so many subscriptions here.
+#: An incarnation may have asked for so many subscriptions here that still last.
 MAX_SUBSCRIPTIONS = 100_000
 
 
 class Subscriptions:
-    """Serves `RemoteChannel.subscribe` and `unsubscribe`, on the reactor; a lost peer subscribes to nothing.
+    """Serves `RemoteChannel.subscribe` and `unsubscribe`, on the reactor; nobody in a lost process subscribes.
+
+    Each subscription counts for the incarnation that asked for it, whoever subscribes, for as long as it lasts.
 
     Args:
         find: The open channel with an id, if it is at home in this runtime.
@@ -35,9 +37,10 @@ class Subscriptions:
     ) -> None:
         self._find = find
         self._resolve = resolve
-        # Those that a peer asked for -> the channels it asked to subscribe to, until it is lost.
-        self._asked: dict[Link, WeakSet[Channel]] = {}
-        self._counts: dict[Link, int] = {}
+        # For each channel its subscribers, and the incarnations that asked for that.
+        self._asked: WeakKeyDictionary[Channel, dict[Any, bytes]] = WeakKeyDictionary()
+        # Never less than there are; those that ended, or whose channel did, are found out when there are too many.
+        self._counts: Counter[bytes] = Counter()
 
     def serve(self, request: Request) -> None:
         """A peer lets somebody subscribe."""
@@ -45,28 +48,34 @@ class Subscriptions:
         if channel is None or not channel.is_open_to_peers():
             request.reply({"result": -1})
             return
-        link = request.link
-        if self._counts.get(link, 0) >= MAX_SUBSCRIPTIONS:
-            self._counts[link] = sum(_count(channel, link.info.incarnation) for channel in self._asked[link])
-            if self._counts[link] >= MAX_SUBSCRIPTIONS:
-                raise BusyResource(f"{link.info} has {MAX_SUBSCRIPTIONS} subscribers to channels here already")
+        peer = request.link.info.incarnation
+        is_new = subscriber not in self._asked.get(channel, {})
+        if is_new and self._counts[peer] >= MAX_SUBSCRIPTIONS:
+            self._sweep(None)
+            if self._counts[peer] >= MAX_SUBSCRIPTIONS:
+                raise BusyResource(f"{request.link.info} has {MAX_SUBSCRIPTIONS} subscribers to channels here already")
         try:
             result = channel.subscribe(subscriber)
         except ValueError as error:
             request.reply({"circle": str(error)})
             return
         if result == 0:
-            self._counts[link] = self._counts.get(link, 0) + 1
-            if link not in self._asked:
-                self._asked[link] = WeakSet()
-                link.when_lost("subscriptions", lambda error: self._lost(link))
-            self._asked[link].add(channel)
+            if is_new:
+                self._asked.setdefault(channel, {})[subscriber] = peer
+                self._counts[peer] += 1
+            self._watch(subscriber)
         request.reply({"result": result})
 
     def undo(self, request: Request) -> None:
         """A peer lets somebody unsubscribe."""
         channel, subscriber = self._read(request)
-        request.reply({"result": -1 if channel is None else channel.unsubscribe(subscriber)})
+        if channel is None:
+            request.reply({"result": -1})
+            return
+        peer = self._asked.get(channel, {}).pop(subscriber, None)
+        if peer is not None:
+            self._counts[peer] -= 1
+        request.reply({"result": channel.unsubscribe(subscriber)})
 
     def _read(self, request: Request) -> tuple[Channel | None, Coro | Channel]:
         number = request.header.get("channel")
@@ -75,17 +84,24 @@ class Subscriptions:
             raise RemoteProtocolError("a request to subscribe names no channel, or no coroutine or channel")
         return self._find(number), subscriber
 
-    def _lost(self, link: Link) -> None:
-        self._counts.pop(link, None)
-        for channel in self._asked.pop(link, ()):
-            for subscriber in _of(channel, link.info.incarnation):
-                channel.unsubscribe(subscriber)
+    def _watch(self, subscriber: Coro | Channel) -> None:
+        """Have it leave when its process is lost, which need not be the one that asked."""
+        link = subscriber.reach() if isinstance(subscriber, Elsewhere) else None
+        if link is not None:
+            lost = link.info.incarnation
+            link.when_lost("subscriptions", lambda error: self._sweep(lost))
 
-
-def _of(channel: Channel, incarnation: bytes) -> list[Any]:
-    everybody = channel.everybody()
-    return [each for each in everybody if isinstance(each, Elsewhere) and each.incarnation == incarnation]
-
-
-def _count(channel: Channel, incarnation: bytes) -> int:
-    return len(_of(channel, incarnation))
+    def _sweep(self, lost: bytes | None) -> None:
+        """Forget who does not subscribe any more; those of the incarnation that is ``lost`` do not from now on."""
+        self._counts.clear()
+        for channel, asked in list(self._asked.items()):
+            subscribing = set(channel.everybody())
+            for subscriber in list(asked):
+                if lost is not None and getattr(subscriber, "incarnation", None) == lost:
+                    channel.unsubscribe(subscriber)
+                    del asked[subscriber]
+                elif subscriber not in subscribing:
+                    del asked[subscriber]
+            self._counts.update(asked.values())
+            if not asked:
+                del self._asked[channel]

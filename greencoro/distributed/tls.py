@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from greencoro.distributed.credentials import Credentials, certificate_hash
-from greencoro.distributed.handshake import MAGIC, TLS_FIRST_BYTES, TlsBinding
+from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.location import Location
+from greencoro.distributed.preamble import MAGIC, TLS_FIRST_BYTES
 from greencoro.distributed.stream import Buffer, Listener, Receiver, Stream, Transport
 from greencoro.errors import AuthenticationError, NetworkError
 from greencoro.hub.tls_session import Session

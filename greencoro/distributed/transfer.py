@@ -19,7 +19,15 @@ from greencoro.distributed.transfer_plan import Limits, Window
 from greencoro.distributed.transfer_progress import Progress, shown
 from greencoro.distributed.transfer_receiver import Receiver, Serving
 from greencoro.distributed.transfer_words import DELETE, Place
-from greencoro.errors import ClosedResource, ConfigError, GreencoroError, PeerUnreachable, TransferError, WouldBlock
+from greencoro.errors import (
+    BusyResource,
+    ClosedResource,
+    ConfigError,
+    GreencoroError,
+    PeerUnreachable,
+    TransferError,
+    WouldBlock,
+)
 from greencoro.hub import native
 from greencoro.hub.sync import Semaphore
 from greencoro.hub.waiting import LONGEST_SECONDS, seconds
@@ -56,8 +64,9 @@ class Transfers:
 
         max_file_size (int | None): Bytes of the largest file that is taken; None or 0: no limit.
 
-        max_dest_size (int | None): Bytes of all files that are taken from one peer, less what was removed for it; None:
-            half of the disk that is free without them.
+        max_dest_size (int | None): Bytes that all files of one peer may have, of those saved since this runtime began
+            and not removed or replaced by another peer; None: half of the disk that is free without them. What is there
+            in the end counts: a file that is being replaced is there beside the new one meanwhile.
 
     Raises:
         ConfigError: A limit that is none, or a directory that cannot be made.
@@ -125,7 +134,7 @@ class Transfers:
             timeout (float | None): Longest time without any progress, in seconds; None: the settings' peer timeout.
 
             progress: Called in the caller's place with the bytes that the peer has written, and all there are, about
-                ten times a second and at the end. True shows a bar on standard error.
+                ten times a second and at the end; both are 0 for an empty file. True shows a bar on standard error.
 
         Returns:
             int | os.stat_result: 0 where it is saved: the peer has it on its disk, and its digest is that of what was
@@ -163,14 +172,18 @@ class Transfers:
         try:
             if self._closed:
                 raise ClosedResource("this runtime is finished")
-            native.Thread(outgoing.run, "greencoro-send-file").start()
-            told = -1
+            try:
+                native.Thread(outgoing.run, "greencoro-send-file").start()
+            except RuntimeError as error:
+                raise BusyResource(f"there is no thread to read it in: {error}") from error
+            told = None
             while not outgoing.outcome.wait(None if tell is None else _PROGRESS_SECONDS):
-                if tell is not None and outgoing.written != told:
+                # How large it is says the thread that opens it.
+                if tell is not None and outgoing.size is not None and outgoing.written != told:
                     told = outgoing.written
                     tell(told, outgoing.size)
             result: int | os.stat_result = outgoing.outcome.result()
-            if tell is not None and result == 0 and told != outgoing.size:
+            if tell is not None and outgoing.size is not None and result == 0 and told != outgoing.size:
                 tell(outgoing.size, outgoing.size)
             return result
         finally:

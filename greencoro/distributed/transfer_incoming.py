@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from greencoro.distributed import messages, stat_fields
@@ -14,8 +15,8 @@ from greencoro.distributed.calls import Request
 from greencoro.distributed.file_store import FileStore, Part, standing
 from greencoro.distributed.link import Link
 from greencoro.distributed.transfer_accounts import Accounts
-from greencoro.distributed.transfer_plan import Receiving, Window, answer_to
-from greencoro.distributed.transfer_words import BUSY_SECONDS, NEWS, Answer, Offer, read_digest, read_number
+from greencoro.distributed.transfer_plan import Receiving, Standing, Window, answer_to
+from greencoro.distributed.transfer_words import NEWS, Answer, Offer, busy_seconds, read_digest, read_number
 from greencoro.errors import DeadlineExceeded, GreencoroError, PeerLost, RemoteProtocolError, TransferError
 from greencoro.hub import native
 from greencoro.log import escape
@@ -24,6 +25,9 @@ __all__ = ["Incoming", "Log", "why"]
 
 #: Logs from any thread: (level, line, *arguments).
 Log = Callable[..., None]
+
+#: A disk that forces data out for longer than so many timeouts of the transfer is said to hang.
+_PATIENCE = 10
 
 
 class Incoming:
@@ -36,6 +40,8 @@ class Incoming:
 
     Attributes:
         over (native.Event): Nothing of it is left.
+
+        timeout (float): The offer's.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Incoming:
         on_over: Callable[[], None],
     ) -> None:
         self.over = native.Event()
+        self.timeout = offer.timeout
         self._plan: Receiving | None = None
         self._request = request
         self._offer = offer
@@ -62,6 +69,7 @@ class Incoming:
         self._bell = Bell()
         self._error: GreencoroError | None = None
         self._told_at = 0.0
+        self._syncing_since: float | None = None
 
     # The reactor.
 
@@ -93,6 +101,12 @@ class Incoming:
         if self._plan is not None:
             self._plan.moved(native.monotonic())
 
+    def on_tick(self) -> None:
+        """To be called each `busy_seconds`: its thread says nothing while the disk takes its time."""
+        since = self._syncing_since
+        if since is not None and native.monotonic() - since < _PATIENCE * self.timeout:
+            self._tell(busy=True)
+
     def give_up(self, error: GreencoroError) -> None:
         """End the transfer for this reason; any thread."""
         if self._error is None:
@@ -107,7 +121,8 @@ class Incoming:
         self._link.when_lost(lost, lambda error: self.give_up(PeerLost(str(error))))
         try:
             self._take(self._offer)
-        except (GreencoroError, OSError) as error:
+        except Exception as error:
+            # Of any kind: the sender waits for a word.
             self._failed(error)
         finally:
             if self._plan is not None:
@@ -135,42 +150,70 @@ class Incoming:
                 part.discard()
                 self._request.reply({"do": answer.value, "stat": stat_fields.pack(found)})
                 return
-            self._accounts.reserve(self._link.info, offer.size, self._store.free_bytes())
-            verdict: dict[str, Any] = {}
-            try:
-                verdict = self._follow(offer, answer, found, part)
-            finally:
-                if verdict.get("result") != 0:
-                    self._accounts.give_back(self._link.info, offer.size)
+            self._accounts.check_size(offer.size)
+            verdict = None
+            if answer is Answer.COMPARE and found is not None:
+                verdict = self._compare(offer, found, self._begin(answer))
+            if verdict is None:
+                verdict = self._receive(offer, part)
         finally:
             part.discard()
         # Only now: when the sender hears of it nothing is left but the file.
         self._tell(**verdict)
 
-    def _follow(self, offer: Offer, answer: Answer, found: os.stat_result | None, part: Part) -> dict[str, Any]:
-        """Do what was answered, and return what is to be said in the end."""
+    def _begin(self, answer: Answer) -> Receiving:
         window = self._window
-        plan = self._plan = Receiving(answer, offer.size, window, offer.timeout, native.monotonic())
+        plan = self._plan = Receiving(answer, self._offer.size, window, self.timeout, native.monotonic())
         self._request.reply({"do": answer.value, "window": window.size, "chunks": window.chunks})
-        if answer is Answer.COMPARE and found is not None:
-            verdict = self._compare(offer, found, plan)
-            if verdict is not None:
-                return verdict
+        return plan
+
+    def _receive(self, offer: Offer, part: Part) -> dict[str, Any]:
+        """Ask for the data, save it, and return what is to be said in the end."""
+        peer = self._link.info
+        self._accounts.reserve(peer, offer.place, offer.size, self._store.free_bytes())
+        try:
+            plan = self._plan
+            if plan is None:
+                plan = self._begin(Answer.SEND)
+            else:
+                # It was compared.
+                plan.differs(native.monotonic())
+                self._tell(do=Answer.SEND.value)
+            self._write(plan, part)
+            plan.check(part.hexdigest())
+            with self._syncing():
+                part.finish(offer.mtime_ns)
+            # A sender that gave up meanwhile has said that it is not there.
+            self._check_wanted()
+            with self._syncing():
+                before, saved = self._store.save(
+                    part, offer.place, offer.overwrite, lambda: self._accounts.placed(peer, offer.place, offer.size)
+                )
+        finally:
+            self._accounts.release(peer, offer.place, offer.size)
+        if before is not None and not saved:
+            return self._came_second(offer, part, before)
+        self._log(logging.INFO, "file.saved name=%s size=%d from=%s", escape(offer.place), offer.size, peer)
+        return {"result": 0}
+
+    def _write(self, plan: Receiving, part: Part) -> None:
         while not plan.is_complete:
             self._wait(plan)
             while self._chunks and self._error is None:
                 chunk = self._chunks.popleft()
                 part.write(chunk)
+                if part.is_sync_due:
+                    with self._syncing():
+                        part.sync()
                 plan.wrote(len(chunk), native.monotonic())
                 self._tell(written=plan.written)
-        plan.check(part.hexdigest())
-        before, saved = self._store.save(part, offer.place, offer.mtime_ns, offer.overwrite)
-        if before is not None and not saved:
-            return {"do": Answer.DIFFERS.value, "stat": stat_fields.pack(before)}
-        if before is not None:
-            self._accounts.give_back(self._link.info, before.st_size)
-        self._log(logging.INFO, "file.saved name=%s size=%d from=%s", escape(offer.place), offer.size, self._link.info)
-        return {"result": 0}
+
+    def _came_second(self, offer: Offer, part: Part, there: os.stat_result) -> dict[str, Any]:
+        """What is to be said where another transfer was first to save a file that is not to be overwritten."""
+        mine = Standing(True, offer.size, offer.mtime_ns, part.permissions)
+        if standing(there) == mine and self._store.digest(offer.place, self._still_busy) == part.hexdigest():
+            return {"result": 1}
+        return {"do": Answer.DIFFERS.value, "stat": stat_fields.pack(there)}
 
     def _compare(self, offer: Offer, found: os.stat_result, plan: Receiving) -> dict[str, Any] | None:
         """Compare what looks the same; returns what is to be said, or None where data is asked for."""
@@ -182,15 +225,21 @@ class Incoming:
             return {"result": 1}
         if now is not None and not offer.overwrite:
             return {"do": Answer.DIFFERS.value, "stat": stat_fields.pack(now)}
-        plan.differs(native.monotonic())
-        self._tell(do=Answer.SEND.value)
         return None
 
+    @contextmanager
+    def _syncing(self) -> Iterator[None]:
+        """While data is forced to the disk, which says nothing before it is done."""
+        self._syncing_since = native.monotonic()
+        try:
+            yield
+        finally:
+            self._syncing_since = None
+
     def _still_busy(self) -> None:
-        if self._error is not None:
-            raise self._error
+        self._check_wanted()
         now = native.monotonic()
-        if now - self._told_at >= BUSY_SECONDS:
+        if now - self._told_at >= busy_seconds(self.timeout):
             self._told_at = now
             self._tell(busy=True)
 
@@ -205,6 +254,14 @@ class Incoming:
             self._bell.wait(left)
         elif left <= 0:
             raise DeadlineExceeded(f"nothing came for {plan.timeout:g} s")
+        self._check_wanted()
+
+    def _check_wanted(self) -> None:
+        """Go on only where nobody has given it up.
+
+        Raises:
+            GreencoroError: Why it was.
+        """
         if self._error is not None:
             raise self._error
 
@@ -218,4 +275,4 @@ def why(error: Exception) -> str:
     """An error in words that say nothing of this machine's directories."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error)
+    return str(error) if isinstance(error, GreencoroError) else f"{type(error).__name__}: {error}"

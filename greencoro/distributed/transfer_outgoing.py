@@ -18,7 +18,6 @@ from greencoro.distributed.file_store import READ_BYTES
 from greencoro.distributed.link import Link
 from greencoro.distributed.transfer_plan import Phase, Sending, Window
 from greencoro.distributed.transfer_words import (
-    BUSY_SECONDS,
     CANCEL,
     DATA,
     DIGEST,
@@ -29,6 +28,7 @@ from greencoro.distributed.transfer_words import (
     Offer,
     Place,
     Word,
+    busy_seconds,
     read_answer,
     read_number,
 )
@@ -38,7 +38,7 @@ from greencoro.hub.completion import Completion
 
 __all__ = ["Asking", "News", "Outgoing"]
 
-#: News of one receiver that wait to be read, where one says every `BUSY_SECONDS` that it is busy.
+#: News of one receiver that wait to be read, where one says each `busy_seconds` that it is busy.
 _MAX_NEWS = 100_000
 
 
@@ -85,7 +85,7 @@ class Outgoing:
 
         written (int): Bytes that the receiver has written.
 
-        size (int): Of the file.
+        size (int | None): Of the file; None before it is opened.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Outgoing:
     ) -> None:
         self.outcome = Completion()
         self.written = 0
-        self.size = 0
+        self.size: int | None = None
         self._runtime = runtime
         self._news = news
         self._link = link
@@ -140,8 +140,13 @@ class Outgoing:
             self.outcome.set(outcome)
 
     def _open(self) -> int:
+        try:
+            found = os.stat(self._path)
+        except ValueError as error:
+            # A NUL, or what the system's encoding has no bytes for.
+            raise TransferError(f"{self._path!r} names no file: {error}") from error
         # To open some devices is to use them.
-        self._check_is_file(os.stat(self._path))
+        self._check_is_file(found)
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._source = os.fstat(descriptor)
@@ -162,7 +167,7 @@ class Outgoing:
         offer = Offer(
             self._number,
             self._place,
-            self.size,
+            self._source.st_size,
             self._source.st_mtime_ns,
             stat.S_IMODE(self._source.st_mode),
             self._overwrite,
@@ -186,17 +191,19 @@ class Outgoing:
         window = Window(
             min(read_number(header, "window", lowest=1), self._window_bytes), read_number(header, "chunks", lowest=1)
         )
-        plan = Sending(answer, self.size, self._chunk_bytes, window, self._timeout, native.monotonic())
+        size = self._source.st_size
+        plan = Sending(answer, size, self._chunk_bytes, window, self._timeout, native.monotonic())
         if answer is Answer.COMPARE:
             self._post(DIGEST, {"digest": self._digest_of_source(descriptor)})
         return self._send(plan, descriptor)
 
     def _digest_of_source(self, descriptor: int) -> str:
         found = hashlib.sha256()
-        for offset in range(0, self.size, READ_BYTES):
-            found.update(self._read(descriptor, offset, min(READ_BYTES, self.size - offset)))
+        size = self._source.st_size
+        for offset in range(0, size, READ_BYTES):
+            found.update(self._read(descriptor, offset, min(READ_BYTES, size - offset)))
             now = native.monotonic()
-            if now - self._told_at >= BUSY_SECONDS:
+            if now - self._told_at >= busy_seconds(self._timeout):
                 self._told_at = now
                 self._post(STILL_HERE, {})
             if self._error is not None:
@@ -242,7 +249,8 @@ class Outgoing:
             plan.moved(now)
         elif word.result == 0 and plan.phase is Phase.CHECKING:
             return 0
-        elif word.result == 1 and plan.phase is Phase.COMPARING:
+        elif word.result == 1 and plan.phase in (Phase.COMPARING, Phase.CHECKING):
+            # Where it comes that late, somebody else has saved the same file meanwhile.
             return 1
         elif word.answer is Answer.DIFFERS:
             return stat_fields.unpack(word.stat)

@@ -30,7 +30,7 @@ class Limits(NamedTuple):
 
     #: Bytes of one file; 0: any number.
     max_file_size: int = 0
-    #: Bytes of all files of one peer; None: half of the disk that is free without them.
+    #: Bytes that all files of one peer have in the end; None: half of the disk that is free without them.
     max_dest_size: int | None = None
 
 
@@ -65,18 +65,21 @@ def answer_to(offer: Offer, standing: Standing | None, permissions: int) -> Answ
     return Answer.SEND
 
 
-def refusal(size: int, limits: Limits, used: int, free: int) -> str | None:
+def refusal(size: int, limits: Limits, used: int, after: int, free: int) -> str | None:
     """Why a file of ``size`` bytes is not taken; None where it is.
 
     Args:
         used (int): Bytes that this peer has here already.
+
+        after (int): Those that it will have with the file in its place.
 
         free (int): Bytes of the disk that are free.
     """
     if limits.max_file_size and size > limits.max_file_size:
         return f"{size} bytes are too many: max_file_size is {limits.max_file_size}"
     allowed = (free + used) // 2 if limits.max_dest_size is None else limits.max_dest_size
-    if used + size > allowed:
+    # What replaces as much is taken also where the limit, half of the free disk, has come down meanwhile.
+    if after > used and after > allowed:
         return f"{size} bytes are too many: {used} bytes are here already, and max_dest_size is {allowed}"
     return None
 

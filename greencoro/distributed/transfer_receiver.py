@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from greencoro.distributed.bell import Bell
 from greencoro.distributed.calls import Request
 from greencoro.distributed.file_store import FileStore
-from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.transfer_accounts import Accounts
 from greencoro.distributed.transfer_incoming import Incoming, why
 from greencoro.distributed.transfer_plan import Limits, Window
@@ -28,9 +28,10 @@ from greencoro.distributed.transfer_words import (
     STILL_HERE,
     Offer,
     Place,
+    busy_seconds,
     read_number,
 )
-from greencoro.errors import BusyResource, ClosedResource, GreencoroError, RemoteProtocolError, TransferError
+from greencoro.errors import BusyResource, ClosedResource, RemoteProtocolError, TransferError
 from greencoro.hub import native
 from greencoro.log import escape
 
@@ -77,6 +78,8 @@ class Receiver:
         self._transfers: dict[_Key, Incoming] = {}
         self._bell = Bell()
         self._jobs: deque[_Job] = deque()
+        self._timer: Timer | None = None
+        self._interval = 0.0
         self._closed = False
         self._starter = native.Thread(self._start_others, "greencoro-files")
         self._starter.start()
@@ -99,6 +102,7 @@ class Receiver:
         """Give up what is under way, and take nothing more."""
         self._closed = True
         deadline = native.monotonic() + timeout
+        self._reactor.post(self._stop_ticking)
         self._bell.ring()
         self._starter.join(timeout)
         self._drop_jobs()
@@ -124,7 +128,27 @@ class Receiver:
         self._begin(request)
         transfer = Incoming(request, offer, self._store, self._accounts, self._window, self._say, over)
         self._transfers[key] = transfer
+        self._tick_within(busy_seconds(offer.timeout))
         self._start(_Job(request, transfer.run, over))
+
+    def _tick_within(self, interval: float) -> None:
+        if self._timer is None or interval < self._interval:
+            self._stop_ticking()
+            self._interval = interval
+            self._timer = self._reactor.call_later(interval, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        transfers = list(self._transfers.values())
+        for transfer in transfers:
+            transfer.on_tick()
+        if transfers and not self._closed:
+            self._tick_within(min(busy_seconds(transfer.timeout) for transfer in transfers))
+
+    def _stop_ticking(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _on_data(self, request: Request) -> None:
         transfer = self._find(request)
@@ -161,8 +185,6 @@ class Receiver:
         self._accounts.begin(request.peer)
         # What a request holds besides is not to be kept for as long as it is served.
         request.header, request.parts = {}, []
-        # One for all files of a peer.
-        request.link.when_lost("files", lambda error: self._accounts.forget(request.peer))
 
     def _start(self, job: _Job) -> None:
         self._jobs.append(job)
@@ -201,11 +223,11 @@ class Receiver:
 
     def _delete(self, request: Request, place: Place) -> None:
         try:
-            size = self._store.delete(place)
-            self._accounts.give_back(request.peer, size)
+            self._store.delete(place, lambda: self._accounts.removed(place))
             request.reply()
             self._say(logging.INFO, "file.deleted name=%s by=%s", escape(place), request.peer)
-        except (GreencoroError, OSError) as error:
+        except Exception as error:
+            # Of any kind: who asked waits for an answer.
             request.fail(TransferError(why(error)))
             self._say(logging.WARNING, "a file is not removed for %s: %s", request.peer, escape(why(error)))
         finally:

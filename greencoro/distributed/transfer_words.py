@@ -12,7 +12,6 @@ from greencoro.distributed.plain_names import is_plain
 from greencoro.errors import RemoteProtocolError, TransferError
 
 __all__ = [
-    "BUSY_SECONDS",
     "CANCEL",
     "DATA",
     "DELETE",
@@ -25,6 +24,7 @@ __all__ = [
     "Offer",
     "Place",
     "Word",
+    "busy_seconds",
     "read_answer",
     "read_digest",
     "read_number",
@@ -37,10 +37,10 @@ OFFER, DATA, DIGEST, STILL_HERE, CANCEL, DELETE = (
 #: What a receiver says to a sender.
 NEWS = "greencoro.file.news"
 
-#: Between two words that somebody is still busy.
-BUSY_SECONDS = 0.5
 #: Files and directories whose names begin with this are the receiver's own.
 RESERVED_PREFIX = ".greencoro-"
+_BUSY_SECONDS = 0.5
+_SHORTEST_BUSY_SECONDS = 0.05
 _MAX_DEPTH = 64
 _SHOWN = 200
 _LONGEST_TIMEOUT = 86_400.0
@@ -171,6 +171,11 @@ def read_digest(header: Mapping[str, Any]) -> str:
     return value
 
 
+def busy_seconds(timeout: float) -> float:
+    """Time between two words that somebody is still busy, where silence for ``timeout`` seconds ends the transfer."""
+    return max(_SHORTEST_BUSY_SECONDS, min(_BUSY_SECONDS, timeout / 4))
+
+
 class Answer(enum.Enum):
     """What a receiver answers to an offer."""
 
@@ -187,7 +192,7 @@ class Word(NamedTuple):
 
     #: Bytes that are written.
     written: int | None
-    #: It is comparing.
+    #: It is comparing, or waits for its disk.
     is_busy: bool
     #: 0: saved; 1: the same file is there.
     result: int | None

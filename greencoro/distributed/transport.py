@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import logging
 import os
 import socket
@@ -15,10 +14,10 @@ from typing import Any
 
 from gevent import monkey
 
+from greencoro.distributed.connecting import Attempt, family_of
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.stream import Buffer, Receiver, Stream
-from greencoro.hub import native
 
 __all__ = ["Tcp"]
 
@@ -35,8 +34,9 @@ _MAX_BUFFERS = 1024
 #: Fewer bytes than this are joined before they are sent.
 _JOIN_BYTES = 32 * 1024
 _BACKLOG = 1024
-#: Connections taken in a row, before others get their turn.
-_ACCEPTS_PER_TURN = 32
+#: Connections taken in a row, before others get their turn; fewer than may be unauthenticated of one address, so that
+#: what the first ones of a rush say is heard before the last ones come.
+_ACCEPTS_PER_TURN = 4
 #: How long accepting rests when the process has no descriptor left.
 _ACCEPT_REST_SECONDS = 0.2
 
@@ -47,13 +47,6 @@ _LINGER_SECONDS = 2.0
 _RESET = struct.pack("ii", 1, 0)
 
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
-
-
-def _family(address: str) -> int | None:
-    try:
-        return socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
-    except ValueError:
-        return None
 
 
 class TcpStream:
@@ -262,7 +255,7 @@ class Tcp:
         self._reactor = reactor
 
     def listen(self, location: Location) -> TcpListener:
-        family = _family(location.addr)
+        family = family_of(location.addr)
         address = location.addr
         if family is None:
             family, _, _, _, found = _getaddrinfo(location.addr, None, 0, socket.SOCK_STREAM)[0]
@@ -287,113 +280,10 @@ class Tcp:
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
     ) -> Callable[[], None]:
-        attempt = _Attempt(self._reactor, location, timeout, on_done)
+        def on_end(sock: Any, address: str, error: OSError | None) -> None:
+            on_done(TcpStream(self._reactor, sock, address) if sock is not None else None, error)
+
+        attempt = Attempt(self._reactor, location, timeout, on_end)
         # Not at once: ``on_done`` comes after this has returned, whatever connecting makes of it.
         self._reactor.post(attempt.start)
         return attempt.give_up
-
-
-class _Attempt:
-    """One dialling: the addresses of the host one after the other, under one time limit."""
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        location: Location,
-        timeout: float,
-        on_done: Callable[[Stream | None, OSError | None], None],
-    ) -> None:
-        self._reactor = reactor
-        self._location = location
-        self._on_done: Callable[[Stream | None, OSError | None], None] | None = on_done
-        self._addresses: deque[tuple[int, str]] = deque()
-        self._sock: Any = None
-        self._watcher: Any = None
-        self._timer = reactor.call_later(timeout, self._timed_out)
-        self._timeout = timeout
-
-    def start(self) -> None:
-        if self._on_done is None:
-            return
-        family = _family(self._location.addr)
-        if family is not None:
-            self._addresses.append((family, self._location.addr))
-            self._next()
-        else:
-            # The resolver blocks, and may for seconds.
-            native.Thread(self._resolve, "greencoro-resolve").start()
-
-    def _resolve(self) -> None:
-        try:
-            found = _getaddrinfo(self._location.addr, self._location.port, 0, socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            failed = OSError(errno.EHOSTUNREACH, f"{self._location.addr}: {error}")
-            self._reactor.post(self._finish, None, failed)
-            return
-        addresses = [(family, address[0]) for family, _, _, _, address in found]
-        self._reactor.post(self._resolved, addresses)
-
-    def _resolved(self, addresses: list[tuple[int, str]]) -> None:
-        self._addresses.extend(addresses)
-        self._next()
-
-    def _next(self) -> None:
-        if self._on_done is None:
-            return
-        family, address = self._addresses.popleft()
-        self._sock = _socket(family, socket.SOCK_STREAM)
-        self._sock.setblocking(False)
-        code = self._sock.connect_ex((address, self._location.port))
-        if code in (0, errno.EISCONN):
-            self._connected(address)
-        elif code == errno.EINPROGRESS:
-            self._watcher = self._reactor.watch(self._sock.fileno(), True, lambda: self._writable(address))
-        else:
-            self._failed(code)
-
-    def _writable(self, address: str) -> None:
-        self._drop_watcher()
-        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._failed(code)
-        else:
-            self._connected(address)
-
-    def _connected(self, address: str) -> None:
-        sock, self._sock = self._sock, None
-        self._finish(TcpStream(self._reactor, sock, address), None)
-
-    def _failed(self, code: int) -> None:
-        self._sock.close()
-        self._sock = None
-        if self._addresses:
-            self._next()
-        else:
-            self._finish(None, OSError(code, os.strerror(code)))
-
-    def _timed_out(self) -> None:
-        self._finish(None, OSError(errno.ETIMEDOUT, f"no answer within {self._timeout:g} s"))
-
-    def _finish(self, stream: Stream | None, error: OSError | None) -> None:
-        on_done, self._on_done = self._on_done, None
-        self._timer.cancel()
-        self._drop_watcher()
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-        if on_done is not None:
-            on_done(stream, error)
-        elif stream is not None:
-            stream.abort()
-
-    def _drop_watcher(self) -> None:
-        if self._watcher is not None:
-            with contextlib.suppress(OSError):
-                self._watcher.stop()
-            self._watcher.close()
-            self._watcher = None
-
-    def give_up(self) -> None:
-        """Stop; ``on_done`` is not called."""
-        self._on_done = None
-        self._finish(None, None)

@@ -15,13 +15,13 @@ from greencoro.distributed import codec, outbox
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import Monitor, Notice, Result
+from greencoro.distributed.messages import Monitor, Notice, Result, Unmonitor
 from greencoro.errors import MonitorException, NetworkError, RemoteError, RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "fitting", "has_too_many", "in_words"]
+__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +69,10 @@ class Watches:
         self._find = find
         self._numbers = itertools.count(1)
         self._open: dict[tuple[Link, int], OnNotice] = {}
-        #: (link, watched id, monitor) of each coroutine that is told of a remote one's end -> what `monitor` returned.
-        self.monitors: dict[tuple[Link, int, Coro], Completion] = {}
         #: (link, watched id) -> the outcome of a coroutine that is watched for whoever asks for its result.
         self.outcomes: dict[tuple[Link, int], Completion] = {}
         dispatcher.register(Monitor, self._on_monitor)
+        dispatcher.register(Unmonitor, self._on_unmonitor)
         dispatcher.register(Notice, self._on_notice)
 
     # The watching side; any thread.
@@ -95,12 +94,36 @@ class Watches:
         link.on_lost.pop(("watch", watch_id), None)
         return self._open.pop((link, watch_id), None) is not None
 
-    def watch(self, link: Link, target: int, on_notice: OnNotice, timeout: float) -> bool:
-        """Watch the coroutine ``target`` of the peer.
+    def release(self, link: Link, target: int, watch_id: int) -> bool:
+        """Give a watch up that the other side may know of, so that it does as well; False as `close`."""
+        if not self.close(link, watch_id):
+            return False
+        # In order with the `Monitor` of the same target.
+        link.send(target, Unmonitor(watch_id).encode())
+        return True
+
+    def begin(self, link: Link, target: int, on_notice: OnNotice, refused: Callable[[], object]) -> None:
+        """Watch the coroutine ``target`` of the peer, without waiting for that to be set up.
+
+        Args:
+            refused: Called instead of ``on_notice``, on the reactor, where the coroutine is over or unknown.
+        """
+        watch_id = self.open(link, on_notice)
+
+        def answered(result: int, error: NetworkError | None) -> None:
+            # A loss is told by the watch itself.
+            if error is None and result != 0 and self.close(link, watch_id):
+                refused()
+
+        number = link.expect(answered)
+        link.send(target, Monitor(target, number, watch_id).encode())
+
+    def watch(self, link: Link, target: int, on_notice: OnNotice, timeout: float) -> int | None:
+        """Watch the coroutine ``target`` of the peer, and wait until that is set up.
 
         Returns:
-            bool: True: ``on_notice`` is called exactly once; False: it is not, the coroutine is over, unknown, or its
-            process did not answer within ``timeout`` seconds.
+            int | None: The watch, for which ``on_notice`` is called exactly once, unless it is released before. None:
+            it is not called, the coroutine is over, unknown, or its process did not answer within ``timeout`` seconds.
         """
         watch_id = self.open(link, on_notice)
         answer = Completion()
@@ -110,14 +133,17 @@ class Watches:
                 answer.wait(timeout)
         except BaseException:
             # Whoever asked was terminated, or may not wait: it gets no notice of what it never knew to be watched.
-            self.close(link, watch_id)
+            self.release(link, target, watch_id)
             raise
         finally:
             link.pending.pop(number, None)
         if answer.value == 0:
-            return True
-        # Where the loss of the link came first, it has been reported and counts.
-        return not self.close(link, watch_id)
+            return watch_id
+        if answer.done:
+            # Where the loss of the link came first, it has been reported and counts.
+            return None if self.close(link, watch_id) else watch_id
+        # Where the end or the loss came in this moment, it has been reported and counts.
+        return None if self.release(link, target, watch_id) else watch_id
 
     def _on_notice(self, link: Link, notice: Notice) -> None:
         on_notice = self._open.pop((link, notice.watch), None)
@@ -134,6 +160,12 @@ class Watches:
         watched = coro is not None and self._observe(link, request.watch, coro)
         link.send_urgent(Result(request.request, 0 if watched else -1).encode())
 
+    def _on_unmonitor(self, link: Link, request: Unmonitor) -> None:
+        served = link.on_lost.pop(("watched", request.watch), None)
+        # One that is over was answered, and the peer did not know yet.
+        if isinstance(served, _Served):
+            served.end()
+
     def serve(self, link: Link, watch_id: int, coro: Coro) -> None:
         """Send the notice for ``watch_id`` when ``coro`` is over; at once where it is. User hub's thread."""
         if not self._observe(link, watch_id, coro):
@@ -145,11 +177,28 @@ class Watches:
             _send_notice(link, watch_id, ended)
 
         # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
-        link.when_lost(("watched", watch_id), lambda error: coro.remove_observer(over))
+        link.when_lost(("watched", watch_id), _Served(coro, over))
         if coro.add_observer(over):
             return True
         link.on_lost.pop(("watched", watch_id), None)
         return False
+
+
+class _Served:
+    """A coroutine here that a peer watches."""
+
+    __slots__ = ("_coro", "_over")
+
+    def __init__(self, coro: Coro, over: Callable[[Coro], None]) -> None:
+        self._coro = coro
+        self._over = over
+
+    def end(self) -> None:
+        """The peer does not want to hear of its end any more."""
+        self._coro.remove_observer(self._over)
+
+    def __call__(self, error: NetworkError) -> None:
+        self.end()
 
 
 def has_too_many(link: Link) -> bool:
@@ -157,7 +206,7 @@ def has_too_many(link: Link) -> bool:
     return len(link.on_lost) >= MAX_WATCHED
 
 
-def fitting(
+def _fitting(
     link: Link, whole: Callable[[], list[codec.Buffer]], words: Callable[[BaseException, int], list[codec.Buffer]]
 ) -> list[codec.Buffer]:
     """A notice that the peer takes: ``whole()``, or ``words(why, room)`` where that cannot be pickled or is too large.
@@ -201,18 +250,8 @@ def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
         return [notice.header()]
 
     # Behind everything the coroutine sent: its monitor gets its messages first.
-    link.send(outbox.BARRIER, fitting(link, whole, words))
-
-
-def in_words(notice: MonitorException, why: BaseException, room: int) -> MonitorException:
-    """The same notice with text in place of what cannot travel (``why``), for a peer that takes ``room`` bytes."""
-    if notice.error is None:
-        value = UnsentResult(text_of(notice.value, room))
-        value.reason = f"{type(why).__name__[:100]}: {text_of(why, room)}"
-        return MonitorException(notice.coro, notice.kind, value)
-    trace = _both_ends(notice.traceback_text, room)
-    text = f"{type(notice.error).__name__[:100]}: {text_of(notice.error, room)}"
-    return MonitorException(notice.coro, notice.kind, None, RemoteError(text, trace, notice.coro.location), trace)
+    buffers = _fitting(link, whole, words)
+    link.overdrafts.after(coro.id, lambda: link.send(outbox.BARRIER, buffers))
 
 
 def _both_ends(text: str, room: int) -> str:

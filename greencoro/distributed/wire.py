@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from greencoro.distributed.connection import Connection, Established, Introduced
-from greencoro.distributed.handshake import Hello, TlsBinding
+from greencoro.distributed.handshake import TlsBinding
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.messages import Bye, Message
 from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
@@ -60,6 +61,8 @@ class Wire:
         self.owner = owner
         #: Called before each record: moves queued messages into the connection.
         self.source: Callable[[Connection], None] | None = None
+        #: Nothing is sent while this is set, save by `close`.
+        self.held = False
         self._reactor = reactor
         self._tick_seconds = tick_seconds
         self._closed = False
@@ -155,7 +158,7 @@ class Wire:
     def _send_records(self, limit: int) -> bool:
         """True where there may be more after ``limit`` records."""
         for _ in range(limit):
-            if self._closed or self.stream.blocked:
+            if self._closed or self.held or self.stream.blocked:
                 return False
             if self.source is not None:
                 self.source(self.connection)

@@ -30,6 +30,7 @@ A coroutine, from its parts to the handle:
 - generators: the trampoline that runs a generator with its sub-generators
 - routine: a generator coroutine's way over the hub
 - execution: a function on its way over the hub
+- ends: how others learn of a coroutine's end
 - coroutine: Coro, the handle that users hold
 - stacks: the stacks of all coroutines, as text
 
@@ -38,6 +39,8 @@ What coroutines do with each other:
 - fan_out: one message to many recipients
 - passing: how a message that goes through channels came so far
 - transforms: the function of a channel that makes one message of another
+- walk: the way of a message through channels
+- nesting: which channels stand under which
 - channel: one message to those who subscribed
 - categories: messages of one coroutine, sorted
 - timers: a message or a call, later or again and again

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
-__all__ = ["bind", "is_generator_function", "name_of", "wraps_generator_function"]
+__all__ = ["as_for_a_thread", "bind", "is_generator_function", "name_of", "wraps_generator_function"]
 
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -153,3 +153,19 @@ def name_of(target: Any) -> str:
         return target.__name__
     target = _unwrap_partial(target)
     return getattr(target, "__name__", None) or type(target).__name__
+
+
+def as_for_a_thread(kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What ``Coro(target=..., args=..., kwargs=...)`` means; without those two, other keywords go to the function."""
+    kwargs = dict(kwargs)
+    if "target" not in kwargs:
+        raise TypeError("Coro() takes the function to run, as its first argument or as target=")
+    target = kwargs.pop("target")
+    if "args" not in kwargs and "kwargs" not in kwargs:
+        return target, (), kwargs
+    args, keywords = kwargs.pop("args", ()), kwargs.pop("kwargs", None)
+    if kwargs:
+        raise TypeError(f"Coro(target=, args=, kwargs=) takes no {', '.join(kwargs)}; put it into kwargs=")
+    if isinstance(args, str) or not isinstance(args, Iterable) or not isinstance(keywords, dict | None):
+        raise TypeError(f"args= is a tuple and kwargs= a dictionary, not {args!r} and {keywords!r}")
+    return target, tuple(args), keywords or {}

@@ -7,7 +7,8 @@ A channel elsewhere that subscribes is told which channels the message came thro
 nobody sees a circle when it is made, so it is left where the message would enter it again.
 
 The table of subscribers is a dict of which each use is a single operation, and None once the channel is closed: whoever
-adds one and then finds it taken away knows that it came too late. So any thread may subscribe and send.
+adds one and then finds it taken away knows that it came too late. So any thread may subscribe and send. Its values are
+the references to use: one that is equal to an older one, which may be over with its link, takes the place of that.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from greencoro.hub import exit as process_exit
 from greencoro.hub import names, native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro, current_home
-from greencoro.hub.fan_out import Copy, fan_out, remaining
-from greencoro.hub.passing import Origin, Passed, origin_here
-from greencoro.hub.transforms import Transform, apply, checked
+from greencoro.hub.fan_out import Copy, fan_out, fan_out_async, leave, remaining
+from greencoro.hub.nesting import leads_to, nesting
+from greencoro.hub.passing import Origin, origin_here
+from greencoro.hub.transforms import Transform, checked
 from greencoro.hub.waiting import seconds
+from greencoro.hub.walk import Branching, walk
 
 __all__ = ["Channel", "find", "plug_in"]
 
@@ -36,11 +39,6 @@ _ids = itertools.count(1)
 _live: WeakValueDictionary[int, Channel] = WeakValueDictionary()
 
 _SMALLEST_SWEEP = 32
-
-# Held while channels are put under each other, so that two threads do not make a circle of two halves. Re-entrant: a
-# signal handler may come upon its own thread there. What is being put under what counts as done, so nor do those two.
-_nesting = native.RLock()
-_nestings: list[tuple[Channel, Channel]] = []
 
 # Where the distributed layer plugs in: (channel) -> what `pickle` makes of a local channel, and its location.
 _reduce: Callable[[Channel], tuple[Any, ...]] | None = None
@@ -58,7 +56,7 @@ def find(channel_id: int) -> Channel | None:
     return _live.get(channel_id)
 
 
-class Channel:
+class Channel(Branching):
     """A name under which messages are sent to all who subscribe.
 
     Subscribers are coroutines, of this process or elsewhere, and channels, whose subscribers then get the messages too.
@@ -86,7 +84,7 @@ class Channel:
         self._home = current_home()
         # Was a reference to it sent to another process?
         self._travelled = False
-        self._subscribers: dict[Any, bool] | None = {}
+        self._subscribers: dict[Any, Any] | None = {}
         # With so many subscribers it is time to forget those that are over.
         self._sweep_at = _SMALLEST_SWEEP
         # Who waits for more subscribers.
@@ -129,32 +127,19 @@ class Channel:
         return 0
 
     def _nest(self, channel: Channel) -> bool:
-        with _nesting:
-            depth = len(_nestings)
-            try:
-                _nestings.append((self, channel))
-                if channel._leads_to(self):
-                    raise ValueError(f"{channel!r} cannot subscribe to {self!r}: what it is sent would come back to it")
-                return self._add(channel)
-            finally:
-                del _nestings[depth:]
+        with nesting(self, channel):
+            if channel._leads_to(self):
+                raise ValueError(f"{channel!r} cannot subscribe to {self!r}: what it is sent would come back to it")
+            return self._add(channel)
 
     def _leads_to(self, target: Channel) -> bool:
-        found, pending = {self}, [self]
-        while pending:
-            channel = pending.pop()
-            below = [nested for above, nested in _nestings if above is channel]
-            for subscriber in [*(channel._subscribers or ()), *below]:
-                if isinstance(subscriber, Channel) and subscriber not in found:
-                    found.add(subscriber)
-                    pending.append(subscriber)
-        return target in found
+        return leads_to(self, target, _channels_under)
 
     def _add(self, subscriber: Any) -> bool:
         table = self._subscribers
         if table is None or not subscriber.is_alive():
             return False
-        table[subscriber] = True
+        table[subscriber] = subscriber
         if len(table) >= self._sweep_at:
             # Those that ended since leave, also where nobody sends; of twice as many only, so that it costs little.
             self._sweep_at = max(_SMALLEST_SWEEP, 2 * len(self.subscribers()))
@@ -173,21 +158,21 @@ class Channel:
         if not isinstance(subscriber, Coro | Channel):
             raise TypeError(f"from a channel a coroutine or a channel unsubscribes, not {subscriber!r}")
         table = self._subscribers
-        return 0 if table is not None and table.pop(subscriber, False) else -1
+        return 0 if table is not None and table.pop(subscriber, None) is not None else -1
 
     def everybody(self) -> list[Coro | Channel]:
         """Who subscribes, also those known to be over; looks at none of them, so on any thread."""
-        return list(self._subscribers or ())
+        return list((self._subscribers or {}).values())
 
     def subscribers(self) -> tuple[Coro | Channel, ...]:
         """Who subscribes and is not known to be over, in the order they did."""
         table = self._subscribers
         if table is None:
             return ()
-        for subscriber in list(table):
+        for subscriber in list(table.values()):
             if not subscriber.is_alive():
-                table.pop(subscriber, None)
-        return tuple(table)
+                leave(table, subscriber)
+        return tuple(table.values())
 
     def set_transform(self, transform: Transform | None) -> int:
         """Use another transform, or none, for the messages from now on; returns 0.
@@ -215,7 +200,8 @@ class Channel:
             int: 0, also where nobody subscribes or a transform dropped the message; -1 where the channel is closed.
 
         Raises:
-            WouldBlock: A mailbox is full and an asyncio loop runs in the calling thread; the others have the message.
+            WouldBlock: A mailbox is full and an asyncio loop runs in the calling thread: see `send_async`. The others
+                have the message.
 
             Exception: A subscriber elsewhere cannot be sent this message (`Coro.send`); the others have it.
         """
@@ -226,6 +212,13 @@ class Channel:
         in_turn = caller is not None and caller.is_generator()
         copies = self.copies(message, origin_here())
         fan_out(copies, lambda recipient, message: 1 + recipient.send(message), None, in_turn)
+        return 0
+
+    async def send_async(self, message: Any) -> int:
+        """`send` for code on an asyncio loop: where mailboxes are full, that is awaited, for all of them at once."""
+        if self._subscribers is None:
+            return -1
+        await fan_out_async(self.copies(message, origin_here()))
         return 0
 
     def deliver(self, message: Any, timeout: float | None = None, n: int = 0) -> int:
@@ -279,39 +272,13 @@ class Channel:
 
     def copies(self, message: Any, origin: Origin) -> list[Copy]:
         """Who is to get what: through this channel and those that subscribe to it. Runs their transforms."""
-        found = self._walk(message, origin, True)
+        found = walk(self, message, origin, True)
         assert found is not None
         return found
 
     def plain_copies(self, message: Any, origin: Origin) -> list[Copy] | None:
         """As `copies`, for who may not run users' functions; None where that needs a transform."""
-        return self._walk(message, origin, False)
-
-    def _walk(self, message: Any, origin: Origin, may_transform: bool) -> list[Copy] | None:
-        copies: list[Copy] = []
-        pending: list[tuple[Channel, Any, tuple[Any, ...]]] = [(self, message, ())]
-        while pending:
-            channel, message, above = pending.pop()
-            table, transform = channel._subscribers, channel._transform
-            if not table:
-                continue
-            if transform is not None:
-                if not may_transform:
-                    return None
-                message = apply(transform, channel, message)
-                if message is None:
-                    continue
-            through = (channel, above)
-            for subscriber in list(table):
-                if not isinstance(subscriber, Channel):
-                    copies.append((subscriber, message, table))
-                elif not subscriber.is_local():
-                    copies.append((subscriber, Passed(message, through, origin), table))
-                elif not subscriber.is_alive():
-                    table.pop(subscriber, None)
-                elif subscriber.id not in origin.seen:
-                    pending.append((subscriber, message, through))
-        return copies
+        return walk(self, message, origin, False)
 
     # Names.
 
@@ -339,13 +306,14 @@ class Channel:
     def unregister(self, name: str | None = None) -> int:
         """Undo `register`; 0, or -1 where that name is not this channel's.
 
-        What peers send to it from now on reaches nobody, until it is registered or a reference to it is sent again.
+        Without a name of its own any more, or where it never had one, it is closed to peers: what they send to it
+        reaches nobody, until it is registered or a reference to it is sent again.
         """
         name = names.checked(self.name if name is None else name)
-        if not self._names().unregister("channel", name, self):
-            return -1
-        self._travelled = False
-        return 0
+        freed = self._names().unregister("channel", name, self)
+        if freed or id(self) not in self._names().of:
+            self._travelled = False
+        return 0 if freed else -1
 
     def is_open_to_peers(self) -> bool:
         """May peers use it: is it registered, or was a reference to it sent, and is it not closed?"""
@@ -419,6 +387,10 @@ class Channel:
     def __repr__(self) -> str:
         location = self.location
         return f"{self.name}/{self.id}" if location is None else f"{self.name}/{self.id}@{location}"
+
+
+def _channels_under(channel: Channel) -> list[Channel]:
+    return [subscriber for subscriber in channel.everybody() if isinstance(subscriber, Channel)]
 
 
 def _be_ready_for_peers() -> None:

@@ -7,17 +7,17 @@ one waits: code without a waiting call is atomic with regard to the other corout
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from greenlet import getcurrent
 
-from greencoro.errors import CoroTerminated, DeadlineExceeded, LinkedCoroEnded, WouldBlock
+from greencoro.errors import WouldBlock
 from greencoro.hub import exit as process_exit
-from greencoro.hub import names, native, requests, stuck
-from greencoro.hub.binding import bind
-from greencoro.hub.completion import Completion
-from greencoro.hub.execution import Execution, Failure, running
+from greencoro.hub import names, native, requests
+from greencoro.hub.binding import as_for_a_thread, bind
+from greencoro.hub.ends import Ends
+from greencoro.hub.execution import running
 from greencoro.hub.lifecycle import State
 from greencoro.hub.mailbox import Mailbox
 from greencoro.hub.process_settings import process_settings
@@ -26,7 +26,7 @@ from greencoro.hub.waiting import seconds
 
 __all__ = ["Coro", "Home", "current_home", "find", "plug_in"]
 
-_ACTIVE, _TERMINATED = State.ACTIVE, State.TERMINATED
+_ACTIVE = State.ACTIVE
 
 _MISSING: Any = object()
 
@@ -51,7 +51,7 @@ def plug_in(reduce: Callable[[Coro], tuple[Any, ...]] | None, location: Callable
     _reduce, _locate_home = reduce, location
 
 
-class Coro(Execution):
+class Coro(Ends):
     """A function running as a coroutine, and the handle to it.
 
     ``Coro(function, *args, **kwargs)`` returns at once; the function begins soon after. Where it has a parameter named
@@ -70,7 +70,7 @@ class Coro(Execution):
 
     def __init__(self, target: Callable[..., Any] = _MISSING, /, *args: Any, **kwargs: Any) -> None:
         if target is _MISSING:
-            target, args, kwargs = _as_for_a_thread(kwargs)
+            target, args, kwargs = as_for_a_thread(kwargs)
         creator = running()
         self._begin(None if creator is None else creator._home, target, args, kwargs)
 
@@ -139,11 +139,15 @@ class Coro(Execution):
         assert room is not None
         is_beyond = room.overdraw(message)
         if is_beyond and sender is not self:
-            worker = sender._worker
-            if worker.debts is None:
-                worker.debts = {}
-            worker.debts[room] = self._send_timeout()
+            sender.owe(room, self._send_timeout())
         return is_beyond is not None
+
+    def owe(self, room: Any, timeout: float) -> None:
+        """Have this coroutine, a generator that runs now, wait at its next ``yield``: for ``room.wait(timeout)``."""
+        worker = self._worker
+        if worker.debts is None:
+            worker.debts = {}
+        worker.debts[room] = timeout
 
     def put_past_limit(self, message: Any) -> None:
         """Put ``message`` into the mailbox though that may be full: what comes from elsewhere is bounded by credit."""
@@ -296,172 +300,6 @@ class Coro(Execution):
             raise RuntimeError(f"{self!r} would wait for its own answer")
         return requests.ask(self, message, timeout)
 
-    # The end, and who hears of it.
-
-    def value(self, timeout: float | None = None) -> Any:
-        """The result of the coroutine's function, waiting for its end; may be asked for any number of times.
-
-        Args:
-            timeout (float | None): Longest wait, in seconds. ``None`` waits for ever.
-
-        Raises:
-            DeadlineExceeded: It was not over in time; it goes on.
-
-            CoroTerminated: It was terminated.
-
-            BaseException: What its function raised.
-        """
-        timeout = seconds(timeout, "value()")
-        if self._state > _ACTIVE:
-            self._see_end_through()
-        elif not self._wait_for_end(timeout):
-            raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
-        return self._ended_with()
-
-    def finish(self, timeout: float | None = None) -> Any:
-        """`value`, as the seeds have it for coroutines, where that is for threads; here both are for all."""
-        return self.value(seconds(timeout, "finish()"))
-
-    def _ended_with(self) -> Any:
-        """Return or raise what it ended with, never waiting: one that failed may have been started anew since."""
-        # In this order: of one that was started anew and is terminated now, the value is no result.
-        value = self._value
-        if self._state is _TERMINATED:
-            raise CoroTerminated(f"{self!r} was terminated")
-        if value.__class__ is not Failure:
-            return value
-        # Raised anew each time with the traceback it came with, which would otherwise grow with every raise.
-        raise value.error.with_traceback(value.trace)
-
-    def _wait_for_end(self, timeout: float | None) -> bool:
-        caller = running()
-        if caller is self:
-            raise RuntimeError(f"{self!r} would wait for its own end")
-        if caller is not None:
-            caller._raise_pending()
-        ended = Completion()
-        observer = ended.set
-        if not self.add_observer(observer):
-            self._see_end_through()
-            return True
-        try:
-            return stuck.wait(ended, timeout, process_exit.alive.values)
-        finally:
-            self.remove_observer(observer)
-
-    async def wait(self, timeout: float | None = None) -> Any:
-        """`value` for code on an asyncio loop: ``result = await coro.wait()``.
-
-        Raises:
-            DeadlineExceeded, CoroTerminated, BaseException: As `value`.
-        """
-        from greencoro.hub.awaiting import until
-
-        timeout = seconds(timeout, "wait()")
-        ended = Completion()
-        observer = ended.set
-        if self.add_observer(observer):
-            try:
-                in_time = await until(ended, timeout)
-            finally:
-                self.remove_observer(observer)
-            if not in_time:
-                raise DeadlineExceeded(f"{self!r} was not over after {timeout} s")
-        else:
-            self._see_end_through()
-        return self._ended_with()
-
-    def monitor(self, observed: Coro) -> int:
-        """Have this coroutine be sent a `MonitorException` when ``observed`` is over.
-
-        There is no need to undo it. Monitors that are over are forgotten whenever ``observed`` has come to have twice
-        as many as when that was last looked into, 64 at least: a server that lives on keeps no more.
-
-        Returns:
-            int: 0: exactly one notice will come; -1: none will, one of the two was over already.
-
-        Raises:
-            TypeError: ``observed`` is no coroutine.
-
-            ValueError: It is this one.
-        """
-        if not isinstance(observed, Coro):
-            raise TypeError(f"monitor() takes a coroutine, not {observed!r}")
-        if observed is self:
-            raise ValueError(f"{self!r} cannot monitor itself")
-        return observed._add_monitor(self) if self.is_alive() else -1
-
-    def notify(self, monitor: Coro) -> int:
-        """The reverse of `monitor`: have ``monitor`` be sent a `MonitorException` when this coroutine is over."""
-        if not isinstance(monitor, Coro):
-            raise TypeError(f"notify() takes a coroutine, not {monitor!r}")
-        return monitor.monitor(self)
-
-    def _add_monitor(self, monitor: Coro) -> int:
-        # The same bound method twice is one observer, so that asking twice does not bring two notices.
-        # Whether one elsewhere has ended nobody here knows for sure.
-        watcher = monitor if monitor.is_local() else None
-        return 0 if self.add_observer(monitor._hear_of, watcher) else -1
-
-    def _hear_of(self, ended: Coro) -> None:
-        if self._state <= _ACTIVE:
-            if ended._state is State.FAILED and ended.is_local():
-                assert ended._failure is not None
-                ended._failure.monitors.append(self)
-            self._mailbox.put(ended.notice())
-
-    def link(self, other: Coro) -> int:
-        """Tie this coroutine and ``other`` together: where one raises or is terminated, the other shall not go on.
-
-        Then a `LinkedCoroEnded` is raised at the other's waiting call. One that returns breaks no link. With the end of
-        either the link is forgotten on both sides. One that was terminated before, and may be cleaning up, is not told.
-
-        Returns:
-            int: 0: they are linked; -1: one of them was over already, or is elsewhere and did not answer in time.
-
-        Raises:
-            TypeError: ``other`` is no coroutine.
-
-            ValueError: It is this one.
-        """
-        if not isinstance(other, Coro):
-            raise TypeError(f"link() takes a coroutine, not {other!r}")
-        if not other.is_local():
-            # A reference knows how to reach it.
-            return other.link(self)
-        if other is self:
-            raise ValueError(f"{self!r} cannot be linked to itself")
-        if not other.add_observer(self._linked_ended, self):
-            return -1
-        if not self.add_observer(other._linked_ended, other):
-            other.remove_observer(self._linked_ended)
-            return -1
-        return 0
-
-    def unlink(self, other: Coro) -> int:
-        """Undo `link`, from either side; returns 0.
-
-        Raises:
-            TypeError: ``other`` is no coroutine.
-        """
-        if not isinstance(other, Coro):
-            raise TypeError(f"unlink() takes a coroutine, not {other!r}")
-        if not other.is_local():
-            return other.unlink(self)
-        other.remove_observer(self._linked_ended)
-        self.remove_observer(other._linked_ended)
-        return 0
-
-    def is_local(self) -> bool:
-        """Is it a coroutine of this process, no reference to one elsewhere?"""
-        return True
-
-    def _linked_ended(self, ended: Coro) -> None:
-        self.remove_observer(ended._linked_ended)
-        notice = ended.notice()
-        if notice.kind != "finished":
-            self._interrupt(LinkedCoroEnded(ended, notice.kind, notice.error))
-
     # Names.
 
     def _names(self) -> names.Names:
@@ -551,19 +389,3 @@ def current_home() -> Any:
     """The runtime in which the running coroutine is at home; None stands for the process's default one."""
     coro = running()
     return None if coro is None else coro._home
-
-
-def _as_for_a_thread(kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """What ``Coro(target=..., args=..., kwargs=...)`` means; without those two, other keywords go to the function."""
-    kwargs = dict(kwargs)
-    if "target" not in kwargs:
-        raise TypeError("Coro() takes the function to run, as its first argument or as target=")
-    target = kwargs.pop("target")
-    if "args" not in kwargs and "kwargs" not in kwargs:
-        return target, (), kwargs
-    args, keywords = kwargs.pop("args", ()), kwargs.pop("kwargs", None)
-    if kwargs:
-        raise TypeError(f"Coro(target=, args=, kwargs=) takes no {', '.join(kwargs)}; put it into kwargs=")
-    if isinstance(args, str) or not isinstance(args, Iterable) or not isinstance(keywords, dict | None):
-        raise TypeError(f"args= is a tuple and kwargs= a dictionary, not {args!r} and {keywords!r}")
-    return target, tuple(args), keywords or {}

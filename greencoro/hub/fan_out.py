@@ -19,10 +19,10 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.room import Room, Sender
 
-__all__ = ["Act", "Copy", "fan_out", "remaining"]
+__all__ = ["Act", "Copy", "fan_out", "fan_out_async", "leave", "remaining"]
 
 #: One message on its way to one recipient: that, the message, the table of subscribers that it leaves once it is over.
-Copy = tuple[Any, Any, dict[Any, bool]]
+Copy = tuple[Any, Any, dict[Any, Any]]
 
 #: ``act(recipient, message)`` sends, waiting where it has to, and returns how many have the message then.
 Act = Callable[[Any, Any], int]
@@ -60,7 +60,7 @@ def fan_out(copies: list[Copy], act: Act, deadline: float | None, in_turn: bool 
         elif recipient.deliver(message, 0.0):
             delivered += 1
         elif not recipient.is_alive():
-            table.pop(recipient, None)
+            leave(table, recipient)
         elif recipient is not Coro.current():  # who is full itself would wait for itself
             full.append(copy)
     if not full and not elsewhere:
@@ -68,6 +68,34 @@ def fan_out(copies: list[Copy], act: Act, deadline: float | None, in_turn: bool 
     if in_turn or not _may_wait() or (not full and len(elsewhere) == 1):
         return delivered + _serve_in_turn(full + elsewhere, act)
     return delivered + _serve_at_once(full, elsewhere, act, deadline)
+
+
+async def fan_out_async(copies: list[Copy]) -> None:
+    """`send` each recipient its message, for code on an asyncio loop: where there is no room, that is awaited.
+
+    Raises:
+        Exception: As `fan_out`.
+    """
+    import asyncio
+
+    waiting = [copy for copy in copies if not (copy[0].is_local() and copy[0].deliver(copy[1], 0.0))]
+    sent = (recipient.send_async(message) for recipient, message, _ in waiting)
+    outcomes = await asyncio.gather(*sent, return_exceptions=True)
+    failed: BaseException | None = None
+    for (recipient, _, table), outcome in zip(waiting, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            failed = failed or outcome
+        elif outcome and not recipient.is_alive():
+            leave(table, recipient)
+    if failed is not None:
+        raise failed
+
+
+def leave(table: dict[Any, Any], recipient: Any) -> None:
+    """Take one that is over out of a table of subscribers; not the newer reference that stands in its place there."""
+    left = table.pop(recipient, None)
+    if left is not None and left.is_alive():
+        table.setdefault(left, left)
 
 
 def remaining(deadline: float) -> float | None:
@@ -140,7 +168,7 @@ class _Wait:
             self._sender.changed.wait(remaining(self.deadline))
         delivered: int = recipient.deliver(message, 0.0) if self._room is None else self.leave()
         if not delivered and not recipient.is_alive():
-            table.pop(recipient, None)
+            leave(table, recipient)
         return delivered
 
     def leave(self) -> bool:
@@ -175,7 +203,7 @@ def _summary(copies: list[Copy], outcomes: list[Completion]) -> int:
         elif outcome.value:
             delivered += outcome.value
         elif not recipient.is_alive():
-            table.pop(recipient, None)
+            leave(table, recipient)
     if failed is not None:
         failed.result()
     return delivered

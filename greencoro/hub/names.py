@@ -117,8 +117,10 @@ def find(kind: str, name: str, location: Any, timeout: float | None, home: Any) 
     """
     name, timeout = checked(name), seconds(timeout, "locate()")
     local = default if home is None else home.names
-    if local.network is not None:
-        return local.network.locate(kind, name, location, timeout)
+    # Read once: a runtime that finishes takes it away.
+    network = local.network
+    if network is not None:
+        return network.locate(kind, name, location, timeout)
     if location is not None:
         raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
     appeared = Completion()

@@ -19,11 +19,14 @@ class Origin(NamedTuple):
         route: What the distributed layer knows of the channels that it came through before.
 
         seen (frozenset[int]): Ids of the channels of this process that are among those.
+
+        peer (bytes): The process that it came from, where that is another one; its senders have numbers of their own.
     """
 
     sender: int
     route: Any = ()
     seen: frozenset[int] = frozenset()
+    peer: bytes = b""
 
 
 class Passed(NamedTuple):

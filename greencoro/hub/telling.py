@@ -6,14 +6,20 @@ import contextlib
 import logging
 import sys
 
-__all__ = ["tell"]
+__all__ = ["tell", "tell_unheard"]
 
 
 def tell(logger: logging.Logger, level: int, line: str) -> None:
     """Log ``line``; where the program set up no logging at all, write it to standard error."""
     if _is_heard(logger):
         logger.log(level, "%s", line)
-    elif sys.stderr is not None:
+    else:
+        tell_unheard(logger, line)
+
+
+def tell_unheard(logger: logging.Logger, line: str) -> None:
+    """Write ``line``, which the log has in other words, to standard error where no logging is set up."""
+    if not _is_heard(logger) and sys.stderr is not None:
         # A stream that is closed or whose reader is gone cannot be told of anything.
         with contextlib.suppress(OSError, ValueError):
             print(f"greencoro: {line}", file=sys.stderr, flush=True)

@@ -34,6 +34,7 @@ __all__ = [
     "Wait",
     "abandon",
     "adopt",
+    "backend",
     "call_later",
     "call_soon",
     "has_waited",
@@ -92,6 +93,11 @@ _async: Any = None
 
 def is_started() -> bool:
     return ident != 0
+
+
+def backend() -> str | None:
+    """How the hub's loop waits ("epoll", ...); None where none turns."""
+    return str(_loop.backend) if is_started() else None
 
 
 def on_hub() -> bool:

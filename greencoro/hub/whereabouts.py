@@ -140,7 +140,7 @@ def _call_in(stack: list[FrameType]) -> str:
             return call
         call = frame.f_code.co_qualname
         call = _NAMES.get(call, call)
-        for prefix in ("Coro.", "Execution."):
+        for prefix in ("Coro.", "Ends.", "Execution."):
             call = call.removeprefix(prefix)
     return ""
 

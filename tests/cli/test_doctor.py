@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import resource
@@ -24,6 +23,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.secret import Secret
 from greencoro.errors import DeadlineExceeded, PeerUnreachable
 from greencoro.hub.telling import tell
+from tests.cli.networks import examine
 from tests.distributed.certificates import Made
 from tests.support.polling import poll_until
 
@@ -31,24 +31,7 @@ pytestmark = pytest.mark.cluster
 
 HERE = ["versions", "patched", "settings", "descriptors", "memory_maps", "secret", "addresses", "tcp_port", "udp_port"]
 NETWORK = ["broadcast", "peers"]
-PEER = ["resolve", "connect", "handshake", "round_trip", "clock"]
-
-
-def examine(network, *arguments, **environment):
-    """Exit code and findings, by check."""
-    quick = () if "--seconds" in arguments else ("--seconds", "0.2")
-    code, out, errors = network.run("doctor", "--json", *quick, *arguments, **environment)
-    assert "Traceback" not in errors, errors
-    found = json.loads(out)
-    assert found["format"] == 1
-    assert found["ok"] is (code == 0)
-    for each in found["findings"]:
-        assert set(each) == {"check", "level", "text", "advice", "data"}
-        assert each["level"] in ("OK", "WARN", "FAIL")
-        assert each["level"] == "OK" or each["advice"], f"it says what to do: {each}"
-    checks = [each["check"] for each in found["findings"]]
-    assert len(set(checks)) == len(checks)
-    return code, {each["check"]: each for each in found["findings"]}
+PEER = ["resolve", "connect", "handshake", "udp", "round_trip", "clock"]
 
 
 def test_alone_on_the_network_nothing_fails_and_it_says_where_it_asked(network):
@@ -88,6 +71,7 @@ def test_as_json_it_is_one_object_with_the_keys_that_the_manual_lists(network):
         "resolve": {"addresses", "milliseconds"},
         "connect": {"port", "tried"},
         "handshake": {"fingerprint", "peer", "error", "milliseconds"},
+        "udp": {"port", "told_port", "tried"},
         "round_trip": {"pings", "p50_milliseconds", "min_milliseconds", "max_milliseconds"},
         "clock": {"ahead_seconds", "uncertain_by_seconds"},
     }

@@ -79,7 +79,8 @@ def test_M3_where_connections_are_reset_under_load_gaps_lie_only_where_the_sende
     assert resets >= rounds
 
 
-def _still(member: MemberProcess, state: str) -> bool:
+def still(member: MemberProcess, state: str) -> bool:
+    """Is it in this state a moment later?"""
     time.sleep(0.05)
     return bool(member.call(state))
 
@@ -98,7 +99,7 @@ def test_M6_what_a_stopped_receivers_process_has_not_been_sent_when_its_deliver_
     b.stop()
     a.call("go")
     # The kernels make more room a few times, so what holds for one look may not hold for the next.
-    poll_until(lambda: all(_still(a, "blocked") for _ in range(20)), 40, "the connection takes no more")
+    poll_until(lambda: all(still(a, "blocked") for _ in range(20)), 40, "the connection takes no more")
     a.call("delivers", who="a/late", to="b/1", location=b.location, count=20, timeout=0.3)
     assert a.call("value", who="a/late", timeout=20) == [0] * 20
     b.go_on()

@@ -67,6 +67,24 @@ time.sleep(60)
 """
 
 
+# Its arguments: a directory to save in, and one where it waits for another process that found no file there either.
+SLOW_RECEIVER = """
+from greencoro.distributed import file_store
+from greencoro.distributed.transfer import Transfers
+found = file_store._found
+def looking(name, parent):
+    there = found(name, parent)
+    open(sys.argv[2] + "/" + str(os.getpid()), "w").close()
+    while len(os.listdir(sys.argv[2])) < 2:
+        time.sleep(0.01)
+    return there
+file_store._found = looking
+transfers = Transfers(runtime, sys.argv[1])
+told("ready")
+time.sleep(60)
+"""
+
+
 @pytest.fixture
 def runtime():
     # A tick of seconds: what ends in these tests within one is ended by a timeout or a broken connection.
@@ -142,6 +160,37 @@ def test_F1_a_sender_that_is_killed_leaves_the_old_file_and_nothing_else(runtime
         peer.wait()
         poll_until(lambda: names(dest) == ["f"])
     assert set(reader.seen) == {hashlib.sha256(b"old").hexdigest()}
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_F6_F7_of_two_processes_with_one_directory_one_saves_a_file_that_neither_may_overwrite(
+    runtime, transfers, tmp_path, same
+):
+    dest, waiting = tmp_path / "dest", tmp_path / "waiting"
+    contents = [os.urandom(300_000), os.urandom(200_000)]
+    sources = []
+    for number, content in enumerate(contents):
+        sources.append(tmp_path / str(number) / "f")
+        sources[-1].parent.mkdir()
+        sources[-1].write_bytes(content)
+    dest.mkdir()
+    waiting.mkdir()
+    arguments = (SLOW_RECEIVER, False, str(dest), str(waiting))
+    with peer_process(*arguments) as one, peer_process(*arguments) as other:
+        assert one.line() == other.line() == "ready"
+        coros = [
+            Coro(transfers.send_file, peer.location, source)
+            for peer, source in zip((one, other), sources[:1] * 2 if same else sources, strict=True)
+        ]
+        results = [coro.value(20) for coro in coros]
+        poll_until(lambda: names(dest) == ["f"])
+    assert results.count(0) == 1
+    winner, loser = results.index(0), results[1 - results.index(0)]
+    if same:
+        assert loser == 1
+    else:
+        assert loser.st_size == len(contents[winner])
+    assert (dest / "f").read_bytes() == contents[0 if same else winner]
 
 
 @pytest.mark.parametrize("patched", [False, True])

@@ -34,7 +34,9 @@ class World:
         self._common = common or {}
         self.made: list[Runtime] = []
 
-    def runtime(self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, **kwargs: Any) -> Runtime:
+    def runtime(
+        self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, redials: bool = False, **kwargs: Any
+    ) -> Runtime:
         names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node"}
         settings = Settings(**{k: v for k, v in kwargs.items() if k not in names})
         # Runtimes of one test find each other only where that is what it is about.
@@ -43,6 +45,9 @@ class World:
             secret_key = None
         arguments = {"network": self.network} | self._common | arguments
         runtime = Runtime(tcp_port=tcp_port, settings=settings, secret_key=secret_key, **arguments)
+        if not redials:
+            # What is cut in a test stays so.
+            runtime.reactor.post(runtime.peer_table.redials.close)
         self.made.append(runtime)
         return runtime
 

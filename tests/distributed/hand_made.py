@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import socket
 import struct
 from collections.abc import Sequence
@@ -40,14 +41,24 @@ class HandMade:
         port: Where it says it can be dialled.
 
         max_message_bytes: The largest message it says it takes.
+
+        python: The version of Python it says it runs.
+
+        incarnation: That of an earlier connection, which it goes on as.
     """
 
     def __init__(
-        self, runtime: Runtime, name: str = "hand-made", port: int = 9, max_message_bytes: int = 1 << 26
+        self,
+        runtime: Runtime,
+        name: str = "hand-made",
+        port: int = 9,
+        max_message_bytes: int = 1 << 26,
+        python: str = platform.python_version(),
+        incarnation: bytes | None = None,
     ) -> None:
         self.sock = socket.create_connection((runtime.location.addr, runtime.location.port), 10)
         self.sock.settimeout(20)
-        self.incarnation = os.urandom(16)
+        self.incarnation = os.urandom(16) if incarnation is None else incarnation
         self._aside: list[bytes] = []
         self._streams: dict[int, bytes] = {}
         self._noise = NoiseConnection.from_name(b"Noise_NNpsk0_25519_AESGCM_SHA256")
@@ -57,7 +68,7 @@ class HandMade:
         self._noise.start_handshake()
         self.sock.sendall(PREAMBLE)
         assert self._exactly(16) == PREAMBLE
-        texts = b"".join(bytes((len(word),)) + word for word in (b"127.0.0.1", name.encode(), b"3.11", b"0"))
+        texts = b"".join(bytes((len(word),)) + word for word in (b"127.0.0.1", name.encode(), python.encode(), b"0"))
         numbers = struct.pack(">16sHIQQIB", self.incarnation, port, 1 << 31, 1 << 40, max_message_bytes, 0, 0)
         message = bytes(self._noise.write_message(numbers + texts))
         self.sock.sendall(struct.pack(">H", len(message)) + message)

@@ -44,6 +44,26 @@ def test_the_default_address_is_the_first_that_others_can_use(machine):
     assert addresses.default_address() == "127.0.0.1"
 
 
+def test_a_machine_with_IPv6_alone_has_a_default_address_too(machine):
+    machine["eth0"] = [each for each in machine["eth0"] if each.family == V6]
+    del machine["eth1"], machine["tun0"]
+    assert addresses.default_address() == "2001:db8::17"
+    del machine["eth0"]
+    assert addresses.default_address() == "127.0.0.1"
+    del machine["lo"][0]
+    assert addresses.default_address() == "::1"
+
+
+def test_where_loopback_is_IPv6_alone_there_is_no_way_to_be_heard(machine):
+    del machine["lo"][0]
+    assert addresses.channels("::1") == []
+
+
+def test_the_own_addresses_are_those_of_interfaces_that_are_up():
+    own = addresses.own_addresses()
+    assert {"127.0.0.1", "::1", "192.0.2.17", "fe80::1"} <= own and "198.51.100.9" not in own
+
+
 @pytest.mark.parametrize("here", ["127.0.0.1", "127.0.0.5", "::1"])
 def test_loopback_has_a_broadcast_address_of_its_own(here):
     assert addresses.channels(here) == [Channel(V4, "127.0.0.1", "127.255.255.255", 0)]

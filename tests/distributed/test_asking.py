@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from greencoro.errors import BrokenResource, DeadlineExceeded, RemoteError
+from greencoro.errors import BrokenResource, DeadlineExceeded, PeerLost, RemoteError
 from greencoro.hub.execution import sleep
 from greencoro.hub.requests import Request
 from tests.distributed.conftest import reference
@@ -122,8 +122,10 @@ def test_the_loss_of_the_process_ends_the_wait(runtime_pair, server):
     asking = runtime_pair.one.spawn(server.call, ("silence",))
     poll_until(lambda: runtime_pair.one.services.answers._pending)
     runtime_pair.other.finish()
-    with pytest.raises(BrokenResource, match="lost"):
+    with pytest.raises(PeerLost, match="lost"):
         asking.value(10)
+    with pytest.raises(PeerLost, match="lost"):
+        server.call("x", timeout=10)
 
 
 def test_many_calls_watch_the_coroutine_once(runtime_pair, server):

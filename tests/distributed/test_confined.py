@@ -61,3 +61,13 @@ def test_the_directory_itself_may_be_reached_through_a_link(directory, tmp_path)
     (tmp_path / "way-in").symlink_to(directory)
     with confined.opened(tmp_path / "way-in", ["a"], make=True):
         assert os.listdir(directory) == ["a"]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_F1_names_of_new_directories_are_forced_to_the_disk_where_that_is_asked_for(tmp_path, monkeypatch, durable):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    for _ in range(2):
+        with confined.opened(tmp_path, ("a", "b"), make=True, durable=durable):
+            pass
+    assert synced == ([str(tmp_path), str(tmp_path / "a")] if durable else []), "once, when they were made"

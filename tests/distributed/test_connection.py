@@ -1,5 +1,6 @@
 """One connection as bytes in, events out: two ends joined in memory."""
 
+import dataclasses
 import os
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 
 from greencoro.distributed import messages
 from greencoro.distributed.connection import Connection, Established, Introduced, Limits
-from greencoro.distributed.handshake import PREAMBLE_BYTES, Hello, Role
+from greencoro.distributed.handshake_states import Role
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.location import Location
+from greencoro.distributed.preamble import PREAMBLE_BYTES
 from greencoro.errors import AuthenticationError, LocalProtocolError, PeerLost, RemoteProtocolError
 
 LIMITS = Limits(
@@ -67,6 +70,28 @@ def test_two_ends_that_share_a_secret_introduce_and_establish_themselves(cut):
     assert at_one == [Introduced(hello(2)), Established(hello(2))]
     assert at_other == [Introduced(hello(1)), Established(hello(1)), messages.Ping()]
     assert one.established and other.established
+
+
+@pytest.mark.parametrize("windows", [(10_000, 50_000), (50_000, 10_000), (10_000, 10_000)])
+def test_B1_no_side_begins_more_large_messages_than_the_other_takes(windows):
+    one, other = (
+        Connection(
+            role,
+            b"k" * 32,
+            dataclasses.replace(hello(number), max_queue_bytes=window),
+            os.urandom(32),
+            "print",
+            LIMITS,
+            0.0,
+        )
+        for role, number, window in ((Role.INITIATOR, 1, windows[0]), (Role.RESPONDER, 2, windows[1]))
+    )
+    talk(one, other)
+    for end in (one, other):
+        for target in range(30):
+            send(end, target, bytes(9_000))
+    at_one, at_other = talk(one, other)  # raises where one is given more than it takes
+    assert len(at_one) == len(at_other) == 30
 
 
 @settings(max_examples=30, deadline=None)

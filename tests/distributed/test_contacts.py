@@ -62,6 +62,35 @@ def test_a_host_that_is_no_name_gives_minus_1(tcp_world, caplog, monkeypatch):
     assert "cannot reach nobody.example: Name or service not known" in caplog.text
 
 
+def test_a_host_alone_that_is_no_name_gives_minus_1_as_soon_as_that_is_known(tcp_world, caplog, monkeypatch):
+    names(monkeypatch)
+    one = tcp_world.runtime(connect_timeout_seconds=100)
+    assert one.spawn(one.peer, "nobody.example").value(10) == -1
+    assert "cannot reach nobody.example: Name or service not known" in caplog.text
+
+
+@pytest.mark.parametrize("loc", [5, None, b"127.0.0.1", ["127.0.0.1:1"], "", "a b", "1:2:3"], ids=repr)
+def test_a_place_that_is_none_raises_at_the_call(world, loc):
+    one = world.runtime()
+    for call in (one.peer, one.connect):
+        with pytest.raises((TypeError, ValueError), match=r"Location|host name|ambiguous"):
+            call(loc)
+
+
+def test_all_addresses_of_a_runtime_are_itself(tcp_world):
+    one = tcp_world.runtime(node=["127.0.0.1", "127.0.0.2"])
+    everywhere = tcp_world.runtime(node="0.0.0.0", discover_peers=False)
+    assert len(one.locations) == 2
+    places = [(one, place) for place in one.locations]
+    places += [(everywhere, Location(address, everywhere.location.port)) for address in ("127.0.0.1", "0.0.0.0")]
+    for runtime, place in places:
+        assert runtime.is_own(place)
+        with pytest.raises(PeerUnreachable, match="itself"):
+            runtime.connect(place)
+        assert runtime.peer(place) == -1
+    assert not one.is_own(everywhere.location)
+
+
 def test_a_host_without_a_port_reaches_the_node_daemon_there(tcp_world, monkeypatch):
     daemon, one = tcp_world.runtime(), tcp_world.runtime()
     monkeypatch.setattr("greencoro.distributed.search.DEFAULT_PORT", daemon.location.port)
@@ -144,8 +173,23 @@ def test_whoever_waits_says_where_it_asked_and_what_to_try(tcp_world, caplog, mo
             assert wait() in (None, -1)
         lines = [record.getMessage() for record in caplog.records if what in record.getMessage()]
         assert len(lines) >= 2
-        for words in (f"127.255.255.255:{nowhere}", str(one.location), one.secret.fingerprint, "peer()"):
+        asked = f"127.255.255.255:{nowhere}"
+        for words in (asked, str(one.location), one.secret.fingerprint, "peer()", "`greencoro doctor`"):
             assert words in lines[0]
+
+
+def test_where_there_is_no_broadcast_whoever_waits_says_so(tcp_world, monkeypatch, nowhere):
+    monkeypatch.setattr("greencoro.distributed.options.channels", lambda address, group: [])
+    one = tcp_world.runtime(discover_peers=True, udp_port=nowhere)
+    assert "asked nobody but named peers, for 127.0.0.1 has no broadcast" in one._contacts.situation()
+
+
+def test_finish_lets_go_whoever_waits_for_a_host(tcp_world, nowhere):
+    one = tcp_world.runtime(connect_timeout_seconds=100)
+    waiting = one.spawn(one.peer, "127.0.0.1", nowhere)
+    poll_until(lambda: one._contacts._searches)
+    one.finish()
+    assert waiting.value(5) == -1
 
 
 def test_whoever_waits_does_not_wait_longer_for_saying_so(world, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Ping
+from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Echo, Ping
 from greencoro.distributed.location import Location
 
 KEY = b"d" * 32
@@ -41,7 +41,8 @@ def test_S8_a_ping_that_was_cut_or_grew_is_none():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"layout": 2},
+        {"kind": 0},
+        {"kind": 4},
         {"count": 8},
         {"count": 10},
         {"port": 0},
@@ -56,7 +57,7 @@ def test_S8_a_ping_with_the_right_tag_that_says_nonsense_is_none(wrong):
 
     host = wrong.get("host", b"192.0.2.7")
     body = datagrams._HEAD.pack(
-        datagrams.MAGIC, wrong.get("layout", 1), bytes(16), wrong.get("port", 1), wrong.get("count", len(host))
+        datagrams.MAGIC, wrong.get("kind", 1), bytes(16), wrong.get("port", 1), wrong.get("count", len(host))
     )
     datagram = body + host + datagrams._tag(KEY, body + host)
     assert Ping.decode(datagram, KEY) is None
@@ -66,3 +67,29 @@ def test_S8_a_ping_with_the_right_tag_that_says_nonsense_is_none(wrong):
 def test_S8_noise_is_none(noise):
     assert Ping.decode(noise, KEY) is None
     assert Ping.decode(b"greencoro-d" + noise, KEY) is None
+
+
+@pytest.mark.parametrize("place", [Location("192.0.2.7", 1), Location("2001:db8::7", 65535), Location("n" * 255, 9)])
+def test_S8_an_echo_is_answered_with_as_many_bytes_as_it_was_asked_with(place):
+    echo = Echo(b"n" * 16, place)
+    question, answer = echo.question(KEY), echo.answer(KEY)
+    assert Echo.asked(question, KEY) == echo
+    assert len(question) == len(answer) <= MAX_DATAGRAM_BYTES
+    assert question != answer
+
+
+def test_S8_each_kind_of_datagram_is_read_as_that_kind_only():
+    echo = Echo(PING.incarnation, PING.location)
+    datagrams = {"ping": PING.encode(KEY), "question": echo.question(KEY), "answer": echo.answer(KEY)}
+    assert [name for name, data in datagrams.items() if Ping.decode(data, KEY) is not None] == ["ping"]
+    assert [name for name, data in datagrams.items() if Echo.asked(data, KEY) is not None] == ["question"]
+
+
+def test_S8_a_question_under_another_key_or_with_any_byte_changed_is_none():
+    question = Echo(b"n" * 16, PING.location).question(KEY)
+    assert Echo.asked(question, b"e" * 32) is None
+    for position in range(len(question)):
+        changed = bytearray(question)
+        changed[position] ^= 1
+        assert Echo.asked(bytes(changed), KEY) is None
+    assert Echo.asked(question[:-1], KEY) is None and Echo.asked(question + b"x", KEY) is None

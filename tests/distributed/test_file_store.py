@@ -1,14 +1,17 @@
 import errno
+import fcntl
 import hashlib
 import os
 import stat
+import threading
 
 import pytest
 
-from greencoro.distributed import owner_locks, user_directory
+from greencoro.distributed import file_store, owner_locks, user_directory
 from greencoro.distributed.file_store import FileStore
 from greencoro.distributed.transfer_words import Place
 from greencoro.errors import ConfigError, TransferError
+from tests.support.polling import poll_until
 
 PLACE = Place(("a", "b"), "f")
 
@@ -27,11 +30,16 @@ def umask():
     os.umask(before)
 
 
+def ignored():
+    """Nobody keeps accounts here."""
+
+
 def put(store, content, place=PLACE, mode=0o666, mtime_ns=10**18 + 7, overwrite=False):
     part = store.new_part(mode)
     try:
         part.write(content)
-        return store.save(part, place, mtime_ns, overwrite)
+        part.finish(mtime_ns)
+        return store.save(part, place, overwrite, ignored)
     finally:
         part.discard()
 
@@ -72,13 +80,111 @@ def test_without_overwrite_a_file_that_came_meanwhile_stays(store):
     first, second = store.new_part(0o600), store.new_part(0o600)
     first.write(b"first")
     second.write(b"second")
-    assert store.save(first, PLACE, 0, False) == (None, True)
-    before, saved = store.save(second, PLACE, 0, False)
+    assert store.save(first, PLACE, False, ignored) == (None, True)
+    before, saved = store.save(second, PLACE, False, ignored)
     assert (before.st_size, saved) == (5, False)
     for part in (first, second):
         part.discard()
     assert (store.path / "a/b/f").read_bytes() == b"first"
     assert names(store) == ["a", "a/b", "a/b/f"]
+
+
+def test_F1_the_way_to_a_file_is_on_the_disk_before_it_is_said_to_be_saved(store, monkeypatch):
+    synced = []
+    real = os.fsync
+
+    def note(descriptor):
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    put(store, b"x")
+    assert synced[1:] == [str(store.path), str(store.path / "a"), str(store.path / "a/b")]
+
+
+def as_a_file_system_without_links(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_F7_without_overwrite_a_file_of_another_process_that_comes_in_between_stays(store, monkeypatch, has_links):
+    if not has_links:
+        as_a_file_system_without_links(monkeypatch)
+    there, real = store.path / "a/b/f", file_store._found
+
+    def look(name, parent):
+        found = real(name, parent)
+        if found is None:
+            there.write_bytes(b"theirs")
+        return found
+
+    monkeypatch.setattr(file_store, "_found", look)
+    before, saved = put(store, b"mine")
+    assert (before.st_size, saved) == (6, False)
+    assert there.read_bytes() == b"theirs"
+    assert names(store) == ["a", "a/b", "a/b/f"]
+
+
+def test_F7_where_there_are_no_links_one_process_after_the_other_takes_a_name(store, monkeypatch):
+    as_a_file_system_without_links(monkeypatch)
+    assert put(store, b"1") == (None, True)
+    directory = os.open(store.path / "a/b", os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)  # as another process would
+    saver = threading.Thread(target=put, args=(store, b"2", PLACE._replace(file="g")))
+    saver.start()
+    poll_until(lambda: any(path.read_bytes() == b"2" for path in store.path.glob(".greencoro-*-*")))
+    saver.join(0.1)
+    assert not (store.path / "a/b/g").exists()
+    os.close(directory)
+    saver.join(10)
+    assert (store.path / "a/b/g").read_bytes() == b"2"
+
+
+def test_F7_a_file_that_goes_while_its_name_is_taken_makes_room_for_the_new_one(store, monkeypatch):
+    put(store, b"old")
+    there, real, looks = store.path / "a/b/f", file_store._found, []
+
+    def look(name, parent):
+        looks.append(name)
+        if len(looks) == 1:
+            return None  # it was not there yet
+        if len(looks) == 2:
+            there.unlink()
+        return real(name, parent)
+
+    monkeypatch.setattr(file_store, "_found", look)
+    assert put(store, b"new") == (None, True)
+    assert there.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EXDEV, errno.EACCES])
+def test_other_errors_than_that_there_are_no_links_are_raised(store, monkeypatch, error):
+    def refuse(*args, **kwargs):
+        raise OSError(error, "no")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OSError, match="no"):
+        put(store, b"x")
+    assert names(store) == ["a", "a/b"]
+
+
+def test_accounts_hear_of_a_file_before_another_one_is_saved_or_removed(store):
+    told = []
+
+    def note(what):
+        told.append((what, (store.path / "f").exists(), file_store._placing.locked()))
+
+    place = Place((), "f")
+    for overwrite in (False, True):
+        part = store.new_part(0o600)
+        part.finish(0)
+        assert store.save(part, place, overwrite, lambda: note("placed"))[1]
+        part.discard()
+    store.delete(place, lambda: note("removed"))
+    assert told == [("placed", True, True)] * 2 + [("removed", False, True)]
 
 
 @pytest.mark.parametrize("kind", ["directory", "link", "pipe"])
@@ -94,7 +200,7 @@ def test_F3_what_is_no_regular_file_is_neither_replaced_nor_removed(store, tmp_p
     with pytest.raises(TransferError, match="no regular file"):
         put(store, b"x", place, overwrite=True)
     with pytest.raises(TransferError, match="no regular file"):
-        store.delete(place)
+        store.delete(place, ignored)
     assert stat.S_IFMT(there.lstat().st_mode) != stat.S_IFREG
     assert (tmp_path / "kept").read_text() == "kept"
 

@@ -23,6 +23,23 @@ class OneMailbox(RuleBasedStateMachine):
         self.mailbox = deque()
         self.grants = deque()
         self.waiting = None
+        self.breaks = 0
+        # Of the messages in the mailbox, the first ones: they came over earlier connections.
+        self.old = 0
+
+    @rule(hears_at_once=st.booleans())
+    def break_the_connection(self, hears_at_once):
+        """What is on its way is lost, grants among it; what is in the mailbox stays there, and its sender is told."""
+        self.under_way.clear()
+        self.grants.clear()
+        self.out, self.waiting = Outflow(MESSAGES, BYTES), None
+        self.breaks += 1
+        self.old = len(self.mailbox)
+        messages, size = self.inflow.carry_over()
+        assert (messages, size) == (len(self.mailbox), sum(self.mailbox))
+        self.grants.append((-messages, -size))
+        if hears_at_once:
+            self.granted()
 
     @rule(size=st.integers(0, BYTES))
     def send(self, size):
@@ -38,18 +55,26 @@ class OneMailbox(RuleBasedStateMachine):
     @rule(size=st.integers(0, BYTES))
     def send_and_withdraw(self, size):
         if self.waiting is None and self.out.take(size):
-            self.out.grant(1, size)
+            self.out.untake(size)
 
     @precondition(lambda self: self.under_way)
     @rule()
     def arrive(self):
         size = self.under_way.popleft()
-        self.inflow.arrived(size)  # raises where the two disagree
-        self.mailbox.append(size)
+        try:
+            self.inflow.arrived(size)  # raises where the two disagree
+        except RemoteProtocolError:
+            # Who sends on and on before it hears what waits from before.
+            assert self.breaks > 1
+            assert len(self.mailbox) + 1 > 2 * MESSAGES or sum(self.mailbox) + size > 2 * BYTES - BYTES // 4
+            self.break_the_connection(True)
+        else:
+            self.mailbox.append(size)
 
     @precondition(lambda self: self.mailbox)
     @rule()
     def take(self):
+        self.old = max(0, self.old - 1)
         grant = self.inflow.taken(self.mailbox.popleft())
         if grant is not None:
             self.grants.append(grant)
@@ -57,21 +82,30 @@ class OneMailbox(RuleBasedStateMachine):
     @precondition(lambda self: self.grants)
     @rule()
     def granted(self):
-        self.out.grant(*self.grants.popleft())
+        messages, size = self.grants.popleft()
+        if messages < 0:
+            self.out.owe(-messages, -size)
+        else:
+            self.out.grant(messages, size)
         if self.waiting is not None and self.try_send(self.waiting):
             self.waiting = None
 
     @invariant()
     def memory_is_bounded(self):
-        assert len(self.mailbox) + len(self.under_way) <= MESSAGES
-        # One message of any size on top of a quarter of the window.
-        assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
+        if self.breaks:
+            assert len(self.mailbox) <= 2 * MESSAGES and sum(self.mailbox) <= 2 * BYTES
+        else:
+            assert len(self.mailbox) + len(self.under_way) <= MESSAGES
+            # One message of any size on top of a quarter of the window.
+            assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
 
     @invariant()
     def no_less_is_unconfirmed_than_was_not_read_and_not_much_more(self):
-        unread = len(self.under_way) + len(self.mailbox)
-        granted = sum(messages for messages, _ in self.grants)
-        assert unread <= self.out.unconfirmed_messages - granted < unread + MESSAGES / 4
+        unread = len(self.under_way) + len(self.mailbox) - self.old
+        assert unread <= self.out.unconfirmed_messages
+        if not self.breaks:
+            granted = sum(messages for messages, _ in self.grants)
+            assert unread <= self.out.unconfirmed_messages - granted < unread + MESSAGES / 4
 
     @invariant()
     def who_waits_waits_for_something(self):
@@ -82,6 +116,46 @@ class OneMailbox(RuleBasedStateMachine):
 
 TestOneMailbox = OneMailbox.TestCase
 TestOneMailbox.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+
+def test_B1_who_comes_back_with_full_credit_before_it_hears_what_waits_gets_twice_the_window_at_most():
+    inflow = Inflow(2, 100)
+    for _ in range(2):
+        assert inflow.carry_over() in ((0, 0), (2, 40))
+        inflow.arrived(20)
+        inflow.arrived(20)
+        with pytest.raises(RemoteProtocolError, match=r"more than it had credit for$"):
+            inflow.arrived(20)
+    assert inflow.carry_over() == (4, 80)
+    with pytest.raises(RemoteProtocolError, match="after connections that broke"):
+        inflow.arrived(1)
+    by_size = Inflow(10, 100)
+    by_size.arrived(100)
+    by_size.carry_over()
+    by_size.arrived(90)
+    by_size.carry_over()
+    with pytest.raises(RemoteProtocolError, match="after connections that broke"):
+        by_size.arrived(20)
+    by_size.arrived(10)
+
+
+def test_what_was_read_when_the_connection_broke_is_owed_by_nobody():
+    inflow = Inflow(100, 100)
+    for _ in range(3):
+        inflow.arrived(1)
+    assert inflow.taken(1) is None
+    assert inflow.carry_over() == (2, 2)
+
+
+def test_what_is_owed_from_before_is_less_credit_and_no_message_of_this_link():
+    out = Outflow(4, 100)
+    out.owe(3, 60)
+    assert out.unconfirmed_messages == 0
+    assert out.take(10) and not out.take(10)
+    assert out.unconfirmed_messages == 1
+    out.grant(3, 60)
+    assert out.unconfirmed_messages == 1
+    assert [out.take(10) for _ in range(4)] == [True, True, True, False]
 
 
 def test_more_than_the_credit_is_refused():

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from greencoro.distributed import messages
 from greencoro.distributed.connection import Connection, Established, Introduced, Limits
-from greencoro.distributed.handshake import Role
+from greencoro.distributed.handshake_states import Role
 from greencoro.errors import NetworkError, PeerLost
 from tests.fuzz.checks import PSK, Edit, damaged, hello
 

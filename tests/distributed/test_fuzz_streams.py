@@ -5,7 +5,7 @@ import struct
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from greencoro.distributed.handshake import Role, State
+from greencoro.distributed.handshake_states import Role, State
 from greencoro.distributed.outbox import CHUNK_HEADER, FIRST, LAST
 from greencoro.distributed.record import Opener
 from tests.fuzz.checks import (

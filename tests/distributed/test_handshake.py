@@ -9,19 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise.connection import NoiseConnection  # an independent implementation
 
-from greencoro.distributed.handshake import (
-    MAX_FRAME_BYTES,
-    PREAMBLE_BYTES,
-    TRANSITIONS,
-    Event,
-    Handshake,
-    Hello,
-    Role,
-    State,
-    TlsBinding,
-)
+from greencoro.distributed.handshake import MAX_FRAME_BYTES, Handshake, TlsBinding
+from greencoro.distributed.handshake_states import TRANSITIONS, Event, Role, State
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.location import Location
 from greencoro.distributed.noise import PROTOCOL_NAME, HandshakeState
+from greencoro.distributed.preamble import PREAMBLE_BYTES
 from greencoro.distributed.record import Batch, Opener, Sealer
 from greencoro.errors import (
     AuthenticationError,
@@ -39,7 +32,7 @@ BOB = Hello(
     b"B" * 16,
     Location("2001:db8::1", 2),
     "bob \u00fc",
-    "3.13.1",
+    "3.11.1",
     "1.2.3",
     (1 << 32) - 1,
     1024,
@@ -174,6 +167,29 @@ def test_another_protocol_number_is_named_on_both_sides():
     with pytest.raises(IncompatibleVersion, match=r"protocol 7, this side 1"):
         a.receive_data(future)
     assert a.data_to_send() == b""
+
+
+def test_another_minor_version_of_python_is_named_on_both_sides():
+    a, b = initiator(), responder(hello=replace(BOB, python_version="3.12.4"))
+    b.receive_data(a.data_to_send())
+    a.receive_data(b.data_to_send())
+    with pytest.raises(
+        IncompatibleVersion, match=r"\(10\.0\.0\.7:51347\) runs Python 3\.11, this side 3\.12: use the same"
+    ):
+        b.receive_data(a.data_to_send())
+    assert b.state is State.FAILED and not b.done
+    with pytest.raises(IncompatibleVersion, match=r"runs Python 3\.12, this side 3\.11: use the same minor version"):
+        a.receive_data(b.data_to_send())  # so that this side can name both as well
+    assert a.state is State.FAILED and not a.done
+
+
+def test_a_wrong_secret_is_told_of_before_another_version_of_python():
+    a, b = initiator(psk=bytes(32)), responder(hello=replace(BOB, python_version="3.12.4"))
+    b.receive_data(a.data_to_send())
+    a.receive_data(b.data_to_send())
+    with pytest.raises(AuthenticationError):
+        b.receive_data(a.data_to_send())
+    assert b.data_to_send() == b""
 
 
 def test_reserved_bytes_of_our_protocol_are_zero():
@@ -437,76 +453,3 @@ def test_garbage_behind_the_preamble_raises_nothing_but_network_errors(data, dia
     except NetworkError:
         assert handshake.state is State.FAILED
     assert not handshake.done
-
-
-HELLOS = st.builds(
-    Hello,
-    incarnation=st.binary(min_size=16, max_size=16),
-    location=st.builds(Location, st.sampled_from(["::1", "host", "10.0.0.7", "h" * 255]), st.integers(0, 65535)),
-    name=st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=60),
-    python_version=st.sampled_from(["", "3.11.9"]),
-    package_version=st.sampled_from(["", "1.0"]),
-    max_queue_messages=st.integers(1, 2**32 - 1),
-    max_queue_bytes=st.integers(1024, 2**64 - 1),
-    max_message_bytes=st.integers(1024, 2**64 - 1),
-    roles=st.integers(0, 2**32 - 1),
-    certificate_hash=st.sampled_from([b"", bytes(32)]),
-)
-
-
-@settings(deadline=None)
-@given(HELLOS)
-def test_a_hello_decodes_to_what_was_encoded(hello):
-    assert Hello.decode(hello.encode()) == hello
-
-
-@pytest.mark.parametrize("hello", [ALICE, BOB])
-def test_a_hello_cut_anywhere_or_with_more_behind_it_is_refused(hello):
-    data = hello.encode()
-    for size in range(len(data)):
-        with pytest.raises(RemoteProtocolError):
-            Hello.decode(data[:size])
-    with pytest.raises(RemoteProtocolError, match="add up"):
-        Hello.decode(data + b"x")
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=200))
-def test_garbage_is_refused_or_is_a_hello(data):
-    try:
-        hello = Hello.decode(data)
-    except RemoteProtocolError:
-        return
-    assert Hello.decode(hello.encode()) == hello
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"incarnation": b"short"},
-        {"name": "line\nbreak"},
-        {"name": "\x1b[31m"},
-        {"name": "\u00fc" * 128},
-        {"python_version": "3\0"},
-        {"package_version": "v" * 256},
-        {"max_queue_messages": 0},
-        {"max_queue_messages": 2**32},
-        {"max_queue_bytes": 1023},
-        {"max_message_bytes": 2**64},
-        {"roles": -1},
-        {"roles": 1 << 32},
-        {"certificate_hash": b"short"},
-    ],
-)
-def test_a_hello_that_could_not_be_sent_is_refused_when_made(change):
-    with pytest.raises(ValueError):
-        replace(ALICE, **change)
-
-
-@pytest.mark.parametrize(
-    ("good", "bad"),
-    [(b"alice", b"ali\n\x1b"), (b"alice", b"ali\xff\xfe"), (b"10.0.0.7", b"10.0 0.7"), (b"10.0.0.7", b"10:0:0:7")],
-)
-def test_a_hello_with_fields_that_no_honest_side_sends_is_refused(good, bad):
-    with pytest.raises(RemoteProtocolError, match="introduced itself wrongly"):
-        Hello.decode(ALICE.encode().replace(good, bad))

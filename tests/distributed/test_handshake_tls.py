@@ -5,7 +5,9 @@ import os
 import pytest
 
 from greencoro.distributed.connection import Connection, Established, Limits
-from greencoro.distributed.handshake import Handshake, Hello, Role, State, TlsBinding
+from greencoro.distributed.handshake import Handshake, TlsBinding
+from greencoro.distributed.handshake_states import Role, State
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.location import Location
 from greencoro.errors import AuthenticationError, LocalProtocolError
 from tests.distributed.test_connection import everything, send, talk

@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 
-from greencoro.distributed.handshake import MAGIC, PROTOCOL
+from greencoro.distributed.preamble import MAGIC, PROTOCOL
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.support.polling import poll_until

@@ -6,6 +6,7 @@ import pytest
 
 from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
 from greencoro.distributed.location import Location
+from greencoro.distributed.outbox import Parcel
 from greencoro.errors import LocalProtocolError, PeerLost
 from tests.support.polling import poll_until
 
@@ -14,13 +15,13 @@ INFO = PeerInfo(Location("127.0.0.1", 1), "peer", b"i" * 16)
 
 class FakeConnection:
     has_room = True
-    waiting_bytes = 0
+    waiting = (0, 0)
 
     def __init__(self):
         self.pushed = []
 
     def push(self, key, message, size):
-        self.pushed.append((key, message, size))
+        self.pushed.append((key, message.take() if isinstance(message, Parcel) else message, size))
 
 
 class FakeWire:
@@ -80,6 +81,74 @@ def test_a_withdrawn_message_does_not_go_and_its_credit_is_back():
     assert link.send_credited(7, [b"y"], None) is True
 
 
+def test_M6_a_message_is_taken_back_from_the_connection_until_it_goes_and_is_free_at_once():
+    link = make(messages=3, size=1000)
+    wire = FakeWire(link)
+    assert link.up(wire, INFO, link._own)
+    taken = []
+    wire.connection.push = lambda key, message, size: taken.append(message)
+    entries = [link.send_credited(7, [bytes(300)], None, True) for _ in range(3)]
+    assert link.send_credited(7, [b"x"], None) is False
+    link.flush()
+    wire.connection.waiting = (3, 900)
+    assert link.send_credited(8, [b"x"], None) is False, "the connection holds as much as there is room for"
+    assert taken[0].take() == [bytes(300)], "the first goes"
+    assert not link.withdraw(entries[0]) and link.withdraw(entries[1]) and not link.withdraw(entries[1])
+    assert taken[1].take() is None
+    assert link.send_credited(7, [b"x"], None) is True
+
+
+@pytest.mark.parametrize("reason", ["room", "credit"])
+def test_M6_who_waits_hears_of_what_was_taken_back(reason):
+    called = []
+    link = make(messages=1 if reason == "room" else 10, post=lambda function, *args: function(*args))
+    if reason == "credit":
+        up(link, PeerLimits(1, 1000, 500))
+        link.wire.connection.has_room = False
+    entry = link.send_credited(1, [b"x"], None, True)
+    other = 2 if reason == "room" else 1
+    assert link.send_credited(other, [b"x"], lambda: called.append(1)) is False
+    assert not called and link.withdraw(entry) and called == [1]
+    assert link.send_credited(other, [b"x"], None) is True
+
+
+def test_what_is_left_of_messages_that_were_taken_back_does_not_pile_up():
+    link = make(messages=10, post=lambda function, *args: function(*args))
+    for _ in range(5000):
+        assert link.withdraw(link.send_credited(7, [b"x"], None, True))
+    assert len(link._queue._queue) < 1100
+    assert not link.is_needed
+    assert up(link) == []
+
+
+def test_B1_answers_are_held_up_to_twice_the_limit_in_bytes_and_own_messages_up_to_the_limit():
+    link = make(messages=100, size=1000)
+    own, answers = [], []
+    while link.send_if_room("a", [bytes(400)], None):
+        own.append(1)
+    while link.send_answer([bytes(300)]):
+        answers.append(1)
+    assert (len(own), len(answers)) == (3, 2)
+    assert link.send("a", [b"the protocol's own"])
+    link.lose(PeerLost("gone"))
+    assert link.send_answer([b"x"]) and not link.send_if_room("a", [b"x"], None)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_B1_a_peer_that_does_not_read_what_is_urgent_is_cut_off(count):
+    posted, failed = [], []
+    link = make(size=1000, post=lambda function, *args: posted.append(function))
+    wire = FakeWire(link)
+    link.up(wire, INFO, link._own)
+    wire.fail = failed.append
+    for _ in range(count):
+        link.send_urgent([bytes(400)])
+    for function in posted:
+        if function != link.flush:
+            function()
+    assert len(failed) == (1 if count == 3 else 0)
+
+
 @pytest.mark.parametrize("reason", ["room", "credit"])
 def test_who_waits_is_called_when_it_is_worth_another_try_and_not_before(reason):
     link = make(messages=2)
@@ -120,7 +189,7 @@ def test_the_limits_of_the_peer_count_once_they_are_known():
 
 def test_who_waited_for_credit_hears_that_the_peer_gives_more():
     link, called = make(messages=2), []
-    link._has_room = lambda waiter=None: True
+    link._queue.has_room = lambda waiter=None: True
     for _ in range(2):
         link.send_credited(1, [b"x"], None)
     assert link.send_credited(1, [b"x"], lambda: called.append(1)) is False
@@ -187,6 +256,12 @@ def test_M3_a_loss_counts_what_was_accepted_and_is_not_known_to_have_been_read()
     link.target_gone(4)
     link.send("a", [b"a request"])
     link.flush()
+    # Taken back when the connection had it.
+    link.wire.connection.has_room = True
+    link.wire.connection.push = lambda *args: None
+    late = link.send_credited(5, [b"withdrawn as well"], None, True)
+    link.flush()
+    assert link.withdraw(late)
     assert link.lose(PeerLost("gone")) == 2 + 0 + 2
 
 
@@ -274,5 +349,5 @@ def test_senders_that_race_a_draining_reactor_all_get_through_in_order():
     for target in (1, 1000, 2, 3):
         sent = [int(message[0]) for key, message, _ in pushed if key == target]
         assert sent == list(range(count))
-    assert not link._room_waiters
+    assert not link._queue._waiters
     assert not any(flow.waiters for flow in link.outflows.values())

@@ -4,8 +4,10 @@ import time
 
 import pytest
 
+from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Forget, Locate
 from greencoro.distributed.proxies import RemoteCoro
+from greencoro.errors import BusyResource, DeadlineExceeded
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.support.polling import poll_until
@@ -155,3 +157,127 @@ def test_S11_a_peer_that_looks_for_too_much_is_cut_off_and_only_that(runtime_pai
     (back,) = third.peer_table.online()
     assert back.send(None, Forget(77).encode())
     sleep(0)
+
+
+def test_L1_who_waits_at_a_location_finds_what_registers_at_the_successor_there(world):
+    one, other = world.runtime(tick_seconds=0.1), world.runtime()
+    assert one.peer(other.location) == 0
+    place = other.location
+    looking = one.spawn(lambda: Coro.locate("late", place))
+    (link,) = other.peer_table.online()
+    poll_until(lambda: link.locates, what="the first one is asked")
+    other.finish()
+    second = registered(world.runtime(tcp_port=place.port), "late")
+    assert looking.value(10).id == second.id
+    poll_until(lambda: not one._locator._queries)
+    second.send("x")
+
+
+def test_L1_what_was_found_at_one_that_is_lost_by_then_is_looked_for_again(world, monkeypatch):
+    one, other, third = (world.runtime() for _ in range(3))
+    assert one.peer(other.location) == 0
+    first = registered(other, "service")
+    second = []
+    wait = one.wait_aloud
+
+    def wait_and_see_it_die(outcome, timeout, what):
+        arrived = wait(outcome, timeout, what)
+        if not second:
+            other.finish()
+            poll_until(lambda: not one.peers())
+            second.append(registered(third, "service"))
+            assert one.peer(third.location) == 0
+        return arrived
+
+    monkeypatch.setattr(one, "wait_aloud", wait_and_see_it_die)
+    found = one.spawn(lambda: Coro.locate("service", timeout=10)).value(20)
+    assert (found.id, found.location) == (second[0].id, third.location)
+    for each in (first, *second):
+        each.send("x")
+
+
+def test_a_location_may_be_text_and_any_address_of_this_runtime_is_here(tcp_world):
+    one, other = tcp_world.runtime(node=["127.0.0.1", "127.0.0.2"]), tcp_world.runtime()
+    here, there = registered(one, "here"), registered(other, "there")
+    assert one.spawn(lambda: Coro.locate("there", str(other.location), 5)).value(10).id == there.id
+    for text in (str(one.location), f"127.0.0.2:{one.location.port}"):
+        assert one.spawn(lambda text=text: Coro.locate("here", text, 5)).value(10) is here
+    for each in (here, there):
+        each.send("x")
+
+
+@pytest.mark.parametrize("location", [5, b"127.0.0.1:1", ("127.0.0.1", 1), "", "127.0.0.1", Location("127.0.0.1", 0)])
+def test_a_location_that_cannot_be_one_raises_at_the_call(world, location):
+    one = world.runtime()
+
+    def look():
+        with pytest.raises((TypeError, ValueError)) as caught:
+            Coro.locate("name", location)
+        return str(caught.value)
+
+    assert any(word in one.spawn(look).value(10) for word in ("location", "Location", "host name"))
+
+
+@pytest.mark.parametrize("name", [123, b"name", None, ""])
+def test_a_name_that_is_none_raises_at_the_call(world, name):
+    with pytest.raises((TypeError, ValueError), match="a name to register or look for"):
+        world.runtime().locate(name, 0.1)
+
+
+def test_who_comes_to_look_while_a_runtime_finishes_is_let_go(world, monkeypatch):
+    one = world.runtime()
+    found = []
+    close = one._transfers.close
+
+    def close_late(*timeout):
+        found.append(one.spawn(lambda: Coro.locate("nobody")).value(5))
+        close(*timeout)
+
+    monkeypatch.setattr(one._transfers, "close", close_late)
+    one.finish()
+    assert found == [None]
+
+
+def test_finish_lets_go_whoever_looks_for_a_runtime(world):
+    one = world.runtime()
+    looking = one.spawn(one.locate, "nobody")
+    with pytest.raises(DeadlineExceeded):
+        looking.value(0.05)
+    poll_until(lambda: one._contacts._awaited)
+    one.finish()
+    assert looking.value(5) is None
+    assert one.locate("nobody") is None
+    assert not one._contacts._awaited
+
+
+def test_S11_one_that_looks_for_too_many_names_is_told_so_here_and_stays_a_peer(runtime_pair, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.locate.MAX_OUTSTANDING", 20)
+    one, other = runtime_pair.one, runtime_pair.other
+    looking = [one.spawn(lambda number=number: Coro.locate(f"name{number}")) for number in range(20)]
+    (link,) = other.peer_table.online()
+    poll_until(lambda: len(link.locates) == 20)
+
+    def one_more():
+        with pytest.raises(BusyResource, match="20 names"):
+            Coro.locate("one more", timeout=5)
+        return "refused"
+
+    assert one.spawn(one_more).value(10) == "refused"
+    there = [registered(other, f"name{number}") for number in range(20)]
+    assert [each.value(10).id for each in looking] == [each.id for each in there]
+    # Each place is free again once the other side is told.
+    for _ in range(200):
+        poll_until(lambda: one._locator._outstanding < 20)
+        assert one.spawn(lambda: Coro.locate("nobody", timeout=0)).value(5) is None
+    poll_until(lambda: not link.locates and not one._locator._outstanding)
+    assert link in other.peer_table.online()
+    for each in there:
+        each.send("x")
+
+
+@pytest.mark.parametrize("kind", ["", "answer", "x" * 100_000])
+def test_S10_a_peer_that_looks_for_what_has_no_names_is_cut_off(runtime_pair, kind):
+    (link,) = runtime_pair.one.peer_table.online()
+    link.send(None, Locate(1, True, kind, "name").encode())
+    poll_until(lambda: not runtime_pair.other.peers())
+    assert not runtime_pair.other.names._listeners

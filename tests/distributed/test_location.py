@@ -115,3 +115,15 @@ def test_parse_asks_for_brackets_around_an_ipv6_address():
 def test_parse_reads_what_str_writes(host, port):
     location = Location(host, port)
     assert Location.parse(str(location)) == location
+
+
+def test_what_a_caller_gives_is_a_location_or_its_text():
+    place = Location("127.0.0.1", 7)
+    assert Location.of(place, "f") is place
+    assert Location.of("[::1]:7", "f") == Location("::1", 7)
+    assert Location.of("host", "f") == Location("host", 0)
+    for wrong in (5, None, b"host", ("127.0.0.1", 7)):
+        with pytest.raises(TypeError, match=r"^f takes a Location, or a host"):
+            Location.of(wrong, "f")
+    with pytest.raises(ValueError, match="ambiguous"):
+        Location.of("1:2:3", "f")

@@ -50,6 +50,9 @@ EVERY_KIND = {
         messages.ChannelDeliver, u64, u64, u32, u32, st.floats(min_value=0), route, payload
     ),
     Kind.WITHDRAW: st.builds(messages.Withdraw, u32),
+    Kind.UNMONITOR: st.builds(messages.Unmonitor, u64),
+    Kind.WELCOME: st.builds(messages.Welcome),
+    Kind.DEBT: st.builds(messages.Debt, u64, u32, u64),
 }
 CARRIES_PAYLOAD = (Kind.SEND, Kind.DELIVER, Kind.NOTICE, Kind.CHANNEL_SEND, Kind.CHANNEL_DELIVER)
 any_message = st.one_of(*EVERY_KIND.values())

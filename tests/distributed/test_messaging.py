@@ -17,6 +17,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import Pair, reference
+from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
 
@@ -375,15 +376,15 @@ def test_what_was_queued_for_an_unknown_peer_beyond_its_limits_is_dropped_and_to
     one, other = world.runtime(), world.runtime(max_queue_messages=10, max_message_bytes=1 << 20)
     reader = other.spawn(collect, 1)
     there = reference(one, reader)
-    hold = threading.Event()
-    one.reactor.post(hold.wait, 10)
+    hold = hold_still(one.reactor)
     with caplog.at_level(logging.WARNING, "greencoro"):
         for _ in range(11 if queued == "too many" else 1):
             assert there.send(1 if queued == "too many" else bytes(2 << 20)) == 0
         hold.set()
         poll_until(lambda: one.peers() == [other.location])
         poll_until(lambda: "before it answered is more than it takes" in caplog.text)
-    assert there.deliver("the next", 5) == 1
+    assert there.deliver("no more through this", 5) == 0
+    assert reference(one, reader).deliver("the next", 5) == 1
     assert reader.value(5) == ["the next"]
 
 
@@ -408,8 +409,7 @@ def test_M6_a_message_whose_delivery_timed_out_does_not_arrive_later(world):
     there = reference(one, coro)
     assert there.deliver("first", 10) == 1
     link = there.reach()
-    hold = threading.Event()
-    one.reactor.post(hold.wait, 10)
+    hold = hold_still(one.reactor)
     try:
         assert [there.deliver(n, 0.02) for n in range(20)] == [0] * 20
         assert not link.pending

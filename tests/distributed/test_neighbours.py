@@ -13,6 +13,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.secret import Secret
 from greencoro.errors import BusyResource, GreencoroError
+from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import SECRET_KEY
 from tests.support.polling import poll_until
 
@@ -274,3 +275,63 @@ def test_IPv6_on_loopback_is_found_as_well(port):
     with Runtime(["127.0.0.1", "::1"], **arguments) as one, Runtime("::1", **arguments) as other:
         assert one.location.addr == "127.0.0.1" and other.location.addr == "::1"
         poll_until(lambda: knows(one, other) and knows(other, one))
+
+
+def test_L3_with_ext_ip_addr_those_inside_find_and_dial_the_inner_address(tcp_world, port):
+    # Nobody listens at the outer addresses.
+    first = discovering(tcp_world, port, ext_ip_addr="127.0.0.2")
+    second = discovering(tcp_world, port, ext_ip_addr="127.0.0.3")
+    plain = discovering(tcp_world, port)
+    made = (first, second, plain)
+    for one in made:
+        poll_until(lambda one=one: knows(one, *(other for other in made if other is not one)))
+    assert first.location.addr == "127.0.0.2" and second.location.addr == "127.0.0.3"
+    assert plain.locate(first.name, 5) == first.location
+    assert second.request(first.location, "greencoro.ping", {}, timeout=5).header == {}
+
+
+def test_L3_peer_with_a_host_alone_is_answered_by_way_of_the_inner_address(tcp_world, port, monkeypatch):
+    there = discovering(tcp_world, port)
+    monkeypatch.setattr("greencoro.distributed.search.DEFAULT_PORT", 1)
+    inside = tcp_world.runtime(ext_ip_addr="127.0.0.2")
+    assert inside.peer("127.0.0.1", udp_port=port) == 0
+    poll_until(lambda: knows(inside, there) and knows(there, inside))
+
+
+needs_ipv6 = pytest.mark.skipif(
+    not any(each.address == "::1" for addresses in psutil.net_if_addrs().values() for each in addresses),
+    reason="this machine has no IPv6 loopback",
+)
+
+
+@needs_ipv6
+def test_runtimes_with_IPv6_alone_meet_by_location_by_host_and_by_discovery(tcp_world, port):
+    first, named = discovering(tcp_world, port, node="::1"), tcp_world.runtime(node="::1")
+    assert named.peer(first.location) == 0
+    by_host = tcp_world.runtime(node="::1")
+    assert by_host.peer("[::1]", udp_port=port) == 0
+    found = discovering(tcp_world, port, node="::1")
+    poll_until(lambda: knows(found, first) or len(found.peers()) > 1)
+    poll_until(lambda: {named.location, by_host.location, found.location} <= set(first.peers()))
+    assert all(location.addr == "::1" for location in first.peers())
+    coro = first.spawn(lambda coro=None: (coro.register("service"), coro.receive())[1])
+    remote = by_host.spawn(lambda: Coro.locate("service", str(first.location), 5)).value(10)
+    assert remote.deliver("by IPv6", 5) == 1
+    assert coro.value(5) == "by IPv6"
+
+
+@needs_ipv6
+def test_with_IPv6_alone_on_loopback_nobody_is_heard_and_a_location_still_leads_there(tcp_world, port, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.addresses.own_addresses", lambda: {"::1"})
+    one, other = discovering(tcp_world, port, node="::1"), discovering(tcp_world, port, node="::1")
+    assert "::1 has no broadcast" in one._contacts.situation()
+    assert one.peer(other.location) == 0
+    poll_until(lambda: knows(one, other) and knows(other, one))
+
+
+def test_what_is_still_to_be_said_ends_with_its_runtime(tcp_world, port):
+    one = discovering(tcp_world, port)
+    poll_until(lambda: one._neighbours._timers)
+    neighbours = one._neighbours
+    one.finish()
+    assert neighbours._timers == []

@@ -2,8 +2,10 @@
 
 import inspect
 import socket
+import subprocess
+import sys
 
-import gevent
+import psutil
 import pytest
 
 from greencoro.config import Settings
@@ -12,6 +14,8 @@ from greencoro.distributed import reactor as reactors
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ConfigError
+from greencoro.hub import native
+from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import SECRET_KEY
 from tests.support.polling import poll_until
 
@@ -38,41 +42,169 @@ def test_parameters_may_be_given_by_place():
         assert runtime._neighbours.udp_port == 51350
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"udp_port": -1},
-        {"udp_port": 65536},
-        {"udp_port": "51350"},
-        {"udp_port": True},
-        {"notifier": "iocp"},
-        {"notifier": ""},
-        {"node": []},
-        {"node": 7},
-        {"ext_ip_addr": "no host/at all"},
-        {"ext_ip_addr": ""},
-        {"dest_path": "/a", "dest_path_prefix": "/b"},
-        {"tcp_port": 70_000},
-    ],
-    ids=str,
-)
-def test_Z4_a_parameter_that_cannot_work_raises_and_leaves_nothing_behind(wrong):
-    with pytest.raises(ConfigError):
+#: What each parameter of `Runtime` refuses. What it says names the parameter, or the value that cannot be.
+WRONG = {
+    "node": [[], 7, b"127.0.0.1", "", ["127.0.0.1", ""], ["127.0.0.1", 7], "a b", "no-such-host.invalid"],
+    "udp_port": [-1, 65536, "51350", True, 1.5],
+    "tcp_port": [-1, 70_000, "51350", True, 1.5, None],
+    "ext_ip_addr": ["no host/at all", "", 7],
+    "name": [5, b"name", "", "x" * 256, "a\nb"],
+    "discover_peers": ["no", None, 2],
+    "peers": [5, None, [5], [None], [""], ["a b"], "", "1:2:3", b"host"],
+    "secret": [5, b"a secret of some length"],
+    "secret_key": ["k" * 32, b"short"],
+    "certfile": [5, "", "/nowhere/at/all"],
+    "keyfile": [5, "", "/nowhere/at/all"],
+    "notifier": ["iocp", "", 5],
+    "dest_path": [5, "", "/etc/hostname", "/etc/hostname/below"],
+    "dest_path_prefix": [5, "", "/etc/hostname"],
+    "max_file_size": ["1", -1, 1.5, True],
+    "max_dest_size": ["1", -1, 1.5, True],
+    "settings": [5, {}],
+    "network": [5],
+    "insecure": ["yes", None],
+    "announce": ["yes", None],
+}
+EACH_WRONG = [{parameter: value} for parameter, values in WRONG.items() for value in values]
+
+
+def test_Z4_each_parameter_is_in_the_table_of_what_is_refused():
+    assert set(WRONG) == set(inspect.signature(Runtime).parameters)
+
+
+@pytest.mark.parametrize("wrong", [*EACH_WRONG, {"dest_path": "/a", "dest_path_prefix": "/b"}], ids=str)
+def test_Z4_a_parameter_that_cannot_work_raises_one_clear_error_and_leaves_nothing_behind(wrong):
+    with pytest.raises(ConfigError) as caught:
         made(**{"node": "127.0.0.1"} | wrong)
+    ((parameter, value), *_) = wrong.items()
+    said = str(caught.value).replace("dest_path_prefix", "dest_path")
+    reasons = (parameter.replace("_prefix", ""), repr(value), "name of a runtime", "host name", "/nowhere/at/all")
+    assert any(reason in said for reason in reasons), said
+    assert "a secret of" not in said and "kkk" not in said
     assert reactors.backend() is None
 
 
-def test_the_notifier_names_the_backend_of_the_loop():
-    before = gevent.config.libev_backend
+@pytest.mark.parametrize("timeout", [None, "5", float("nan"), True])
+def test_Z4_finish_with_a_timeout_that_is_none_raises_and_finishes_nothing(timeout):
+    with made("127.0.0.1") as runtime:
+        with pytest.raises((TypeError, ValueError), match="finish"):
+            runtime.finish(timeout)
+        with made("127.0.0.1") as other:
+            assert other.peer(runtime.location) == 0
+
+
+def test_one_peer_may_be_given_without_a_list_around_it():
+    with made("127.0.0.1") as friend:
+        for peers in (friend.location, str(friend.location), [friend.location], {str(friend.location)}):
+            with made("127.0.0.1", peers=peers) as runtime:
+                poll_until(lambda runtime=runtime: runtime.peers() == [friend.location])
+
+
+def test_a_host_given_twice_is_listened_at_once():
+    with made(["127.0.0.1", "127.0.0.1"]) as runtime:
+        assert len(runtime._listeners) == 1
+
+
+def test_the_hub_turns_while_the_host_to_listen_at_is_looked_up(monkeypatch):
+    going_on = native.Event()
+
+    def resolve(host):
+        # Only another coroutine lets it end.
+        assert going_on.wait(10)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr("greencoro.distributed.options.resolve", resolve)
+    starting = Coro(lambda: made("here.example"))
+    Coro(going_on.set).finish(10)
+    runtime = starting.value(15)
+    assert runtime.location.addr == "127.0.0.1"
+    runtime.finish()
+
+
+# Without a secret.
+
+
+def opened(*args, **kwargs):
+    return Runtime(*args, **{"discover_peers": False, "secret": ""} | kwargs)
+
+
+@pytest.mark.parametrize("discover_peers", [False, True])
+def test_S6_without_a_secret_it_listens_and_is_heard_on_loopback_only(discover_peers):
+    before = set(psutil.Process().net_connections("inet"))
+    with opened(discover_peers=discover_peers):
+        now = set(psutil.Process().net_connections("inet")) - before
+        hosts = {connection.laddr.ip for connection in now}
+        assert hosts == ({"127.0.0.1", "127.255.255.255"} if discover_peers else {"127.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"node": "0.0.0.0"},
+        {"node": "::"},
+        {"node": "192.0.2.1"},
+        {"node": ["127.0.0.1", "0.0.0.0"]},
+        {"ext_ip_addr": "203.0.113.9"},
+        {"node": "0.0.0.0", "secret": None, "secret_key": bytes(32)},
+    ],
+    ids=str,
+)
+def test_S6_without_a_secret_anything_beyond_this_machine_raises(wider):
+    with pytest.raises(ConfigError, match=r"without a secret .* insecure=True"):
+        opened(**wider)
+    assert reactors.backend() is None
+
+
+def test_S6_insecure_permits_it_and_is_warned_about_at_every_start(caplog):
+    for _ in range(2):
+        caplog.clear()
+        with opened("0.0.0.0", insecure=True, ext_ip_addr="203.0.113.9") as runtime:
+            assert runtime._listeners[0].location.addr == "0.0.0.0"
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "has no secret: everybody who reaches it can run code" in line
+
+
+def test_S6_with_a_secret_insecure_changes_nothing(caplog):
+    with made("127.0.0.1", insecure=True):
+        assert "secret" not in [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+NOTIFIER = """
+from greencoro import Coro, Runtime
+from greencoro.distributed import reactor
+from greencoro.errors import ConfigError
+from greencoro.hub import native
+from greencoro.hub.coroutine import Coro
+from greencoro.hub import userhub
+
+wrong = "epoll" if {name!r} != "epoll" else "poll"
+
+
+def refused():
     try:
-        for name in ("poll", "select", "epoll"):
-            with made("127.0.0.1", notifier=name) as one, made("127.0.0.1", notifier=name) as other:
-                assert reactors.backend() == name
-                assert one.peer(other.location) == 0
-                with pytest.raises(ConfigError, match=f"wait by {name} already"):
-                    made("127.0.0.1", notifier="poll" if name != "poll" else "epoll")
-    finally:
-        gevent.config.libev_backend = before
+        Runtime("127.0.0.1", discover_peers=False, secret_key=b"k" * 32, notifier=wrong)
+    except ConfigError as error:
+        return str(error)
+
+
+with Runtime("127.0.0.1", discover_peers=False, secret_key=b"k" * 32, notifier={name!r}, announce=False):
+    Coro(lambda: None).finish(5)
+    print(reactor.backend(), userhub.backend())
+    print(refused())
+print(reactor.backend())
+print(refused())
+"""
+
+
+@pytest.mark.parametrize("name", ["poll", "select", "epoll"])
+def test_the_notifier_names_the_backend_of_the_loops_and_one_that_turns_otherwise_is_an_error(name):
+    program = [sys.executable, "-c", NOTIFIER.format(name=name)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    backends, first, over, second = done.stdout.splitlines() or pytest.fail(done.stderr)
+    assert (backends, over) == (f"{name} {name}", "None")
+    # With the reactor gone, the hub of the coroutines still turns.
+    for refusal in (first, second):
+        assert f"wait by {name} already" in refusal
 
 
 def test_several_addresses_are_listened_at_and_the_first_is_told():
@@ -123,12 +255,14 @@ def test_all_addresses_stand_for_the_one_that_others_can_use():
         assert runtime.location == Location(options.default_address(), runtime.location.port)
 
 
-def test_pings_tell_the_address_of_each_network_and_ext_ip_addr_where_given():
+def test_L3_pings_tell_the_address_of_each_network_though_peers_are_told_of_a_gateway():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     with made("127.0.0.1", port, discover_peers=True, ext_ip_addr="127.0.0.9") as runtime:
-        assert list(runtime._neighbours.told.values()) == [runtime.location]
+        inside = Location("127.0.0.1", runtime.location.port)
+        assert list(runtime._neighbours.told.values()) == [inside]
+        assert list(runtime.locations) == [Location("127.0.0.9", inside.port), inside]
 
 
 @pytest.mark.parametrize("name", ["ping_interval_seconds", "multicast_group"])
@@ -141,8 +275,3 @@ def test_a_group_is_an_IPv4_multicast_address(group):
     assert Settings(multicast_group="239.1.2.3").multicast_group == "239.1.2.3"
     with pytest.raises(ConfigError, match="multicast_group"):
         Settings(multicast_group=group)
-
-
-def test_Z4_a_certificate_that_is_not_there_is_refused_at_the_start():
-    with pytest.raises(ConfigError, match="/nowhere"):
-        made("127.0.0.1", certfile="/nowhere")

@@ -3,9 +3,10 @@
 import pytest
 
 from greencoro.distributed import refs
-from greencoro.errors import LinkedCoroEnded, NetworkError
+from greencoro.errors import CoroTerminated, LinkedCoroEnded, NetworkError
 from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import reference
+from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
 
@@ -87,15 +88,15 @@ def test_unlink_undoes_it_from_either_side_and_they_may_be_linked_again(runtime_
     else:
         assert reference(runtime_pair.other, here).unlink(there) == 0
 
-    def states():
-        halves = [half for runtime in (runtime_pair.one, runtime_pair.other) for half in _halves(runtime)]
-        return halves and not any(half.is_linked for half in halves)
+    def nothing_is_left():
+        return not any(_halves(each) or each.watches._open for each in (runtime_pair.one, runtime_pair.other))
 
-    poll_until(states, what="both sides know")
+    poll_until(nothing_is_left, what="both sides know")
     assert link.link(here) == 0
     assert len(runtime_pair.one.watches._open) == 1
     link.unlink(here)
-    poll_until(states, what="both sides know")
+    poll_until(nothing_is_left, what="both sides know")
+    poll_until(lambda: not (len(here._observers or ()) or len(there._observers or ())), what="no watch is kept")
     there.send("raise")
     with pytest.raises(KeyError):
         there.value(10)
@@ -137,3 +138,83 @@ def test_S14_a_peer_links_its_own_coroutines_only(runtime_pair, both):
             runtime_pair.one.request(to, "greencoro.link", {"target": there.id, "other": other}, timeout=10)
     assert not _halves(runtime_pair.other)
     stranger.terminate()
+
+
+def _nothing_is_left(pair):
+    poll_until(
+        lambda: (
+            not any(
+                each.services.links._halves or each.services.links._linking or each.watches._open
+                for each in (pair.one, pair.other)
+            )
+        ),
+        what="no half is left on either side",
+    )
+
+
+def test_who_is_terminated_in_the_middle_of_it_leaves_nothing(runtime_pair, both):
+    here, there = both
+    far = reference(runtime_pair.one, there)
+
+    hold = hold_still(runtime_pair.one.reactor)
+    linking = runtime_pair.one.spawn(far.link, here)
+    poll_until(lambda: _halves(runtime_pair.one))
+    linking.terminate()
+    with pytest.raises(CoroTerminated):
+        linking.value(5)
+    hold.set()
+    _nothing_is_left(runtime_pair)
+    poll_until(lambda: not (len(here._observers or ()) or len(there._observers or ())))
+
+
+def test_who_links_the_same_two_meanwhile_gets_the_same_answer(runtime_pair, both):
+    here, there = both
+    far = reference(runtime_pair.one, there)
+    hold = hold_still(runtime_pair.one.reactor)
+    linking = [runtime_pair.one.spawn(far.link, here) for _ in range(2)]
+    poll_until(lambda: runtime_pair.one.services.links._linking)
+    assert runtime_pair.one.spawn(lambda: all(each.is_alive() for each in linking)).value(5)
+    hold.set()
+    assert [each.value(10) for each in linking] == [0, 0]
+    there.send("raise")
+    assert isinstance(here.value(10), LinkedCoroEnded)
+    _nothing_is_left(runtime_pair)
+
+
+def test_both_sides_may_link_the_same_two_at_once(runtime_pair, both):
+    here, there = both
+    linking = [
+        runtime_pair.one.spawn(reference(runtime_pair.one, there).link, here),
+        runtime_pair.other.spawn(reference(runtime_pair.other, here).link, there),
+    ]
+    assert [each.value(20) for each in linking] == [0, 0]
+    there.send("raise")
+    assert isinstance(here.value(10), LinkedCoroEnded)
+    _nothing_is_left(runtime_pair)
+
+
+def test_one_that_links_and_unlinks_on_and_on_keeps_nothing(runtime_pair, both):
+    here, there = both
+    far = reference(runtime_pair.one, there)
+
+    def links(coro=None):
+        return {(far.link(here), far.unlink(here)) for _ in range(100)}
+
+    assert runtime_pair.run(links) == {(0, 0)}
+    _nothing_is_left(runtime_pair)
+    poll_until(lambda: not (len(here._observers or ()) or len(there._observers or ())))
+
+
+def test_the_one_that_lives_on_keeps_nothing_of_those_that_ended(runtime_pair, both):
+    here, _ = both
+
+    def links(coro=None):
+        for _ in range(30):
+            partner = runtime_pair.other.spawn(end_as_told)
+            assert reference(runtime_pair.one, partner).link(here) == 0
+            partner.send("done")
+            partner.value(10)
+
+    runtime_pair.run(links)
+    _nothing_is_left(runtime_pair)
+    assert not len(here._observers or ())

@@ -509,8 +509,7 @@ def test_B1_only_so_many_requests_of_a_peer_are_worked_on_at_once(world):
         except BusyResource:
             ended.append("busy")
     assert ended.count("busy") == 1
-    (back,) = other.peer_table.online()
-    poll_until(lambda: not back.serving)
+    poll_until(lambda: not len(other._calls.serving))
     assert link.is_lost is False
 
 
@@ -565,7 +564,8 @@ def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
         come_and_go()
     poll_until(lambda: not friend.peers())
     poll_until(lambda: process.num_fds() <= descriptors and process.num_threads() <= threads, what="all is back")
-    poll_until(lambda: not (friend.peer_table.links or friend.peer_table._unproven or friend.peer_table._dials))
+    peers = friend.peer_table
+    poll_until(lambda: not (peers.links or peers._unproven or peers._dialling._dials))
     poll_until(lambda: not coro._observers)
     coro.terminate()
 

@@ -9,7 +9,9 @@ import pytest
 
 from greencoro.distributed.file_store import FileStore, Part
 from greencoro.distributed.transfer import Transfers
+from greencoro.distributed.transfer_outgoing import Outgoing
 from greencoro.errors import ConfigError
+from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
 from tests.distributed.file_pairs import files_fixture, make_files_fixture, offer  # noqa: F401  (fixtures)
 from tests.support.polling import poll_until
@@ -82,6 +84,23 @@ def test_F5_a_set_uid_bit_is_not_taken_over(files, umask):
     assert files.send(file) == 1
 
 
+@pytest.mark.parametrize(("mode", "kept"), [(0o2755, 0o755), (0o1777, 0o755), (0o7600, 0o600), (0o666, 0o644)])
+def test_F5_permissions_are_at_most_0o777_less_the_umask(files, umask, mode, kept):
+    assert files.send(files.write(b"x", mode=mode)) == 0
+    assert stat.S_IMODE((files.dest / "f").stat().st_mode) == kept
+
+
+def test_F5_the_owner_is_not_taken_over(files):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    file = files.write(b"x")
+    os.chown(file, 1234, 5678)
+    assert files.send(file) == 0
+    there = (files.dest / "f").stat()
+    assert (there.st_uid, there.st_gid) == (os.geteuid(), os.getegid())
+    assert files.send(file) == 1
+
+
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
 def test_special_files_are_not_sent_and_the_log_says_why(files, caplog, monkeypatch, kind):
     path = files.source / "special"
@@ -122,6 +141,36 @@ def test_arguments_that_cannot_be_meant_are_refused_at_the_call(files, tmp_path)
             Transfers(files.pair.one, tmp_path / "x", **limits)
 
 
+@pytest.mark.parametrize("path", ["/tmp/\ud800/f", "/tmp/a\0b/f", b"/tmp/\xff/f", "/tmp/f\udcff", "\ud800"])
+def test_a_path_that_names_no_file_gives_minus_1(files, caplog, path):
+    assert files.send(path) == -1
+    assert len(warnings_of_the_sender(caplog)) == 1
+    assert not files.one._outgoing
+
+
+def test_a_source_below_a_directory_whose_name_is_no_text_is_sent(files):
+    below = os.path.join(os.fsencode(files.source), b"\xff")
+    os.mkdir(below)
+    with open(os.path.join(below, b"f"), "wb") as file:
+        file.write(b"x")
+    assert files.send(os.path.join(below, b"f")) == 0
+    assert files.there() == ["f"]
+
+
+def test_where_no_thread_can_be_had_the_log_says_so_and_nothing_is_left(files, monkeypatch, caplog):
+    def no_thread(thread):
+        raise RuntimeError("can't start new thread")
+
+    file = files.write(b"x")
+    monkeypatch.setattr(native.Thread, "start", no_thread)
+    for _ in range(10):
+        assert files.send(file) == -1
+    assert "can't start new thread" in warnings_of_the_sender(caplog)[0]
+    assert not files.one._outgoing
+    monkeypatch.undo()
+    assert files.send(file) == 0, "no turn was lost"
+
+
 def test_a_peer_that_is_not_there_gives_minus_1(files, caplog):
     file = files.write(b"x")
     assert files.one.send_file(files.pair.one.location, file) == -1
@@ -153,6 +202,15 @@ def test_F7_of_two_transfers_to_one_name_at_once_one_wins_whole(files):
         else:
             assert sorted(map(type, results), key=str) == [int, os.stat_result]
         assert (files.dest / "f").read_bytes() in contents
+    assert files.there() == ["f"]
+
+
+def test_F6_F7_of_two_senders_of_the_same_file_at_once_one_saves_it_and_the_other_finds_it_there(files):
+    file = files.write(os.urandom(300_000))
+    for _ in range(20):
+        (files.dest / "f").unlink(missing_ok=True)
+        coros = [files.pair.one.spawn(files.send, file) for _ in range(2)]
+        assert sorted(coro.value(20) for coro in coros) == [0, 1]
     assert files.there() == ["f"]
 
 
@@ -190,6 +248,25 @@ def test_progress_is_told_in_the_callers_place_at_a_bounded_rate(files, monkeypa
     assert told[-1] == (size, size, coro)
     assert {(total, where) for _, total, where in told} == {(size, coro)}
     assert 2 < len(told) < 30, "32 chunks in 0.7 s or longer, ten times a second"
+
+
+def test_progress_of_an_empty_file_is_told_once(files):
+    told = []
+    assert files.send(files.write(b""), progress=lambda *numbers: told.append(numbers)) == 0
+    assert told == [(0, 0)]
+
+
+def test_progress_is_told_when_the_size_is_known_and_not_before(files, monkeypatch):
+    gate, real, told = threading.Event(), Outgoing._open, []
+
+    def late(outgoing):
+        gate.wait(0.5)
+        return real(outgoing)
+
+    monkeypatch.setattr(Outgoing, "_open", late)
+    assert files.send(files.write(b"12345"), progress=lambda *numbers: told.append(numbers)) == 0
+    assert told[-1] == (5, 5)
+    assert {total for _, total in told} == {5}
 
 
 def test_progress_that_fails_ends_the_transfer_and_its_error_is_raised(files, monkeypatch):

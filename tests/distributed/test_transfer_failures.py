@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from greencoro.distributed import transfer_outgoing
+from greencoro.distributed import file_store, transfer_incoming
 from greencoro.distributed.file_store import FileStore, Part
 from greencoro.distributed.transfer import Transfers
 from greencoro.distributed.transfer_words import DATA, OFFER
@@ -163,8 +163,6 @@ def test_F9_a_sender_that_hears_nothing_ends_the_transfer(files, monkeypatch, ca
 def test_F9_a_comparison_that_takes_longer_than_the_timeout_is_progress(files, monkeypatch):
     file = files.write(os.urandom(12 << 20))
     assert files.send(file) == 0
-    monkeypatch.setattr(transfer_outgoing, "BUSY_SECONDS", 0.05)
-    monkeypatch.setattr("greencoro.distributed.transfer_incoming.BUSY_SECONDS", 0.05)
     real = FileStore.digest
     monkeypatch.setattr(FileStore, "digest", lambda store, place, on_read: real(store, place, lambda: slow(on_read)))
 
@@ -173,6 +171,52 @@ def test_F9_a_comparison_that_takes_longer_than_the_timeout_is_progress(files, m
         threading.Event().wait(0.2)
 
     assert files.send(file, timeout=1.0) == 1
+
+
+@pytest.mark.parametrize("step", ["finish", "sync"])
+def test_F9_a_disk_that_takes_longer_than_the_timeout_is_progress(files, monkeypatch, step):
+    monkeypatch.setattr(file_store, "_SYNC_BYTES", 1)
+    real, synced = getattr(Part, step), []
+
+    def slowly(part, *args):
+        if not synced:
+            threading.Event().wait(2.0)
+        synced.append(step)
+        real(part, *args)
+
+    monkeypatch.setattr(Part, step, slowly)
+    assert files.send(files.write(os.urandom(100_000)), timeout=0.5) == 0
+    assert synced
+
+
+def test_F9_a_disk_that_hangs_ends_the_transfer_and_what_was_there_stays(files, monkeypatch, caplog):
+    monkeypatch.setattr(transfer_incoming, "_PATIENCE", 2)
+    files.dest.joinpath("f").write_bytes(b"old")
+    gate, real = threading.Event(), Part.finish
+
+    def finish(part, mtime_ns):
+        gate.wait(20)
+        real(part, mtime_ns)
+
+    monkeypatch.setattr(Part, "finish", finish)
+    assert files.send(files.write(b"new"), overwrite=True, timeout=0.3) == -1
+    assert "no progress for 0.3 s" in caplog.text
+    # Said in order: when this is answered the receiver knows that the sender gave up.
+    files.request("greencoro.ping", {})
+    gate.set()
+    poll_until(lambda: files.there() == ["f"])
+    assert files.dest.joinpath("f").read_bytes() == b"old"
+
+
+def test_an_error_of_any_kind_at_the_receiver_is_told_to_the_sender_at_once(files, monkeypatch, caplog):
+    def fail(store, *args, **kwargs):
+        "\udc00".encode()
+
+    monkeypatch.setattr(FileStore, "look", fail)
+    monkeypatch.setattr(FileStore, "delete", fail)
+    assert files.send(files.write(b"x"), timeout=100) == files.delete("f", timeout=100) == -1
+    assert caplog.text.count("UnicodeEncodeError") >= 2
+    poll_until(lambda: files.other._receiver.is_idle and not files.other._receiver._accounts._under_way)
 
 
 def test_messages_go_on_while_the_disk_of_the_receiver_hangs(files, monkeypatch):
@@ -214,15 +258,16 @@ def test_transfers_that_are_closed_take_nothing_and_leave_nothing(files, tmp_pat
 
 
 def test_a_disk_that_hangs_holds_up_no_close_and_its_rest_is_found_at_the_next_start(files, monkeypatch):
-    gate, real = threading.Event(), Part.write
+    gate, hangs, real = threading.Event(), threading.Event(), Part.write
 
     def write(part, data):
+        hangs.set()
         gate.wait(20)
         real(part, data)
 
     monkeypatch.setattr(Part, "write", write)
     coro = files.pair.one.spawn(files.send, files.write(b"x"))
-    poll_until(lambda: files.there() != [])
+    assert hangs.wait(10)
     files.other.close(0.1)
     assert [path.suffix for path in files.dest.iterdir()].count(".lock") == 1
     gate.set()

@@ -109,6 +109,11 @@ def test_F4_a_file_beyond_max_file_size_is_refused_before_data_is_sent(make_file
     assert files.send(files.write(b"x" * 1001, "g")) == -1
     assert "max_file_size is 1000" in caplog.text
     assert files.there() == ["f"]
+    same = files.write(b"x" * 1001, "same")
+    (files.dest / "same").write_bytes(same.read_bytes())
+    os.utime(files.dest / "same", ns=(0, same.stat().st_mtime_ns))
+    (files.dest / "same").chmod(0o644)
+    assert files.send(same) == -1, "also where it is there already"
 
 
 @pytest.mark.parametrize("limit", [None, 0])
@@ -125,10 +130,48 @@ def test_F4_all_files_of_a_peer_are_limited_and_removing_some_makes_room(make_fi
     assert files.send(files.write(b"y" * 400, "g")) == 0
     assert files.send(files.write(b"z", "h")) == -1
     assert files.delete("f") == 0
+    assert files.send(files.write(b"z" * 600, "j")) == 0
+    assert files.delete("j") == 0
     assert files.send(files.write(b"z" * 300, "f")) == 0
     assert files.send(files.write(b"z" * 200, "f"), overwrite=True) == 0
     assert files.send(files.write(b"w" * 400, "h")) == 0, "what was replaced no longer counts"
     assert files.send(files.write(b"z", "i")) == -1
+
+
+def test_F4_a_file_of_60_percent_can_be_replaced_by_another_one_and_sent_again_and_again(make_files):
+    files = make_files(max_dest_size=1000)
+    for content in (b"x" * 600, b"y" * 600, b"z" * 600):
+        file = files.write(content)
+        assert files.send(file, overwrite=True) == 0
+        assert [files.send(file) for _ in range(3)] == [1] * 3
+    assert files.send(files.write(b"g" * 401, "g")) == -1
+    assert files.send(files.write(b"g" * 400, "g")) == 0
+
+
+def test_F4_a_file_that_is_there_already_is_compared_whatever_room_is_left(make_files, caplog):
+    files = make_files(max_dest_size=1000)
+    file = files.write(b"x" * 2000)
+    (files.dest / "f").write_bytes(b"x" * 2000)
+    os.utime(files.dest / "f", ns=(0, file.stat().st_mtime_ns))
+    (files.dest / "f").chmod(0o644)
+    assert files.send(file) == 1
+    (files.dest / "f").write_bytes(b"y" * 2000)
+    os.utime(files.dest / "f", ns=(0, file.stat().st_mtime_ns))
+    assert files.send(file, overwrite=True) == -1
+    assert "max_dest_size is 1000" in caplog.text
+    assert (files.dest / "f").read_bytes() == b"y" * 2000
+
+
+def test_F4_a_peer_that_comes_again_after_a_loss_has_what_it_had_and_no_room_for_what_did_not_come(make_files):
+    files = make_files(max_dest_size=1000)
+    assert files.send(files.write(b"x" * 600)) == 0
+    files.request(OFFER, offer(1, "g", 400))
+    assert files.send(files.write(b"h", "h")) == -1
+    files.pair.cut()
+    poll_until(lambda: files.there() == ["f"])
+    assert files.send(files.write(b"h" * 401, "h")) == -1
+    assert files.send(files.write(b"h" * 400, "h")) == 0
+    assert files.send(files.write(b"i", "i")) == -1
 
 
 def refused_by_news(files, say):

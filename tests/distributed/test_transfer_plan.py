@@ -40,17 +40,22 @@ def test_F6_what_is_no_file_cannot_be_overwritten():
 
 
 def test_F4_limits_refuse_a_file_before_it_is_sent():
-    assert refusal(1 << 60, Limits(0, 1 << 61), 0, 0) is None
-    assert refusal(100, Limits(100, 1000), 900, 0) is None
-    assert "max_file_size is 100" in refusal(101, Limits(100, 1000), 0, 0)
-    assert "max_dest_size is 1000" in refusal(100, Limits(100, 1000), 901, 0)
+    assert refusal(1 << 60, Limits(0, 1 << 61), 0, 1 << 60, 0) is None
+    assert refusal(100, Limits(100, 1000), 900, 1000, 0) is None
+    assert "max_file_size is 100" in refusal(101, Limits(100, 1000), 0, 101, 0)
+    assert "max_dest_size is 1000" in refusal(100, Limits(100, 1000), 901, 1001, 0)
 
 
 def test_F4_by_default_a_peer_has_half_of_the_disk_that_is_free_without_its_files():
-    assert refusal(50, Limits(), 0, 100) is None
-    assert refusal(51, Limits(), 0, 100) is not None
-    assert refusal(10, Limits(), 40, 60) is None
-    assert refusal(11, Limits(), 40, 60) is not None
+    assert refusal(50, Limits(), 0, 50, 100) is None
+    assert refusal(51, Limits(), 0, 51, 100) is not None
+    assert refusal(10, Limits(), 40, 50, 60) is None
+    assert refusal(11, Limits(), 40, 51, 60) is not None
+
+
+def test_F4_what_replaces_as_much_is_taken_where_the_disk_was_filled_by_others():
+    assert refusal(40, Limits(), 40, 40, 0) is None
+    assert refusal(41, Limits(), 40, 41, 0) is not None
 
 
 def receiving(size, answer=Answer.SEND):

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from greencoro.distributed.transfer_words import Answer, Offer, Place, Word, read_answer, read_digest
+from greencoro.distributed.transfer_words import Answer, Offer, Place, Word, busy_seconds, read_answer, read_digest
 from greencoro.errors import RemoteProtocolError, TransferError
 
 OFFER = Offer(7, Place(("a", "b"), "f"), 1000, 5, 0o664, False, 2.0)
@@ -72,3 +72,8 @@ def test_answers_and_digests_are_checked():
     for digest in (None, 1, "0" * 63, ["0"] * 64):
         with pytest.raises(RemoteProtocolError):
             read_digest({"digest": digest})
+
+
+@pytest.mark.parametrize(("timeout", "between"), [(86_400.0, 0.5), (2.0, 0.5), (1.0, 0.25), (0.2, 0.05), (1e-9, 0.05)])
+def test_F9_who_is_busy_says_so_several_times_within_the_timeout_but_no_more_often_than_it_can(timeout, between):
+    assert busy_seconds(timeout) == between

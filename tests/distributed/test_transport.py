@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from greencoro.distributed import connecting
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed import transport as tcp_module
 from greencoro.distributed.credentials import Credentials
@@ -234,7 +235,7 @@ def test_a_name_is_resolved_and_its_addresses_are_tried_one_after_another(reacto
         addresses = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.1")]
         return [(family, socket.SOCK_STREAM, 6, "", (address, port)) for family, address in addresses]
 
-    monkeypatch.setattr(tcp_module, "_getaddrinfo", resolve)
+    monkeypatch.setattr(connecting, "_getaddrinfo", resolve)
     tcp.dial(Location("a.name.example", port), 5, lambda stream, error: done.set(stream or error))
     stream = done.result(5)
     assert stream.peer_address == listener.location.addr
@@ -246,7 +247,7 @@ def test_a_name_that_does_not_exist_is_an_error_that_names_it(reactor, tcp, monk
     def resolve(*_):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(tcp_module, "_getaddrinfo", resolve)
+    monkeypatch.setattr(connecting, "_getaddrinfo", resolve)
     done = Completion()
     tcp.dial(Location("no.such.example", 1), 5, lambda stream, error: done.set(error))
     assert "no.such.example" in str(done.result(5))

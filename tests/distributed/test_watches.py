@@ -1,7 +1,6 @@
 """Exit notices and results between runtimes: the promises N4 to N7, over every transport."""
 
 import sys
-import threading
 import traceback
 import types
 
@@ -13,6 +12,7 @@ from greencoro.errors import CoroTerminated, DeadlineExceeded, MonitorException,
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
+from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
 
@@ -132,7 +132,7 @@ def test_asking_twice_does_not_bring_two_notices(runtime_pair):
         return results, coro.receive(10).kind, coro.receive(0.3)
 
     assert runtime_pair.run(hear) == ((0, 0), "finished", None)
-    poll_until(lambda: not runtime_pair.one.watches.monitors)
+    poll_until(lambda: not runtime_pair.one.services.monitors._monitored)
 
 
 def test_who_asks_while_the_first_answer_is_awaited_gets_the_same_one(runtime_pair):
@@ -140,11 +140,10 @@ def test_who_asks_while_the_first_answer_is_awaited_gets_the_same_one(runtime_pa
     there = reference(runtime_pair.one, target)
     target.send("x")
     target.value(5)
-    hold = threading.Event()
     monitor = runtime_pair.one.spawn(lambda coro=None: coro.receive())
-    runtime_pair.one.reactor.post(hold.wait, 10)
+    hold = hold_still(runtime_pair.one.reactor)
     asking = [runtime_pair.one.spawn(monitor.monitor, there) for _ in range(2)]
-    poll_until(lambda: runtime_pair.one.watches.monitors)
+    poll_until(lambda: runtime_pair.one.services.monitors._monitored)
     assert all(each.is_alive() for each in asking)
     hold.set()
     assert [each.value(5) for each in asking] == [-1, -1]
@@ -154,15 +153,14 @@ def test_who_asks_while_the_first_answer_is_awaited_gets_the_same_one(runtime_pa
 def test_who_is_terminated_while_it_asks_leaves_no_watch_and_may_ask_again(runtime_pair):
     target = runtime_pair.other.spawn(end_when_told)
     there = reference(runtime_pair.one, target)
-    hold = threading.Event()
     monitor = runtime_pair.one.spawn(lambda coro=None: coro.receive())
-    runtime_pair.one.reactor.post(hold.wait, 10)
+    hold = hold_still(runtime_pair.one.reactor)
     asking = runtime_pair.one.spawn(monitor.monitor, there)
     poll_until(lambda: runtime_pair.one.watches._open)
     asking.terminate()
     with pytest.raises(CoroTerminated):
         asking.value(5)
-    assert not runtime_pair.one.watches._open and not runtime_pair.one.watches.monitors
+    assert not runtime_pair.one.watches._open and not runtime_pair.one.services.monitors._monitored
     hold.set()
     assert runtime_pair.one.spawn(monitor.monitor, there).value(5) == 0
     target.send("x")

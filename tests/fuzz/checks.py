@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from greencoro.distributed import messages, refs, transfer_words
 from greencoro.distributed.assembly import Assembly
 from greencoro.distributed.datagrams import Ping
-from greencoro.distributed.handshake import MAGIC, MAX_FRAME_BYTES, PROTOCOL, Handshake, Hello, Role, State
+from greencoro.distributed.handshake import MAX_FRAME_BYTES, Handshake
+from greencoro.distributed.handshake_states import Role, State
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.location import Location
 from greencoro.distributed.noise import HandshakeState
 from greencoro.distributed.outbox import CHUNK_HEADER, FIRST, MAX_STREAMS
 from greencoro.distributed.plain_names import is_plain
+from greencoro.distributed.preamble import MAGIC, PROTOCOL
 from greencoro.distributed.record import Batch, Opener, Record, Sealer
 from greencoro.errors import (
     AuthenticationError,
@@ -277,7 +280,7 @@ def check_datagram(data: bytes) -> None:
 
 def check_chunks(limit: int, chunks: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     """Chunks make whole messages of what came, no larger than allowed, until they are refused; the messages."""
-    assembly = Assembly(limit)
+    assembly = Assembly(limit, MAX_STREAMS * limit)
     made: list[bytes] = []
     given = 0
     announced: dict[int, int] = {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from greencoro.distributed import messages
 from greencoro.distributed.connection import Connection, Limits
 from greencoro.distributed.datagrams import Ping
-from greencoro.distributed.handshake import Role
+from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.location import Location
 from greencoro.distributed.outbox import CHUNK_HEADER
 from greencoro.distributed.record import Opener

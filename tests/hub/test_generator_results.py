@@ -163,7 +163,9 @@ RESULTS = [
     (last_is_sub_call, (), "sub's"),
     (last_is_sleep, (), None),
 ]
-every_ending = pytest.mark.parametrize(("function", "args", "value"), RESULTS, ids=lambda each: str(each))
+every_ending = pytest.mark.parametrize(
+    ("function", "args", "value"), RESULTS, ids=lambda each: getattr(each, "__name__", str(each))
+)
 
 
 @every_ending

@@ -401,7 +401,8 @@ def hog():
         pass
     print("reported" if reported else "not reported")
 def runtime(limit):
-    return Runtime("127.0.0.1", discover_peers=False, secret="", settings=Settings(max_blocked_seconds=limit))
+    settings = Settings(max_blocked_seconds=limit)
+    return Runtime("127.0.0.1", discover_peers=False, secret_key=b"k" * 32, settings=settings)
 """
 
 
@@ -460,7 +461,7 @@ def test_a_default_runtime_without_settings_brings_back_the_limit_of_the_environ
         + """
 with runtime(60):
     Coro(hog).value()
-with Runtime("127.0.0.1", discover_peers=False, secret=""):
+with Runtime("127.0.0.1", discover_peers=False, secret_key=b"k" * 32):
     Coro(hog).value()
 """
     )

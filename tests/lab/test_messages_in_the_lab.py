@@ -1,20 +1,25 @@
-"""Messages over a network that loses, repeats, reorders, alters and cuts: M1, M2, M3, S2, S3, S4."""
+"""Messages over a network that loses, repeats, reorders, alters and cuts: M1, M2, M3, M6, B5, S2, S3, S4."""
 
 from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.test_messages_of_processes import still
 from tests.lab.netlab import Lab, captured
 from tests.support.member import KEY
 from tests.support.members import MemberProcess, Members
 from tests.support.polling import poll_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.lab]
+
+MIB = 1 << 20
+LARGE = 300 << 10
 
 
 def start_senders(
@@ -94,6 +99,108 @@ def test_S3_where_an_attacker_alters_frames_under_load_nothing_altered_is_delive
     print(f"{tampered} frames altered, {len(members.losses())} losses told of, {lost(events)} messages lost")
     assert members.losses()
     assert "Traceback" not in a.errors() + b.errors()
+
+
+def test_M6_what_waits_behind_a_partition_when_its_deliver_gives_up_never_arrives(lab: Lab, members: Members) -> None:
+    # So long that nobody is lost.
+    a, b = (members.start(node, host=host, tick_seconds=20.0) for node, host in (("a", "h1"), ("b", "h2")))
+    for receiver in ("b/bulk", "b/1"):
+        b.call("receiver", who=receiver)
+    to = {"to": "b/1", "location": b.location}
+    a.call("delivers", who="a/first", **to, count=1, timeout=10)
+    assert a.call("value", who="a/first", timeout=20) == [1]
+    # More than the buffers between them hold.
+    a.call("bulk_sender", who="a/bulk", to="b/bulk", location=b.location, count=40, size=MIB, late=True)
+    lab.partition(["h1"], ["h2"])
+    a.call("go")
+    poll_until(lambda: all(still(a, "blocked") for _ in range(10)), 40, "the connection takes no more")
+    a.call("delivers", who="a/late", **to, count=20, timeout=0.3, largest=LARGE)
+    assert a.call("value", who="a/late", timeout=20) == [0] * 20
+    lab.heal()
+    a.call("delivers", who="a/last", **to, count=1, timeout=20)
+    assert a.call("value", who="a/last", timeout=30) == [1]
+    assert a.call("value", who="a/bulk", timeout=30) == 40
+    members.await_last(b, {"a/bulk": {"b/bulk": 39}})
+    events = members.check()
+    assert [event["from"] for event in events if event["ev"] == "recv" and event["who"] == "b/1"] == [
+        "a/first-0",
+        "a/last-0",
+    ]
+    assert len([event for event in events if event["ev"] == "withdrawn"]) == 20
+
+
+@pytest.mark.parametrize("fault", ["loss", "partition"])
+def test_M6_over_a_bad_network_every_1_has_its_message_and_what_was_withdrawn_never_comes(
+    lab: Lab, members: Members, fault: str
+) -> None:
+    tick = 2.0 if fault == "loss" else 0.25
+    b = members.start("b", host="h2", tick_seconds=tick)
+    a = members.start("a", host="h1", peers=[b], tick_seconds=tick)
+    for receiver in ("b/bulk", "b/1"):
+        b.call("receiver", who=receiver)
+    # Keeps the connection full for some seconds, so that the others have to wait for their turn.
+    a.call("bulk_sender", who="a/bulk", to="b/bulk", location=b.location, count=24, size=MIB, late=True)
+    if fault == "loss":
+        lab.netem("h1", loss=0.02, rate=8e6)
+    else:
+        lab.netem("h1", "out", rate=3e6)
+    a.call("go")
+    names = {"a/small": 100, "a/large": LARGE, "a/both": LARGE // 8}
+    for name, size in names.items():
+        a.call("impatient", who=name, to="b/1", location=b.location, count=25, size=size, seconds=0.4)
+    if fault == "partition":
+        poll_until(lambda: b.call("count", who="b/1") >= 5, 30, "some have arrived")
+        lab.partition(["h1"], ["h2"])
+        for member in (a, b):
+            poll_until(lambda member=member: not member.call("peers"), 20)  # type: ignore[misc]
+        lab.heal()
+    finish_senders(members, a, b, list(names))
+    if fault == "loss":
+        assert lab.stats()["h1"]["lost"]
+        lab.heal()
+        members.await_last(b, {"a/bulk": {"b/bulk": 23}})
+    events = members.check()
+    results = [event["res"] for event in events if event["ev"] == "deliver"]
+    withdrawn = len([event for event in events if event["ev"] == "withdrawn"])
+    print(f"{results.count(1)} confirmed, {results.count(0)} not, {withdrawn} of these withdrawn; {members.losses()}")
+    assert withdrawn and results.count(1) > len(names)
+    assert bool(members.losses()) == (fault == "partition")
+
+
+@pytest.mark.parametrize("fault", ["stopped", "partition"])
+def test_B5_a_peer_that_takes_no_more_is_lost_in_time_and_the_buffers_are_freed(
+    lab: Lab, members: Members, fault: str
+) -> None:
+    tick = 1.0
+    a, b = (members.start(node, host=host, tick_seconds=tick) for node, host in (("a", "h1"), ("b", "h2")))
+    b.call("receiver", who="b/late", late=True)
+    a.call("delivers", who="a/first", to="b/late", location=b.location, count=1, timeout=10)
+    assert a.call("value", who="a/first", timeout=20) == [1]
+    before = a.call("rss", trimmed=True)
+    a.call("bulk_sender", who="a/bulk", to="b/late", location=b.location, count=100, size=MIB, late=True)
+    if fault == "stopped":
+        b.stop()
+    else:
+        lab.partition(["h1"], ["h2"])
+    began = time.monotonic()
+    a.call("go")
+    poll_until(lambda: a.call("rss") > before + 32 * MIB, 4 * tick, "its buffers are full")
+    poll_until(lambda: members.offline_at(a, b), 20)
+    took = members.offline_at(a, b, began)
+    poll_until(lambda: a.call("rss", trimmed=True) < before + 16 * MIB, what="its memory is back")
+    print(f"lost after {took} ticks of {tick} s")
+    assert took is not None and 3 * tick <= took < 5 * tick + 5
+    if fault == "stopped":
+        b.go_on()
+    else:
+        lab.heal()
+    poll_until(lambda: members.offline_at(b, a), 20)
+    # They are together again, and what may be lost was told of.
+    members.await_peers(a, b)
+    b.call("go")
+    a.call("sender", who="a/next", to={"b/late": b.location}, count=10)
+    members.await_last(b, {"a/next": a.call("value", who="a/next", timeout=30)})
+    members.check()
 
 
 def tcp_payloads(frames: list[bytes], source: str, target: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Peers that are cut off from each other, in both directions or in one, once or again and again: N1, N3, N4."""
+"""Peers that are cut off from each other, in both directions or in one, once or again and again: M3, N1, N3, N4, L3."""
 
 from __future__ import annotations
 
@@ -37,6 +37,35 @@ def test_N1_a_partition_is_noticed_on_both_sides_after_3_to_5_ticks(lab: Lab, me
     assert all(seconds is not None and 3 * tick <= seconds <= 5 * tick for seconds in took)
     # The other one hears well.
     assert c.call("peers") == ["b"]
+    members.check()
+
+
+@pytest.mark.parametrize("cut", ["both ways", "h1 to h2", "h2 to h1"])
+def test_L3_M3_two_that_were_cut_off_are_together_again_by_themselves_and_references_are_to_be_obtained_anew(
+    lab: Lab, members: Members, cut: str
+) -> None:
+    # One dials the other once: nobody is told to come back to it, nor looks for anybody.
+    b = members.start("b", host="h2", connect_timeout_seconds=1.0)
+    a = members.start("a", host="h1", connect_timeout_seconds=1.0)
+    assert a.call("peer", location=b.location) == 0
+    both = ((a, b), (b, a))
+    for member in (a, b):
+        member.call("receiver", who=f"{member.node}/r")
+    for here, there in both:
+        assert here.call("use", who=f"{here.node}/u", to=f"{there.node}/r", location=there.location, n=0) == [0, 1]
+    hosts = (["h2"], ["h1"]) if cut == "h2 to h1" else (["h1"], ["h2"])
+    lab.partition(*hosts, oneway=cut != "both ways")
+    for here, there in both:
+        poll_until(lambda here=here, there=there: members.offline_at(here, there), 20)  # type: ignore[misc]
+    lab.heal()
+    for here, there in both:
+        members.await_peers(here, there)
+    for here, there in both:
+        to = {"who": f"{here.node}/u", "to": f"{there.node}/r", "location": there.location}
+        assert here.call("use", **to, n=2) == [-1, 0]
+        assert here.call("use", **to, n=4, anew=True) == [0, 1]
+        members.await_last(there, {to["who"]: {to["to"]: 5}})
+        assert members.told(here, there) == ["online", "offline", "online"]
     members.check()
 
 

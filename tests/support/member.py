@@ -26,10 +26,13 @@ from greencoro.errors import MonitorException
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
+from tests.support.member_withdrawals import Withdrawals
 from tests.support.process_history import HistoryFile
 
 KEY = b"k" * 32
 _LOCATE_SECONDS = 30.0
+# A moment: where the other one is not found again yet, the next message will look again.
+_LOCATE_ANEW_SECONDS = 0.2
 _FOREVER = 600.0
 
 
@@ -43,11 +46,12 @@ class Member:
 
     def __init__(self, node: str, address: str, history: str, settings: dict[str, Any], **parameters: Any) -> None:
         self._history = HistoryFile(Path(history))
+        self._withdrawals = Withdrawals()
         options = {"discover_peers": False} | parameters
         self.runtime = Runtime(address, name=node, secret_key=KEY, settings=Settings(**settings), **options)
         self._node = node
         self._coros: dict[str, Coro] = {}
-        #: What was found once is not looked for again: its process may have been stopped since.
+        #: What was found is not looked for again while it is not lost: its process may have been stopped since.
         self._there: dict[str, Any] = {}
         self._may_go = Completion()
         self._may_read = Completion()
@@ -74,7 +78,7 @@ class Member:
         self._coros[who] = Coro(function, who, *args)
 
     def _find(self, who: str, location: str) -> Any:
-        if who not in self._there:
+        if who not in self._there or not self._there[who].is_alive():
             found = Coro.locate(who, Location.parse(location), _LOCATE_SECONDS)
             if found is None:
                 raise LookupError(f"{who} is not at {location}")
@@ -152,9 +156,29 @@ class Member:
         times: list[float] = Coro(self._ping, self._find(to, location), count).value(120)
         return times
 
-    def delivers(self, who: str, to: str, location: str, count: int, timeout: float) -> None:
-        """Start a coroutine that has so many others deliver one message each at once; its value are the results."""
-        self._start(who, self._deliver_at_once, to, self._find(to, location), count, timeout)
+    def delivers(self, who: str, to: str, location: str, count: int, timeout: float, largest: int = 0) -> None:
+        """Start a coroutine that has so many others deliver one message each at once; its value are the results.
+
+        Every second message is of ``largest`` bytes, the others are empty.
+        """
+        self._start(who, self._deliver_at_once, to, self._find(to, location), count, timeout, largest)
+
+    def impatient(self, who: str, to: str, location: str, count: int, size: int, seconds: float) -> None:
+        """Start a coroutine that delivers so many messages and waits for each no longer than some time up to this."""
+        self._start(who, self._deliver_impatiently, to, self._find(to, location), count, size, seconds)
+
+    def use(self, who: str, to: str, location: str, n: int, anew: bool = False) -> list[int]:
+        """Send message ``n`` and deliver the next, by the reference there is or by one obtained anew; the results."""
+        if anew:
+            self._there.pop(to, None)
+        # Also one that is lost: what came of that is asked for.
+        target = self._there[to] if to in self._there else self._find(to, location)
+        results: list[int] = Coro(self._use, who, to, target, n).value(30)
+        return results
+
+    def send_file(self, who: str, location: str, file: str, timeout: float) -> None:
+        """Start a coroutine that sends a file, whatever is there; its value is the result."""
+        self._start(who, self._send_file, location, file, timeout)
 
     def targets(self, names: list[str], reasons: list[str], seconds: float, seed: int = 1) -> None:
         """Start coroutines that end within ``seconds`` of `go`, each as its reason says."""
@@ -192,31 +216,48 @@ class Member:
 
     def _send_all(self, who: str, there: dict[str, Any], how: dict[str, Any]) -> dict[str, int]:
         """Returns the number of the last message to each, which has arrived."""
-        dice = random.Random(who)
+        # Of its own: what another sender is told does not reach this one.
+        there, dice = dict(there), random.Random(who)
         largest, delivers, pause = how.get("largest", 1000), how.get("delivers", 0.0), how.get("pause", 0.0)
         for n in range(how["count"]):
-            for name, target in there.items():
+            for name in there:
                 # Mostly small ones.
                 size = int(largest ** (dice.random() ** 6)) - 1
                 ev = "deliver" if dice.random() < delivers else "send"
-                self._send(who, ev, name, target, n, size)
+                self._send(who, ev, there, name, n, size)
             if pause:
                 sleep(pause)
-        return {name: self._send_last(who, name, target, how["count"]) for name, target in there.items()}
+        return {name: self._send_last(who, there, name, how["count"]) for name in there}
 
-    def _send(self, who: str, ev: str, name: str, target: Any, n: int, size: int) -> int:
-        message = (who, n, payload(n, size))
+    def _send(self, who: str, ev: str, there: dict[str, Any], name: str, n: int, size: int) -> int:
+        message, target = (who, n, payload(n, size)), there[name]
         if ev == "deliver":
-            return int(self._history.send(who, ev, name, n, lambda: target.deliver(message, 5.0)))
-        result = int(self._history.send(who, ev, name, n, lambda: target.send(message)))
-        if result == -1:
-            # Lost for now; what happens to peers is to be heard of meanwhile.
+            result = self._deliver(who, name, target, message, 5.0)
+        else:
+            result = int(self._history.send(who, ev, name, n, lambda: target.send(message)))
+        if result == (0 if ev == "deliver" else -1):
+            # What happens to peers is to be heard of meanwhile.
             sleep(0.02)
+            there[name] = self._anew(name, target)
         return result
 
-    def _send_last(self, who: str, name: str, target: Any, n: int) -> int:
+    @staticmethod
+    def _anew(name: str, target: Any) -> Any:
+        """After a loss only a reference that is obtained anew works."""
+        if target.is_alive():
+            return target
+        return Coro.locate(name, target.location, _LOCATE_ANEW_SECONDS) or target
+
+    def _deliver(self, who: str, to: str, target: Any, message: tuple[str, int, bytes], timeout: float) -> int:
+        n = message[1]
+        result = int(self._history.send(who, "deliver", to, n, lambda: target.deliver(message, timeout)))
+        if self._withdrawals.was_last():
+            self._history.record(who, "withdrawn", to=to, n=n)
+        return result
+
+    def _send_last(self, who: str, there: dict[str, Any], name: str, n: int) -> int:
         """Try until one has arrived, and so all before it that will."""
-        while self._send(who, "deliver", name, target, n, 0) != 1:
+        while self._send(who, "deliver", there, name, n, 0) != 1:
             sleep(0.05)
             n += 1
         return n
@@ -233,17 +274,17 @@ class Member:
 
     def _flood(self, who: str, to: str, location: str, seconds: float, coro: Any = None) -> int:
         coro.register(who)
-        target = self._find(to, location)
+        there = {to: self._find(to, location)}
         until = time.monotonic() + seconds
         n = 0
         while time.monotonic() < until:
             # The other one does not read either while it sends.
-            if self._send(who, "send", to, target, n, 1000) == -1 or n % 500 == 0:
+            if self._send(who, "send", there, to, n, 1000) == -1 or n % 500 == 0:
                 self._drain(who, coro)
             n += 1
         self._drain(who, coro)
         # The other one reads on as well: it is not to be the one who ends first.
-        while self._send(who, "deliver", to, target, n, 0) != 1:
+        while self._send(who, "deliver", there, to, n, 0) != 1:
             self._drain(who, coro)
             n += 1
         while (message := coro.receive(2.0)) is not None:
@@ -272,14 +313,35 @@ class Member:
             times.append(time.monotonic() - began)
         return times
 
-    def _deliver_at_once(self, who: str, to: str, target: Any, count: int, timeout: float) -> list[int]:
+    def _deliver_at_once(self, who: str, to: str, target: Any, count: int, timeout: float, largest: int) -> list[int]:
 
-        def deliver(n: int) -> Any:
+        def deliver(n: int) -> int:
             sender = f"{who}-{n}"
-            return self._history.send(sender, "deliver", to, n, lambda: target.deliver((sender, n, b""), timeout))
+            return self._deliver(sender, to, target, (sender, n, payload(n, largest * (n % 2))), timeout)
 
         coros = [Coro(deliver, n) for n in range(count)]
         return [coro.value(timeout + 60) for coro in coros]
+
+    def _deliver_impatiently(
+        self, who: str, to: str, target: Any, count: int, size: int, seconds: float
+    ) -> dict[str, int]:
+        """Returns the number of the last message, which has arrived."""
+        dice, there = random.Random(who), {to: target}
+        for n in range(count):
+            message = who, n, payload(n, size)
+            if self._deliver(who, to, there[to], message, dice.uniform(0, seconds)) == 0:
+                there[to] = self._anew(to, there[to])
+        return {to: self._send_last(who, there, to, count)}
+
+    def _use(self, who: str, to: str, target: Any, n: int) -> list[int]:
+        sent = int(self._history.send(who, "send", to, n, lambda: target.send((who, n, b""))))
+        return [sent, self._deliver(who, to, target, (who, n + 1, b""), 10.0)]
+
+    def _send_file(self, who: str, location: str, file: str, timeout: float) -> int:
+        result = self.runtime.send_file(location, file, overwrite=True, timeout=timeout)
+        if not isinstance(result, int):
+            raise AssertionError(f"told to overwrite, and told of what is there: {result}")
+        return result
 
     def _be_target(self, who: str, reason: str, seconds: float, coro: Any = None) -> Any:
         coro.register(who)

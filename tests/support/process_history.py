@@ -7,6 +7,7 @@ The events of `history`, with ``who`` and ``to`` as "node/coroutine", and beside
     {"t": 1.6, "who": "b/t", "ev": "over", "reason": "exception"}                          (as the coroutine sees it)
     {"t": 1.7, "who": "a/m", "ev": "down", "target": "b/t", "reason": "exception"}         (the notice)
     {"t": 1.7, "who": "b/r", "ev": "altered", "from": "a/s", "n": 17}                      (not what was sent)
+    {"t": 1.7, "who": "a/s", "ev": "withdrawn", "to": "b/r", "n": 18}                      (before it went; after a 0)
     {"t": 1.8, "who": "b", "ev": "killed"}                                                 (its file ends anywhere)
 
 Each process writes a file of its own, a line of JSON an event. The clocks of the processes of one machine are one.
@@ -25,6 +26,7 @@ from tests.support.history import Event, History, in_order, received_once
 
 __all__ = ["HistoryFile", "read_histories", "violations_between"]
 
+#: What each call returns where it was accepted, and where not.
 _RESULTS = {"send": (0, -1), "deliver": (1, 0)}
 
 
@@ -54,6 +56,7 @@ def violations_between(events: Iterable[Event]) -> list[str]:
         *in_order(story.events),
         *received_once(story.events),
         *_outcomes(story),
+        *_withdrawals(story),
         *_gaps(story),
         *_more_lost_than_told(story),
         *_alternation(story),
@@ -116,22 +119,34 @@ def _outcomes(story: _Story) -> Iterable[str]:
             yield f"M2: {receiver} received {number} of {sender}, which was never sent there"
 
 
+def _withdrawals(story: _Story) -> Iterable[str]:
+    """M6: what was withdrawn does not come."""
+    for event in story.events:
+        if event["ev"] == "withdrawn" and (event["to"], event["who"], event["n"]) in story.received:
+            yield f"M6: {event['to']} received {event['n']} of {event['who']}, which was withdrawn"
+
+
 def _gaps(story: _Story) -> Iterable[str]:
-    """M3: what is missing was lost with a link, and the sender's process was told of that."""
+    """M3: what is missing was lost with a link; the sender's process was told of that, and the sender by a call."""
     streams: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in story.events:
         if event["ev"] in _RESULTS:
             streams[event["who"], event["to"]].append(event)
     for (sender, receiver), calls in streams.items():
         next_arrived: float | None = None
+        refused = False
         for event in reversed(calls):
             n = event["n"]
             if (receiver, sender, n) in story.received:
-                next_arrived = event["t"]
+                next_arrived, refused = event["t"], False
+            elif event["res"] == _RESULTS[event["ev"]][1]:
+                refused = True
             elif event["ev"] == "send" and event["res"] == 0:
                 if next_arrived is not None:
                     if not story.lost_between(sender, receiver, event["t"], next_arrived):
                         yield f"M3: {receiver} received later messages of {sender} and not {n}, with no loss between"
+                    elif not refused:
+                        yield f"M3: {receiver} received later messages of {sender} and not {n}, and no call said so"
                 elif not (
                     story.died(sender)
                     or story.died(receiver)

@@ -51,6 +51,7 @@ def sent_by_target(n: int) -> list[Event]:
 
 
 UP, DOWN = peer("online"), peer("offline")
+WITHDRAWN = at(S, "withdrawn", to=R, n=1)
 
 
 def killed(node: str) -> Event:
@@ -71,6 +72,8 @@ def timed(events: list[Event]) -> list[Event]:
         ([send(1, 3), got(1)], "M5: send of 1 by a/s to b/r returned 3, which means nothing"),
         ([send(1, -1), got(1)], "M5: send of 1 by a/s to b/r returned -1, and it was received"),
         ([deliver(1)], "M6: deliver of 1 by a/s to b/r returned 1, and it was never received"),
+        ([deliver(1, 0), WITHDRAWN, got(1)], "M6: b/r received 1 of a/s, which was withdrawn"),
+        ([got(1), deliver(1, 0), WITHDRAWN], "M6: b/r received 1 of a/s, which was withdrawn"),
         ([deliver(1), UP, DOWN], "M6: deliver of 1 by a/s to b/r returned 1, and it was never received"),
         ([send(1)], "M3: b/r never received 1 of a/s, whose process was told of no loss"),
         ([UP, DOWN, UP, send(1)], "M3: b/r never received 1 of a/s, whose process was told of no loss"),
@@ -95,11 +98,19 @@ def timed(events: list[Event]) -> list[Event]:
             "M3: b/r received later messages of a/s and not 1, with no loss between",
         ),
         (
+            [UP, send(1, -1), send(2), DOWN, UP, send(3), got(3)],
+            "M3: b/r received later messages of a/s and not 2, and no call said so",
+        ),
+        (
+            [UP, send(1), DOWN, UP, deliver(2), got(2), send(3, -1)],
+            "M3: b/r received later messages of a/s and not 1, and no call said so",
+        ),
+        (
             [UP, send(1), send(2), DOWN],
             "M3: a was told that 1 messages to b may be lost, and 2 were",
         ),
         (
-            [UP, send(1), send(2), DOWN, UP, send(3), got(3)],
+            [UP, send(1), send(2), DOWN, UP, send(3, -1), send(4), got(4)],
             "M3: a was told that 1 messages to b may be lost, and 2 were",
         ),
         (
@@ -153,7 +164,8 @@ def test_a_history_that_breaks_a_promise_is_found(events: list[Event], violation
     [
         [],
         [UP, send(1), got(1), deliver(2), got(2)],
-        [UP, send(1), DOWN, UP, send(2), got(2)],  # lost with the link
+        [UP, send(1), DOWN, UP, send(2, -1), send(3), got(3)],  # lost with the link
+        [UP, send(1), DOWN, UP, deliver(2, 0), send(3), got(3)],
         [UP, send(1), DOWN],
         [UP, send(1), got(1), DOWN],  # read, and not known to have been
         [UP, send(1), send(2), DOWN, UP, DOWN],  # sent on the next link before the loss of the first was heard of
@@ -165,6 +177,7 @@ def test_a_history_that_breaks_a_promise_is_found(events: list[Event], violation
         [deliver(1), killed("b")],
         [deliver(1, 0)],
         [deliver(1, 0), got(1)],  # not confirmed
+        [deliver(1, 0), WITHDRAWN, deliver(2), got(2)],
         [send(1, -1), send(2), got(2)],
         [send(1, None), send(2), got(2)],
         [UP, DOWN, peer("online", "2"), peer("offline", "2"), UP],

@@ -1,0 +1,205 @@
+"""Monitors between processes: coroutines that are sent the notice of an end elsewhere.
+
+It is always the process of the monitor that watches: it alone can tell the monitor exactly once, the loss of the other
+process included. Whoever asks for a monitor elsewhere (`Coro.notify`) asks that process.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from greencoro.distributed import refs
+from greencoro.distributed.calls import Calls, Request
+from greencoro.distributed.link import Link
+from greencoro.distributed.messages import Notice
+from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.refs import Reference
+from greencoro.distributed.watches import Watches, decode_notice, has_too_many
+from greencoro.errors import BusyResource, GreencoroError, MonitorException, NetworkError, RemoteProtocolError
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.mailbox import Encoded
+
+__all__ = ["NOTIFY", "UNDO_NOTIFY", "Monitors"]
+
+NOTIFY = "greencoro.notify"
+UNDO_NOTIFY = "greencoro.notify.undo"
+
+#: The link to the watched coroutine's process, its number, and who is told of its end.
+_Key = tuple[Link, int, Coro]
+
+
+class RemoteNotice(Encoded):
+    """An exit notice in a mailbox, as it came."""
+
+    __slots__ = ("_coro", "_notice")
+
+    def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
+        self._coro = coro
+        self._notice = notice
+
+    def decode(self) -> tuple[bool, Any]:
+        return True, decode_notice(self._coro, self._notice, self._coro.location)
+
+
+class _Monitored:
+    """What one coroutine here has with one elsewhere that it monitors."""
+
+    __slots__ = ("answer", "asker", "is_over", "over", "watch")
+
+    def __init__(self, asker: object) -> None:
+        #: What `monitor` returned; whoever asks meanwhile gets the same.
+        self.answer = Completion()
+        #: Which request of a peer alone it was set up for; None: somebody else relies on it.
+        self.asker = asker
+        self.watch: int | None = None
+        #: Nobody wants to hear of the end any more.
+        self.is_over = False
+        #: What the end of the monitor is told to.
+        self.over: Callable[[Coro], object] | None = None
+
+
+class Monitors:
+    """Both sides of the monitors of one runtime.
+
+    Args:
+        find: The live coroutine with an id, if it is at home in this runtime.
+
+        resolve: What a reference means here.
+
+        timeout (float): Longest wait for a peer to answer, in seconds.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[int], Coro | None],
+        resolve: Callable[[Reference], Any],
+        watches: Watches,
+        calls: Calls,
+        timeout: float,
+    ) -> None:
+        self._find = find
+        self._resolve = resolve
+        self._watches = watches
+        self._calls = calls
+        self._timeout = timeout
+        self._numbers = itertools.count(1)
+        self._monitored: dict[_Key, _Monitored] = {}
+
+    def add(self, monitor: Coro, there: RemoteCoro, asker: object = None) -> int:
+        """Have ``monitor``, a coroutine here, be sent the notice of the end of one elsewhere; `Coro.monitor`'s result.
+
+        Asking twice does not bring two notices: whoever comes second gets the first one's answer.
+        """
+        link = there.reach()
+        if link is None:
+            return -1
+        key, mine = (link, there.id, monitor), _Monitored(asker)
+        first = self._monitored.setdefault(key, mine)
+        if first is not mine:
+            first.asker = None
+            first.answer.wait()
+            return int(first.answer.value)
+        # The end of the monitor ends it on both sides: one that lives on has had any number of monitors that do not.
+        mine.over = lambda ended: self._end(key, mine)
+        result = -1
+        try:
+            if monitor.add_observer(mine.over):
+                mine.watch = self._watches.watch(link, there.id, self._teller(key, mine, there), self._timeout)
+                if mine.is_over:
+                    self._end(key, mine)
+                elif mine.watch is not None:
+                    result = 0
+        finally:
+            # In this order: nobody finds it undecided once it is out.
+            mine.answer.set(result)
+            if result == -1:
+                self._forget(key, mine)
+        return result
+
+    def _teller(
+        self, key: _Key, mine: _Monitored, there: RemoteCoro
+    ) -> Callable[[Notice | None, NetworkError | None], None]:
+        monitor = key[2]
+
+        def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
+            self._forget(key, mine)
+            if monitor.is_alive():
+                # Each was asked for, and none may be lost: it does not wait for room in a full mailbox.
+                monitor.put_past_limit(
+                    MonitorException(there, "lost", None, error) if notice is None else RemoteNotice(there, notice)
+                )
+
+        return on_notice
+
+    def _forget(self, key: _Key, mine: _Monitored) -> None:
+        if self._monitored.get(key) is mine:
+            self._monitored.pop(key, None)
+        if mine.over is not None:
+            key[2].remove_observer(mine.over)
+
+    def _end(self, key: _Key, mine: _Monitored) -> None:
+        """Have no notice come; while it is being set up, whoever does that looks at this when it is done."""
+        mine.is_over = True
+        if mine.watch is not None:
+            link, target, _ = key
+            self._watches.release(link, target, mine.watch)
+            self._forget(key, mine)
+
+    # Monitors elsewhere.
+
+    def ask(self, monitor: RemoteCoro, observed: Coro) -> int:
+        """Have ``monitor``, a coroutine elsewhere, be sent the notice of the end of ``observed``; 0 or -1."""
+        link = monitor.reach()
+        if link is None or not observed.is_alive():
+            return -1
+        header = {"monitor": monitor.id, "observed": refs.to_json(observed), "number": next(self._numbers)}
+        is_answered = False
+        try:
+            answer = self._calls.request(link, NOTIFY, header, (), self._timeout).header
+            is_answered = True
+        except GreencoroError:
+            return -1
+        finally:
+            if not is_answered:
+                # Late as it may come about there, it is undone.
+                self._calls.post(link, UNDO_NOTIFY, header, ())
+        return 0 if answer.get("result") == 0 else -1
+
+    def serve(self, request: Request) -> None:
+        """A peer wants a coroutine here to be told of an end, wherever that is."""
+        monitor, observed = self._both(request)
+        result = -1
+        if monitor is not None and isinstance(observed, RemoteCoro):
+            link = observed.reach()
+            if link is not None and has_too_many(link):
+                raise BusyResource(f"{link.info} is watched by too many here already")
+            result = self.add(monitor, observed, _asker(request))
+        elif monitor is not None and observed is not monitor:
+            result = monitor.monitor(observed)
+        request.reply({"result": result})
+
+    def undo(self, request: Request) -> None:
+        """A peer got no answer to that; unless somebody else relies on it, it is undone."""
+        monitor, observed = self._both(request)
+        if monitor is None or not isinstance(observed, RemoteCoro):
+            return
+        link = observed.reach()
+        if link is not None:
+            key = link, observed.id, monitor
+            mine = self._monitored.get(key)
+            if mine is not None and mine.asker == _asker(request):
+                self._end(key, mine)
+
+    def _both(self, request: Request) -> tuple[Coro | None, Coro]:
+        target = request.header.get("monitor")
+        observed = self._resolve(refs.from_json(request.header.get("observed")))
+        if not isinstance(target, int) or not isinstance(observed, Coro):
+            raise RemoteProtocolError("a request for a notice with wrong fields")
+        return self._find(target), observed
+
+
+def _asker(request: Request) -> object:
+    return request.peer.incarnation, request.header.get("number")

@@ -1,0 +1,235 @@
+"""Dialling: connections that are cut early, places with two names, dials that cross, and who is told of what."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from greencoro.distributed.peers import Peers
+from greencoro.distributed.runtime import PeerEvent, Runtime
+from greencoro.errors import PeerUnreachable
+from tests.distributed.conftest import World, reference
+from tests.distributed.forwarder import Forwarder
+from tests.support.held import hold_still
+from tests.support.polling import poll_until
+
+
+def receive(coro: Any = None) -> Any:
+    return coro.receive()
+
+
+def watched(runtime: Runtime) -> list[PeerEvent]:
+    events: list[PeerEvent] = []
+    runtime.watch_peers(events.append)
+    return events
+
+
+@pytest.fixture
+def forwarders() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def forwarder(stack: contextlib.ExitStack, to: Runtime) -> Forwarder:
+    made = Forwarder(to.location)
+    stack.callback(made.close)
+    return made
+
+
+def free_port(kind: int) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+# Connections that end before anything was said.
+
+
+@pytest.mark.parametrize("world", ["tcp", "tls"], indirect=True)
+@pytest.mark.parametrize("cuts", [1, 3])
+def test_L3_a_connection_that_was_cut_unread_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, cuts: int
+) -> None:
+    accept = Peers._accept
+    cut: list[Any] = []
+
+    def cuts_first(table: Peers, stream: Any) -> None:
+        if len(cut) < cuts:
+            cut.append(stream)
+            stream.abort()
+        else:
+            accept(table, stream)
+
+    monkeypatch.setattr(Peers, "_accept", cuts_first)
+    one, other = world.runtime(), world.runtime()
+    assert one.peer(other.location) == 0
+    assert len(cut) == cuts
+
+
+def test_one_that_cuts_every_connection_is_given_up_in_a_while(
+    tcp_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(Peers, "_accept", lambda table, stream: stream.abort())
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    with pytest.raises(PeerUnreachable, match="cannot reach"):
+        one.connect(other.location)
+    assert not one.peer_table._dialling._dials
+
+
+def test_L3_forty_runtimes_on_one_machine_find_each_other(tcp_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # More than may wait for their handshake at one place; all that are there dial each newcomer at once. A later ping,
+    # which would let them try again those that were left out, does not come.
+    monkeypatch.setattr("greencoro.distributed.neighbours.START_PINGS_SECONDS", (0.0, 0.4))
+    port = free_port(socket.SOCK_DGRAM)
+    made = [tcp_world.runtime(discover_peers=True, udp_port=port) for _ in range(40)]
+    began = time.monotonic()
+    poll_until(lambda: all(len(one.peers()) == 39 for one in made), 30)
+    print(f"forty know each other after {time.monotonic() - began:.2f} s")
+
+
+# Places with two names.
+
+
+def test_a_forwarded_place_is_remembered_while_the_peer_is_online(
+    tcp_world: World, forwarders: contextlib.ExitStack
+) -> None:
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    alias = forwarder(forwarders, other)
+    info = one.connect(alias.location)
+    assert info.location == other.location
+    for _ in range(3):
+        assert one.connect(alias.location) == info
+    assert alias.taken == 1
+    alias.reset()
+    poll_until(lambda: not one.peers())
+    assert not one.peer_table._dialling._reached and not one.peer_table._dialling._places
+    assert one.connect(alias.location) == info
+    assert alias.taken == 2
+
+
+def test_a_second_name_of_a_peer_costs_one_connection_and_no_event(
+    tcp_world: World, forwarders: contextlib.ExitStack
+) -> None:
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    info = one.connect(other.location)
+    poll_until(other.peers)
+    events = [watched(runtime) for runtime in (one, other)]
+    alias = forwarder(forwarders, other)
+    for _ in range(3):
+        assert one.connect(alias.location) == info
+    assert alias.taken == 1
+    poll_until(lambda: not other.peer_table._unproven)
+    assert events == [[], []]
+
+
+# Dials that cross.
+
+
+def test_dials_that_cross_by_forwarded_ports_make_one_link_and_nobody_goes_offline(
+    tcp_world: World, forwarders: contextlib.ExitStack
+) -> None:
+    for round in range(20):
+        pair = [tcp_world.runtime(), tcp_world.runtime()]
+        heard = [watched(runtime) for runtime in pair]
+        aliases = [forwarder(forwarders, runtime).location for runtime in pair]
+        # By turns: both by forwarded ports; one of them.
+        places = [aliases[0] if round % 2 else pair[0].location, aliases[1]]
+        results: list[int] = []
+        barrier = threading.Barrier(2)
+
+        def dial(here: Runtime, there: Any, results: list[int] = results, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            results.append(here.peer(there))
+
+        threads = [threading.Thread(target=dial, args=pair_of) for pair_of in zip(pair, reversed(places), strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [0, 0]
+        coro = pair[1].spawn(receive)
+        assert reference(pair[0], coro).deliver("x", 5) == 1
+        poll_until(lambda heard=heard: all(heard))  # type: ignore[misc]
+        assert [[event.online for event in events] for events in heard] == [[True], [True]]
+        for runtime in pair:
+            runtime.finish()
+
+
+def test_who_has_answered_a_dial_of_the_lower_incarnation_is_not_let_in_by_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.2)
+    lower, higher = sorted((world.runtime(), world.runtime()), key=lambda runtime: runtime.incarnation)
+    for runtime in (lower, higher):
+        monkeypatch.setattr(runtime.peer_table._dialling, "has_reached", lambda incarnation: True)
+    with pytest.raises(PeerUnreachable):
+        higher.connect(lower.location)
+    assert not lower.peers() and not higher.peers()
+    assert lower.peer(higher.location) == 0
+
+
+# Who is told of what.
+
+
+@pytest.mark.parametrize("who_dials", ["the newcomer", "the one who refuses"])
+def test_N3_nobody_but_the_log_is_told_of_a_peer_that_is_refused(
+    world: World, who_dials: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, first, second = world.runtime(), world.runtime(name="twin"), world.runtime(name="twin")
+    assert first.peer(one.location) == 0
+    poll_until(one.peers)
+    heard = [watched(one), watched(second)]
+    if who_dials == "the newcomer":
+        assert second.peer(one.location) == -1
+    else:
+        assert one.peer(second.location) == -1
+    # Behind whatever might still be on its way.
+    third = world.runtime(name="third")
+    assert third.peer(one.location) == third.peer(second.location) == 0
+    poll_until(lambda: all(heard))
+    assert [[(event.peer.name, event.online) for event in events] for events in heard] == [[("third", True)]] * 2
+    assert "'twin' at" in caplog.text and "does not take this runtime as a peer" in caplog.text
+
+
+def test_M3_what_was_queued_for_one_that_is_not_reached_is_counted_in_a_warning_and_told_of_to_nobody_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = world.runtime(), world.runtime()
+    heard = watched(one)
+    coro = other.spawn(receive)
+    there = reference(one, coro)
+    coro.send("over")
+    coro.value(5)
+    other.finish()
+    assert [there.send(number) for number in range(3)] == [0, 0, 0]
+    poll_until(lambda: "dropped 3 messages that were queued for" in caplog.text)
+    assert there.send("more") == -1
+    assert not heard
+
+
+def test_M3_what_was_queued_and_is_more_than_the_peer_takes_is_counted_in_a_warning_and_the_reference_is_lost(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = world.runtime(), world.runtime(max_queue_messages=2)
+    heard = watched(one)
+    coro = other.spawn(receive)
+    there = reference(one, coro)
+    # None of them goes before the peer has said what it takes.
+    go_on = hold_still(one.reactor)
+    sent = [there.send(number) for number in range(5)]
+    go_on.set()
+    assert sent == [0] * 5
+    poll_until(lambda: "dropped 5 messages that were queued for" in caplog.text)
+    assert there.send("more") == -1
+    poll_until(lambda: heard)
+    assert [event.online for event in heard] == [True]
+    assert reference(one, coro).send("anew") == 0
+    assert coro.value(5) == "anew"
