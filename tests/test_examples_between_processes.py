@@ -72,6 +72,9 @@ def test_the_page_shows_what_they_print() -> None:
     page = (ROOT / "docs/howto/channels-and-functions.md").read_text()
     assert NEWS in page
     assert RCI in page
+    # Each client after the start of its server.
+    for server, client in (("news_server", "news_client"), ("rci_server", "rci_client")):
+        assert page.index(f"$ .venv/bin/python examples/{server}.py &") < page.index(f"python examples/{client}.py\n")
 
 
 def test_what_one_types_in_a_room_the_others_see(serve: Callable[[str], str], secret: str) -> None:

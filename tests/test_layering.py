@@ -53,6 +53,7 @@ PURE = {
     "distributed/reports.py",
     "distributed/transfer_plan.py",
     "distributed/transfer_words.py",
+    "distributed/waiters.py",
     "cli/findings.py",
     "compute/node_state.py",
     "compute/parts.py",

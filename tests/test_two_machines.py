@@ -13,8 +13,8 @@ from typing import IO
 
 import pytest
 
-from tests.cli.networks import free_udp_port
 from tests.support.examples import ROOT, fenced_blocks, program_environment
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.cluster
 
@@ -95,7 +95,7 @@ def test_on_one_network_no_address_is_typed(machines: tuple[Machine, Machine]) -
     one, two = machines
     server, client = (
         code.replace("Runtime()", f'Runtime(node="127.0.0.1", udp_port={port})')
-        for port in [free_udp_port()]
+        for port in [free_port()]
         for code in programs(PAGE)[:2]
     )
     with one.serves(server) as said:

@@ -22,6 +22,9 @@ _PEM = serialization.Encoding.PEM
 _DER = serialization.Encoding.DER
 #: The clocks of the machines that it is copied to may be behind this one's by less than that.
 _VALID_BEFORE = datetime.timedelta(days=1)
+# The first stands in "NEW CERTIFICATE REQUEST", too.
+_REQUEST_MARK = b"CERTIFICATE REQUEST-----"
+_CERTIFICATE_MARK = b"-----BEGIN CERTIFICATE-----"
 _MAX_DAYS = 36_500
 
 
@@ -85,7 +88,10 @@ def show(file: Path, keyfile: Path | None) -> int:
     The exit code is 1 where the first is not valid now, or a key is there and does not fit.
     """
     try:
-        certificates = x509.load_pem_x509_certificates(file.read_bytes())
+        data = file.read_bytes()
+        if _REQUEST_MARK in data and _CERTIFICATE_MARK not in data:
+            return _refuse(f"{file} is a certificate request: give the certificate that was made from it")
+        certificates = x509.load_pem_x509_certificates(data)
         fits = _key_fits(certificates[0], (keyfile or file).read_bytes())
     except OSError as error:
         return _refuse(f"cannot read {error.filename}: {error.strerror}")

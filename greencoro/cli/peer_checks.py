@@ -130,6 +130,8 @@ def handshake(peer: Location, runtime: Runtime, seconds: float) -> tuple[PeerFac
 
 def _advice_on_refusal(error: Exception, fingerprint: str) -> str:
     if isinstance(error, AuthenticationError):
+        if any(word in str(error) for word in ("TLS", "certificate")):
+            return "--certfile FILE, the same on both sides (or on neither); see the page on TLS of the manual"
         return (
             f"run `greencoro doctor` there as well: where its secret is not {fingerprint}, copy the file of one side "
             f"to the other (the manual has a page on it); where it is, something else answers at that port"

@@ -22,7 +22,7 @@ from greencoro.distributed.addresses import channels
 from greencoro.distributed.location import Location
 from greencoro.distributed.options import as_locations
 from greencoro.distributed.peer_events import PeerEvent
-from greencoro.distributed.runtime import Runtime
+from greencoro.distributed.runtime import DEFAULT_PORT, Runtime
 from greencoro.errors import GreencoroError
 from greencoro.hub import native
 
@@ -42,7 +42,7 @@ _LATE_SECONDS = 0.5
     "named",
     multiple=True,
     metavar="LOC",
-    help="HOST:PORT to contact, or HOST for all runtimes there; may be repeated.",
+    help="HOST:PORT to contact, or HOST for all runtimes there, the node daemon among them; may be repeated.",
 )
 def peers(
     node: str | None,
@@ -71,19 +71,21 @@ def peers(
         return 1
     with runtime:
         after = _Arrivals(runtime)
-        _contact(runtime, locations, udp_port, seconds)
+        missing = _contact(runtime, locations, udp_port, seconds)
         found = facts_of(runtime)
     asked = [way.target for way in channels(runtime.location.addr, settings.multicast_group)]
     if as_object:
-        click.echo(json.dumps(_as_json(runtime, asked, udp_port, seconds, found, after), indent=2))
+        click.echo(json.dumps(_as_json(runtime, asked, udp_port, seconds, found, missing, after), indent=2))
     elif found:
         _print_table([_row(facts, after) for facts in found])
     else:
+        others = f", and {', '.join(missing)}" if missing else ""
         click.echo(
-            f"no peers: nobody answered within {seconds:g} s; asked {asked_of(asked, udp_port)}, as "
-            f"{runtime.location}, with the secret {runtime.secret.fingerprint}. `greencoro doctor` finds out more"
+            f"no peers: nobody answered within {seconds:g} s; asked {asked_of(asked, udp_port)}{others}, as "
+            f"{runtime.location}, with the secret {runtime.secret.fingerprint}. `greencoro doctor"
+            f"{f' --peer {missing[0]}' if missing else ''}` finds out more"
         )
-    return 0
+    return 1 if missing else 0
 
 
 class _Arrivals:
@@ -102,20 +104,30 @@ class _Arrivals:
         return self._at.get(facts.info.incarnation, self._began) - self._began
 
 
-def _contact(runtime: Runtime, named: Sequence[Location], udp_port: int, seconds: float) -> None:
-    """Wait for those who come by themselves, and ask those who were named; what does not work is logged."""
+def _contact(runtime: Runtime, named: Sequence[Location], udp_port: int, seconds: float) -> list[str]:
+    """Wait for those who come by themselves, and ask those who were named; which of these were not reached.
+
+    What does not work is logged.
+    """
     end = native.monotonic() + seconds
+    reached: set[Location] = set()
 
-    def contact(location: Location) -> None:
-        runtime.peer(location, udp_port, timeout=seconds)
+    def contact(location: Location, place: Location) -> None:
+        if runtime.peer(place, udp_port, timeout=seconds) == 0:
+            reached.add(location)
 
-    threads = [native.Thread(functools.partial(contact, location), "greencoro-contact") for location in named]
+    places = [(location, location) for location in named]
+    if udp_port != DEFAULT_PORT:
+        # A node daemon listens at the TCP port of the same number, unless it was told otherwise.
+        places += [(location, Location(location.addr, udp_port)) for location in named if not location.port]
+    threads = [native.Thread(functools.partial(contact, *each), "greencoro-contact") for each in places]
     for thread in threads:
         thread.start()
     native.Event().wait(seconds)
     for thread in threads:
         # It gives up at the same time, and says why.
         thread.join(max(0.0, end + _LATE_SECONDS - native.monotonic()))
+    return [str(each) if each.port else each.addr for each in named if each not in reached]
 
 
 def _row(facts: PeerFacts, after: _Arrivals) -> tuple[str, ...]:
@@ -141,7 +153,13 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _as_json(
-    runtime: Runtime, asked: list[str], udp_port: int, seconds: float, found: list[PeerFacts], after: _Arrivals
+    runtime: Runtime,
+    asked: list[str],
+    udp_port: int,
+    seconds: float,
+    found: list[PeerFacts],
+    missing: list[str],
+    after: _Arrivals,
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -149,5 +167,6 @@ def _as_json(
         "fingerprint": runtime.secret.fingerprint,
         "asked": [f"{target}:{udp_port}" for target in asked],
         "seconds": seconds,
+        "not_reached": missing,
         "peers": [facts.as_json() | {"answered_after_seconds": round(after[facts], 3)} for facts in found],
     }

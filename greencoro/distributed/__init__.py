@@ -5,6 +5,7 @@ What travels, and how it is protected:
 - location: where a runtime answers
 - refs: references as they travel
 - messages: what runtimes say to each other, in a fixed layout
+- user_code: what users' objects raise while they are made into bytes or texts and back
 - codec: users' objects as bytes
 - noise: the cryptographic handshake, as pure code
 - secret: the secret that lets runtimes in, and the file that keeps it
@@ -16,6 +17,7 @@ What travels, and how it is protected:
 - outbox: which message goes out next on a connection
 - assembly: large messages, put together again from their chunks
 - membership: whether a peer is alive
+- waiters: those who are called when it is worth another try
 - flow: the credit that bounds what waits in a mailbox
 - connection: one connection, bytes in and events out
 
@@ -43,6 +45,7 @@ Peers:
 - admission: whether a peer is let in as the one it says to be
 - dialling: who is being reached, where, and for whom
 - redial: reaching those again whose connection broke
+- referrals: dialling those whom references name
 - peers: letting peers in, giving them up
 - addresses: the addresses of this machine
 - datagrams: the layout of discovery datagrams

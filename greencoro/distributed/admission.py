@@ -18,6 +18,7 @@ from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable, RemoteProtocolError
 from greencoro.hub import native
+from greencoro.log import escape
 
 __all__ = ["REFUSED", "Admission"]
 
@@ -25,8 +26,10 @@ __all__ = ["REFUSED", "Admission"]
 #: heard of it for so long: it would not dial if it had that place. Where another incarnation claims it, that takes the
 #: whole peer time-out.
 _SILENT_SECONDS = 2.0
-#: What a newcomer may say before it is decided.
+#: So many messages may a newcomer say before it is decided; more where one mailbox takes more.
 _MAX_MESSAGES = 10_000
+#: A text of a peer's goes this far into messages of ours.
+_MAX_REASON = 200
 #: How the goodbye to a peer begins that is not let in.
 REFUSED = "refused: "
 
@@ -40,11 +43,15 @@ class Claim:
     Args:
         on_over: Called once, with the error, where its connection ends before it is decided.
 
-        has_room: Says whether so many bytes more may be kept.
+        has_room: Says whether, after so many messages, one of so many bytes more may be kept.
     """
 
     def __init__(
-        self, wire: Wire, hello: Hello, on_over: Callable[[Claim, NetworkError], None], has_room: Callable[[int], bool]
+        self,
+        wire: Wire,
+        hello: Hello,
+        on_over: Callable[[Claim, NetworkError], None],
+        has_room: Callable[[int, int], bool],
     ) -> None:
         self.wire = wire
         self.hello = hello
@@ -62,11 +69,11 @@ class Claim:
 
     def on_message(self, wire: Wire, message: Message) -> None:
         if isinstance(message, Bye):
-            raise PeerLost(message.reason)
+            raise PeerLost(escape(message.reason, _MAX_REASON))
         if take_heartbeat(wire, message):
             return
         size = _size(message)
-        if len(self.messages) >= _MAX_MESSAGES or not self._has_room(size):
+        if not self._has_room(len(self.messages), size):
             raise RemoteProtocolError("the peer said too much before it was known who it is")
         self.messages.append(message)
         self.kept_bytes += size
@@ -92,6 +99,7 @@ class Admission:
         self._own = PeerInfo(hello.location, hello.name, hello.incarnation)
         self._peer_timeout_seconds = peer_timeout_seconds
         # All together may keep as much as may wait for one mailbox.
+        self._max_kept_messages = max(_MAX_MESSAGES, hello.max_queue_messages)
         self._max_kept_bytes = hello.max_queue_bytes
         self._claims: dict[Claim, OnVerdict] = {}
 
@@ -106,12 +114,12 @@ class Admission:
         # Later: who does not take us as a peer says so right behind its proof.
         self._reactor.post(self._decide, claim)
 
-    def _has_room(self, size: int) -> bool:
-        return sum(claim.kept_bytes for claim in self._claims) + size <= self._max_kept_bytes
+    def _has_room(self, kept: int, size: int) -> bool:
+        kept_bytes = sum(claim.kept_bytes for claim in self._claims)
+        return kept < self._max_kept_messages and kept_bytes + size <= self._max_kept_bytes
 
     def _settle(self, claim: Claim) -> OnVerdict:
-        if claim.timer is not None:
-            claim.timer.cancel()
+        _stop_looking(claim)
         return self._claims.pop(claim)
 
     def _over(self, claim: Claim, error: NetworkError) -> None:
@@ -123,6 +131,7 @@ class Admission:
     def _decide(self, claim: Claim) -> None:
         if claim not in self._claims:
             return
+        _stop_looking(claim)
         rival = self._rival_of(claim.hello)
         if claim.wire.is_closed:
             self._over(claim, PeerLost("the connection is over"))
@@ -201,6 +210,12 @@ class Admission:
         """Let nobody in any more."""
         for claim in list(self._claims):
             claim.wire.fail(PeerLost("this runtime is finished"))
+
+
+def _stop_looking(claim: Claim) -> None:
+    if claim.timer is not None:
+        claim.timer.cancel()
+        claim.timer = None
 
 
 def _shared(info: PeerInfo, hello: Hello) -> str:

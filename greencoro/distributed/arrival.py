@@ -23,7 +23,7 @@ def tell_of(runtime: Any, announced: bool, by_default: bool) -> None:
         by_default (bool): It listens where it does because nothing was named.
     """
     location, secret = runtime.location, runtime.secret
-    line = f"runtime.started name={runtime.name} location={location} secret={secret.fingerprint}"
+    line = f"runtime.started name={runtime.name} location={location} fingerprint={secret.fingerprint}"
     if announced and _is_read_by_people():
         tell(_log, logging.INFO, line)
     else:

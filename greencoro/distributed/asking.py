@@ -12,7 +12,7 @@ from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference, rebuild
-from greencoro.distributed.watches import text_of
+from greencoro.distributed.user_code import is_interruption, reason
 from greencoro.errors import (
     BrokenResource,
     DeadlineExceeded,
@@ -71,10 +71,12 @@ class RemoteRequest(Request):
         """Let the caller's `call` raise ``error``; 0 or -1 as `reply`. One that cannot be pickled goes in words."""
         if not isinstance(error, BaseException):
             raise TypeError(f"fail() takes an exception, not {error!r}")
-        header = {"failed": True, "text": f"{type(error).__name__[:100]}: {text_of(error)}"}
+        header = {"failed": True, "text": reason(error)}
         try:
             payload = b"".join(codec.dumps(error))
-        except (Exception, SystemExit):
+        except BaseException as why:
+            if is_interruption(why):
+                raise
             payload = b""
         return self._send(header, payload)
 
@@ -204,12 +206,9 @@ _WORDS = {
 def _opened(coro: RemoteCoro, header: dict[str, Any], payload: bytes) -> Any:
     """Return or raise the answer; here, for unpickling runs its own code."""
     failed, text = header.get("failed") is True, str(header.get("text", ""))
-    try:
-        value = codec.loads(payload)
-    except (Exception, SystemExit) as error:
-        if not failed:
-            text = f"an answer that cannot be decoded: {type(error).__name__}: {text_of(error)}"
-        raise RemoteError(text, "", coro.location) from None
+    value, why = codec.opened(payload)
+    if why is not None:
+        raise RemoteError(text if failed else f"an answer that cannot be decoded: {why}", "", coro.location)
     if not failed:
         return value
     remote = RemoteError(text, "", coro.location)

@@ -17,6 +17,7 @@ from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.per_peer import PerPeer, Tally
+from greencoro.distributed.user_code import text_of
 from greencoro.errors import (
     BrokenResource,
     BusyResource,
@@ -97,13 +98,13 @@ class Request:
                 escape(self.operation, 100),
                 self.peer,
                 type(error).__name__,
-                escape(error),
+                escape(text_of(error)),
             )
             return
         trace = "".join(traceback.format_exception(error)).rstrip() if error.__traceback__ else ""
         # A character takes up to 12 bytes of JSON; both texts together are to fit into what the peer takes.
         limit = min(_TEXT_CHARACTERS, self.link.max_message_bytes // 32)
-        self._answer(False, _told(type(error), str(error)[:limit], trace[-limit:]), ())
+        self._answer(False, _told(type(error), text_of(error, limit), trace[-limit:]), ())
 
     def _answer(self, succeeded: bool, header: dict[str, Any], parts: Sequence[Buffer]) -> None:
         if self._answered or not self._number:
@@ -279,8 +280,11 @@ class Calls:
 def _handle(handler: Handler, request: Request) -> None:
     try:
         handler(request)
-    except Exception as error:
+    except BaseException as error:
+        # Whatever ends this, whoever asked is told.
         request.fail(error)
+        if not isinstance(error, Exception):
+            raise
 
 
 def _error_of(header: dict[str, Any], link: Link) -> Exception:

@@ -53,13 +53,12 @@ class ChannelMessage(Opaque):
         self._warn = warn
 
     def decode(self) -> tuple[bool, Any]:
-        try:
-            return True, codec.loads(self.payload)
-        except (Exception, SystemExit) as error:
+        message, why = codec.opened(self.payload)
+        if why is not None:
             self._link.undecodable += 1
-            line = "a message from %s through a channel cannot be decoded and is dropped: %s: %s"
-            self._warn(_log, line, self._link.info, type(error).__name__, escape(error))
-            return False, None
+            line = "a message from %s through a channel cannot be decoded and is dropped: %s"
+            self._warn(_log, line, self._link.info, escape(why))
+        return why is None, message
 
 
 class _Item:
@@ -186,10 +185,10 @@ class ChannelServer:
                 if not item.copies:
                     self._settle(item)
                     return
-        if stream is None:
-            stream = self._streams[key] = _Stream()
         if item.request:
             self._await_withdrawal(item)
+        if stream is None:
+            stream = self._streams[key] = _Stream()
         # Where that was not looked into yet, it is when its turn comes: who subscribes by then gets it.
         item.payload = payload
         stream.posted += 1

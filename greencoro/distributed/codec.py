@@ -15,9 +15,10 @@ import pickle
 import struct
 from typing import Any
 
+from greencoro.distributed.user_code import is_interruption, reason
 from greencoro.errors import RemoteProtocolError
 
-__all__ = ["OUT_OF_BAND_BYTES", "dumps", "loads"]
+__all__ = ["OUT_OF_BAND_BYTES", "dumps", "loads", "opened"]
 
 OUT_OF_BAND_BYTES = 64 * 1024
 
@@ -31,7 +32,7 @@ def dumps(message: Any, head: bytes = b"") -> list[Buffer]:
     """``message`` as a list of buffers that belong together, the first beginning with ``head``.
 
     Raises:
-        Exception: What pickling it raises (`TypeError`, `pickle.PicklingError`, or what its ``__reduce__`` raises).
+        BaseException: What pickling it raises (`TypeError`, `pickle.PicklingError`, or what its ``__reduce__`` raises).
     """
     beside: list[memoryview] = []
 
@@ -57,7 +58,7 @@ def loads(data: Buffer) -> Any:
     Raises:
         RemoteProtocolError: The layout is not that of `dumps`.
 
-        Exception: What unpickling it raises.
+        BaseException: What unpickling it raises.
     """
     if len(data) < 2:
         raise RemoteProtocolError("a payload of less than two bytes")
@@ -78,3 +79,13 @@ def loads(data: Buffer) -> Any:
         buffers.append(bytearray(buffer) if view.readonly else buffer)
         offset += length
     return pickle.loads(view[head.size : head.size + pickled], buffers=buffers)
+
+
+def opened(data: Buffer) -> tuple[Any, str | None]:
+    """`loads`, whatever that raises: the object and None, or None and in words why there is none."""
+    try:
+        return loads(data), None
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        return None, reason(error)

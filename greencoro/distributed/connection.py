@@ -95,7 +95,9 @@ class Connection:
         self._liveness = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
         self._outbox = Outbox(limits.chunk_bytes, hello.max_queue_bytes)
         self.established = False
-        #: Given up because nothing was heard for the whole time-out.
+        # Whether it reads, judged as whether it is alive.
+        self._reading = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
+        #: Given up because nothing was heard, or read by it, for the whole time-out.
         self.is_silent = False
 
     @property
@@ -212,12 +214,15 @@ class Connection:
                     return self._sealer.chunk(*chunk)
         return []
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, is_stuck: bool = False) -> None:
         """Look at the clock; to be called about every half tick.
 
+        Args:
+            is_stuck (bool): Something is to be sent, and none of it went since the last time.
+
         Raises:
-            PeerLost: Silence for the whole time-out; or the key has sealed as much as one should, and another
-                connection, with another key, is to be made.
+            PeerLost: Silence for the whole time-out, or so long it read nothing of what was there for it; or the key
+                has sealed as much as one should, and another connection, with another key, is to be made.
         """
         if self._sealer is not None and self._sealer.renewal_due:
             raise PeerLost("the key of the connection has sealed enough, a new one is needed")
@@ -225,5 +230,10 @@ class Connection:
         if health is Health.LOST:
             self.is_silent = True
             raise PeerLost(f"nothing was heard for {self._limits.peer_timeout_seconds:g} s")
+        if not is_stuck:
+            self._reading.heard(now)
+        if self._reading.check(now) is Health.LOST:
+            self.is_silent = True
+            raise PeerLost(f"the peer read nothing for {self._limits.peer_timeout_seconds:g} s")
         if self.established and self._liveness.should_ping(now):
             self.push(None, messages.Ping().encode(), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from greencoro.distributed.discovery import Discovery
@@ -12,7 +12,7 @@ from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
-from greencoro.distributed.search import DEFAULT_PORT, Kept, Search
+from greencoro.distributed.search import DEFAULT_PORT, Kept, Named, Search
 from greencoro.errors import (
     AuthenticationError,
     DeadlineExceeded,
@@ -22,17 +22,17 @@ from greencoro.errors import (
     PeerUnreachable,
     RemoteProtocolError,
 )
-from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.telling import tell, tell_unheard
 from greencoro.hub.waiting import seconds
+from greencoro.hub.waiting_aloud import wait_aloud
 
 __all__ = ["Contacts"]
 
 _log = logging.getLogger(__name__)
 
-#: Whoever waits says so once in so long.
-SAY_SECONDS = 5.0
+#: Of those that were named so many are shown to whoever waits.
+_MAX_SHOWN = 5
 #: For one `peer`; twice a second.
 _MAX_PINGS = 120
 
@@ -77,7 +77,7 @@ class Contacts:
         limit = self._limit if timeout is None else timeout
         with self._ends_with_us(reached, f"cannot reach {location}"):
             self.runtime.reactor.post(table.dial, location, on_done)
-            if not self.wait(reached, limit, f"a connection to {location}"):
+            if not self.wait(reached, limit, f"a connection to {location}", Named(location)):
                 raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
             return _as_link(reached.result())
 
@@ -109,20 +109,22 @@ class Contacts:
             tell_unheard(_log, f"peer({location if location.port else location.addr}) failed: {error}")
             return -1
         except (NetworkError, DeadlineExceeded) as error:
-            _log.warning("peer(%s) failed: %s", location if location.port else location.addr, error)
+            shown = location if location.port else location.addr
+            tell(_log, logging.WARNING, f"peer({shown}) failed: {error}")
             return -1
         if not broadcast:
             return 0
         try:
             self.runtime.request(link.info, "greencoro.relay", {}, timeout=self._limit if timeout is None else timeout)
         except GreencoroError as error:
-            _log.warning("%s is a peer, but did not tell its network of this runtime: %s", link.info, error)
+            line = f"{link.info} is a peer, but did not tell its network of this runtime: {error}"
+            tell(_log, logging.WARNING, line)
             return -1
         return 0
 
     def _reach(self, location: Location, udp_port: int, timeout: float | None) -> Link:
         reached = Completion()
-        refused: list[NetworkError] = []
+        named = Named(location)
         met: set[bytes] = set()
 
         def on_link(link: Link) -> None:
@@ -132,21 +134,20 @@ class Contacts:
             reached.set(link)
 
         def on_failed(error: NetworkError) -> None:
-            refused.append(error)
+            named.error = error
             if location.port or not search.addresses:
                 reached.fail(error)
 
         search = Search(self, location, udp_port, on_link, on_failed, _MAX_PINGS)
         if timeout is None:
             timeout = self._limit if location.port else self.runtime.settings.connect_timeout_seconds
-        shown = str(location) if location.port else location.addr
-        with self._ends_with_us(reached, f"cannot reach {shown}"):
+        with self._ends_with_us(reached, f"cannot reach {named}"):
             self.runtime.reactor.post(search.start)
             try:
-                if not self.wait(reached, timeout, f"a runtime at {shown}"):
+                if not self.wait(reached, timeout, f"a runtime at {named}", named):
                     if location.port:
                         raise DeadlineExceeded(f"cannot reach {location}: no answer within {timeout:g} s")
-                    tcp = str(refused[-1]) if refused else f"no answer on TCP port {DEFAULT_PORT}"
+                    tcp = named.error or f"no answer on TCP port {DEFAULT_PORT}"
                     raise PeerUnreachable(f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}")
                 return _as_link(reached.result())
             finally:
@@ -171,38 +172,78 @@ class Contacts:
         try:
             look(None)
             with self._ends_with_us(found, f"cannot locate {name!r}"):
-                self.wait(found, timeout, f"a peer called {name!r}")
+                self.wait_for_name(found, timeout, f"a peer called {name!r}", "been started with that name")
         finally:
             self._observers.remove(look)
         location: Location | None = found.value
         return location
 
-    def wait(self, outcome: Completion, timeout: float | None, what: str) -> bool:
-        """Wait for an outcome, and say so every few seconds; False where it took longer than ``timeout`` seconds."""
-        began = native.monotonic()
-        while True:
-            waited = native.monotonic() - began
-            left = SAY_SECONDS if timeout is None else min(SAY_SECONDS, timeout - waited)
-            if outcome.wait(left):
-                return True
-            waited = native.monotonic() - began
-            if timeout is not None and waited >= timeout:
-                return False
-            tell(_log, logging.WARNING, f"still waiting for {what}, for {waited:.0f} s: {self.situation()}")
+    def wait(self, outcome: Completion, timeout: float | None, what: str, named: Named) -> bool:
+        """Wait to reach ``named``, and say so every few seconds; False where ``timeout`` seconds were over first."""
+        return wait_aloud(outcome, timeout, what, lambda: self.situation(named), _log)
 
-    def situation(self) -> str:
-        """Who was asked, on which address and port, and what to try; for somebody who waits."""
+    def wait_for_name(
+        self, outcome: Completion, timeout: float | None, what: str, lacking: str, at: Named | None = None
+    ) -> bool:
+        """Wait for who has a name, as `wait`.
+
+        Args:
+            lacking (str): What none of those online has done, as in "registered that name".
+
+            at: The only one that is asked; None: all are.
+        """
+
+        def situation() -> str:
+            return self.situation(None, lacking) if at is None else self._situation_at(at, lacking)
+
+        return wait_aloud(outcome, timeout, what, situation, _log)
+
+    def situation(self, also: Named | None = None, lacking: str = "") -> str:
+        """Who was asked, on which address and port, and what to try; for somebody who waits.
+
+        Args:
+            also: Who is to be reached beside those of ``peers=``.
+
+            lacking: As for `wait_for_name`.
+        """
         runtime, neighbours = self.runtime, self.neighbours
+        named = [kept.named for kept in self._kept] + ([] if also is None else [also])
         asked = ", ".join(f"{way.target}:{neighbours.udp_port}" for way in neighbours.told)
+        places = f"named: {_some(named)}"
         if not asked:
             reason = f"{runtime.location.addr} has no broadcast" if runtime.discovers else "discover_peers is False"
-            asked = f"nobody but named peers, for {reason}"
+            asked = f"nobody but {f'those {places}' if named else 'named peers'}, for {reason}"
+        elif named:
+            asked += f", {places}"
         online = len(runtime.peer_table.online())
+        state = f"{online} peers are online" if online != 1 else "1 peer is online"
+        if online and lacking:
+            state += (
+                f" and {'has not' if online == 1 else 'none has'} {lacking}: is it spelt so there? Where another one "
+                "has it, name that one: peer(), or peers="
+            )
+        else:
+            state += (
+                f". Does it run, with the secret {runtime.secret.fingerprint}? Where broadcasts do not get through, "
+                "name it: peer(), or peers="
+            )
+        text = f"asked {asked}, as {runtime.location}; {state}. `greencoro doctor` finds out more"
+        return text + self._reasons(named)
+
+    def _situation_at(self, at: Named, lacking: str) -> str:
+        if at.online:
+            return f"asked {at}, which is online and has not {lacking}: is it spelt so there?"
+        runtime = self.runtime
         return (
-            f"asked {asked}, as {runtime.location}; {online} peers are online. Does it run, with the secret "
-            f"{runtime.secret.fingerprint}? Where broadcasts do not get through, name it: peer(), or peers=. "
-            "`greencoro doctor` finds out more" + "".join(f"; {line}" for line in runtime.peer_table.refused())
+            f"asked nobody but the one named: {at}, as {runtime.location}. Does it run there, with the secret "
+            f"{runtime.secret.fingerprint}? `greencoro doctor --peer {at}` finds out more{self._reasons([at])}"
         )
+
+    def _reasons(self, named: Sequence[Named]) -> str:
+        """Why those were not reached, or refused; each reason once."""
+        errors = [str(each.error) for each in named if each.error is not None]
+        reasons = dict.fromkeys([*errors[:_MAX_SHOWN], *self.runtime.peer_table.refused()])
+        return "".join(f"; {reason}" for reason in reasons)
 
     # The reactor's thread.
 
@@ -219,7 +260,7 @@ class Contacts:
                 search.came(link)
         else:
             for kept in self._kept:
-                kept.lost(link.info)
+                kept.lost(link)
 
     def close(self) -> None:
         """Reach nobody any more; whoever waits to is let go."""
@@ -241,6 +282,11 @@ class Contacts:
         """Do so no more."""
         if search in self._searches:
             self._searches.remove(search)
+
+
+def _some(named: Sequence[Named]) -> str:
+    more = len(named) - _MAX_SHOWN
+    return ", ".join(map(str, named[:_MAX_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_link(link: Any) -> Link:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from greencoro.errors import ConfigError
+from greencoro.hub.telling import tell
 from greencoro.hub.tls_session import Session
 
 __all__ = ["Credentials", "load"]
@@ -26,6 +27,9 @@ _log = logging.getLogger(__name__)
 _ROUNDS = 10
 # What makes a private key in a PEM file one: the words differ by kind, the last two are always these.
 _KEY_MARK = b"PRIVATE KEY-----"
+
+# Of a key of another kind than the certificate's OpenSSL says that there is no certificate for it.
+_MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
 class Credentials:
@@ -58,7 +62,8 @@ class Credentials:
         #: SHA-256 of the certificate that is shown.
         self.certificate_hash = self._prove(cert_path)
         if stat.S_IMODE(key_path.stat().st_mode) & 0o077:
-            _log.warning("the private key in %s can be read by others: chmod 600 %s", key_path, key_path)
+            line = f"the private key in {key_path} can be read by others: chmod 600 {key_path}"
+            tell(_log, logging.WARNING, line)
 
     def session(self, server_side: bool) -> Session:
         """The TLS of a new connection."""
@@ -128,7 +133,7 @@ def _context(protocol: Any, cert_path: Path, key_path: Path) -> Any:
     except _EncryptedKeyError:
         raise ConfigError(f"the private key in {key_path} has a password: greencoro has nobody to ask for it") from None
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in _MISMATCHES:
             raise ConfigError(f"the private key in {key_path} does not fit the certificate in {cert_path}") from None
         raise ConfigError(f"the certificate in {cert_path} cannot be used: {_words(error)}") from None
     return context

@@ -8,7 +8,7 @@ from typing import Any
 
 from greencoro.distributed import codec
 from greencoro.distributed.dispatch import Dispatcher
-from greencoro.distributed.inflows import Inflows, LinkedInflow, owe
+from greencoro.distributed.inflows import ALL_DEBTS, Inflows, LinkedInflow, owe
 from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Credit, Debt, Deliver, Gone, Ping, Pong, Result, Send, Terminate
 from greencoro.hub.coroutine import Coro, find
@@ -42,18 +42,12 @@ class RemoteMessage(Encoded):
         self._inflows.taken(self._inflow, self._size)
 
     def decode(self) -> tuple[bool, Any]:
-        try:
-            return True, codec.loads(self._payload)
-        except (Exception, SystemExit) as error:
+        message, why = codec.opened(self._payload)
+        if why is not None:
             self._link.undecodable += 1
-            self._warn(
-                _log,
-                "a message from %s cannot be decoded and is dropped: %s: %s",
-                self._link.info,
-                type(error).__name__,
-                escape(error),
-            )
-            return False, None
+            line = "a message from %s cannot be decoded and is dropped: %s"
+            self._warn(_log, line, self._link.info, escape(why))
+        return why is None, message
 
 
 class Delivery:
@@ -106,6 +100,7 @@ class Delivery:
             if self._new_inflow(link, target) is None:
                 # A channel, or over: then it is told so when it sends.
                 self._inflows.of(link, target)
+        link.send_urgent(ALL_DEBTS.encode())
 
     def _new_inflow(self, link: Link, target: int) -> LinkedInflow | None:
         coro = self._find(target)

@@ -9,6 +9,7 @@ from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, PeerInfo
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Ping, Pong, Welcome
+from greencoro.distributed.reactor import Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, RemoteProtocolError
 
@@ -16,6 +17,8 @@ __all__ = ["REFUSALS", "Dial", "OnDone", "pause_after", "take_heartbeat"]
 
 #: Whoever was refused for good, until somebody changes a secret or a version, is not tried again before.
 _REFUSED_PAUSE_SECONDS = 30.0
+#: So much may wait for one to read whom this runtime is not a peer of yet.
+_MAX_UNSENT = 1000
 
 #: What is said aloud of an attempt; anything else that ends one is the network's everyday.
 REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
@@ -47,6 +50,8 @@ class Dial:
         self.waiting: list[OnDone] = []
         self.wire: Wire | None = None
         self.give_up: Callable[[], None] | None = None
+        #: Runs from its proof to the other side's welcome.
+        self.deadline: Timer | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -57,6 +62,12 @@ class Dial:
     def is_established(self) -> bool:
         """Has the other side proved itself?"""
         return self.wire is not None and not self.wire.is_closed and self.wire.connection.established
+
+    def crosses(self, wire: Wire, hello: Hello) -> bool:
+        """Is there a connection that leads to where one that came in is from, as that one says and its address does?"""
+        if self.is_established:
+            return self.incarnation == hello.incarnation
+        return self.is_connected and self.location == hello.location and wire.stream.peer_address == hello.location.addr
 
     def aims_at(self, info: PeerInfo | Hello) -> bool:
         """Is this who is, or was to be, reached?"""
@@ -81,8 +92,14 @@ class Dial:
 
 
 def take_heartbeat(wire: Wire, message: Message) -> bool:
-    """Answer a heartbeat; False where the message is something else."""
+    """Answer a heartbeat; False where the message is something else.
+
+    Raises:
+        RemoteProtocolError: The peer does not read the answers.
+    """
     if isinstance(message, Ping):
+        if wire.connection.waiting[0] >= _MAX_UNSENT:
+            raise RemoteProtocolError("the peer asks, and does not read the answers")
         pong = Pong().encode()
         wire.connection.push(None, pong, len(pong[0]))
     return isinstance(message, Ping | Pong)

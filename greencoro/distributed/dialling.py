@@ -68,6 +68,8 @@ class Dialling:
         self._transport = transport
         self._hello = hello
         self._connect_seconds = settings.connect_timeout_seconds
+        # Each side may have to ask a rival, who has the whole peer time-out to answer.
+        self._welcome_seconds = max(2 * settings.peer_timeout_seconds, settings.handshake_seconds)
         self._admission = admission
         self._new_wire = new_wire
         self._dials: dict[Location, Dial] = {}
@@ -158,7 +160,14 @@ class Dialling:
         if self._hello.incarnation < hello.incarnation:
             self._peers.drop_incoming(hello.incarnation)
         wire.held = True
+        dial.deadline = self._reactor.call_later(self._welcome_seconds, self._not_welcomed, dial, wire)
         self._admission.judge(wire, hello, functools.partial(self._judged, dial, wire))
+
+    def _not_welcomed(self, dial: Dial, wire: Wire) -> None:
+        error = PeerUnreachable(f"{dial.location} did not let this runtime in within {self._welcome_seconds:g} s")
+        self._end(dial, None, error)
+        # Where its claim is being judged it is not the dial's.
+        wire.fail(error)
 
     def _judged(self, dial: Dial, wire: Wire, error: NetworkError | None) -> None:
         if error is not None:
@@ -172,6 +181,7 @@ class Dialling:
 
     def welcomed(self, dial: Dial, wire: Wire) -> None:
         """The dialled side lets us in."""
+        _stop_clock(dial)
         # Again: somebody may have come meanwhile who has something in common with it.
         self._admission.judge(wire, wire.connection.peer_hello, functools.partial(self._let_in, dial, wire))
 
@@ -200,6 +210,7 @@ class Dialling:
     def _after_end(self, dial: Dial, error: NetworkError) -> None:
         if self._is_over(dial):
             return
+        _stop_clock(dial)
         dial.wire = None
         # One that dials us at the same time may refuse like one with another secret: it does not know our name for it.
         is_worth_it = isinstance(error, PeerLost) or self._peers.has_incoming or self._came_at >= dial.began
@@ -222,6 +233,7 @@ class Dialling:
     def _end(self, dial: Dial, link: Link | None, error: NetworkError | None) -> None:
         if not self._is_over(dial):
             del self._dials[dial.location]
+        _stop_clock(dial)
         if dial.give_up is not None:
             dial.give_up()
             dial.give_up = None
@@ -233,9 +245,9 @@ class Dialling:
 
     # What is asked and told by the table of peers.
 
-    def is_connected_to(self, hello: Hello) -> bool:
-        """Is there a connection, dialled here, that is likely to become one to whom ``hello`` is of?"""
-        return any(dial.is_connected and dial.aims_at(hello) for dial in self._dials.values())
+    def crosses(self, wire: Wire, hello: Hello) -> bool:
+        """Is there a connection, dialled here, that is likely to become one to who came in by ``wire``?"""
+        return any(dial.crosses(wire, hello) for dial in self._dials.values())
 
     def has_reached(self, incarnation: bytes) -> bool:
         """Did this incarnation answer a dial of ours, which only waits to be let in?"""
@@ -266,6 +278,12 @@ class Dialling:
         self._closed = True
         for dial in list(self._dials.values()):
             self._end(dial, None, PeerUnreachable("this runtime is finished"))
+
+
+def _stop_clock(dial: Dial) -> None:
+    if dial.deadline is not None:
+        dial.deadline.cancel()
+        dial.deadline = None
 
 
 def _as_link(link: Any) -> Link:

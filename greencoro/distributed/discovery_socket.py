@@ -62,7 +62,6 @@ class DiscoverySocket:
         on_datagram: Callable[[bytes, str, int], bytes | None],
     ) -> None:
         self._reactor = reactor
-        self._ways = ways
         self._port = port
         self._on_datagram = on_datagram
         self._watchers: list[Any] = []

@@ -33,8 +33,8 @@ class Home(Protocol):
     #: The runtime's `Services`.
     services: Any
 
-    def link_for(self, reference: Reference) -> Link | None:
-        """The link to its incarnation, dialling where there is none; None where that is lost."""
+    def link_for(self, reference: Reference, asker: bytes | None = None) -> Link | None:
+        """The link to its incarnation, dialling where there is none (for a peer, ``asker``); None where it is lost."""
 
     def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
         """Start a coroutine that is at home there."""
@@ -83,10 +83,19 @@ class Elsewhere:
             link = self._bind()
         return None if link is None or self._is_over(link) else link
 
-    def _bind(self) -> Link | None:
+    def reach_for(self, asker: bytes) -> Link | None:
+        """`reach` because a peer, of the incarnation ``asker``, named this.
+
+        Raises:
+            BusyResource: Its process would have to be dialled, and peers have had too many dialled already.
+        """
+        self._bind(asker)
+        return self.reach()
+
+    def _bind(self, asker: bytes | None = None) -> Link | None:
         with _binding:
             if self._link is None:
-                self._link = self._runtime.link_for(self._reference)  # type: ignore[misc]
+                self._link = self._runtime.link_for(self._reference, asker)  # type: ignore[misc]
             return self._link
 
     def reach_anew(self) -> Link | None:
@@ -97,7 +106,8 @@ class Elsewhere:
     def is_lost(self) -> bool:
         """Where it cannot be reached: is that for the loss of its process, whatever became of the thing itself?"""
         link = self._link
-        return link is None or link.is_lost
+        # What is over in this process itself (it was not found alive) did not go with a link.
+        return link.is_lost if link is not None else self._reference.incarnation != self._runtime.incarnation
 
     def _is_over(self, link: Link) -> bool:
         return link.is_lost or self._reference.id in link.gone

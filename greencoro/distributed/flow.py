@@ -7,12 +7,16 @@ window of its own, which the sender learns in the handshake.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 
+from greencoro.distributed.waiters import Waiters
 from greencoro.errors import RemoteProtocolError
 
-__all__ = ["Inflow", "Outflow"]
+__all__ = ["Inflow", "Outflow", "Unread"]
+
+#: Of so many mailboxes it is remembered what may wait there from links that are lost.
+_MAX_UNREAD = 10_000
 
 
 class Outflow:
@@ -23,6 +27,8 @@ class Outflow:
     """
 
     __slots__ = (
+        "_assumed_bytes",
+        "_assumed_messages",
         "granted_bytes",
         "granted_messages",
         "sent_bytes",
@@ -39,8 +45,10 @@ class Outflow:
         self.granted_bytes = size
         self.sent_messages = 0
         self.sent_bytes = 0
+        self._assumed_messages = 0
+        self._assumed_bytes = 0
         #: Called, and taken out, by the reactor when more was granted or the target is gone.
-        self.waiters: list[Callable[[], object]] = []
+        self.waiters = Waiters()
 
     def renew(self, messages: int, size: int) -> bool:
         """Take over the window of a receiver that was not known so far; False where it is smaller than what was sent.
@@ -49,9 +57,17 @@ class Outflow:
         """
         if self.sent_messages > messages or (size < self.window_bytes and self.sent_bytes > size):
             return False
-        self.granted_messages = self.window_messages = messages
-        self.granted_bytes = self.window_bytes = size
+        self.window_messages = messages
+        self.window_bytes = size
+        self.granted_messages = messages - self._assumed_messages
+        self.granted_bytes = size - self._assumed_bytes
         return True
+
+    @property
+    def unread(self) -> tuple[int, int]:
+        """Messages and bytes that may wait to be read, whatever link they went over; never fewer than do."""
+        messages = self.sent_messages - self.granted_messages + self.window_messages
+        return max(0, messages), max(0, self.sent_bytes - self.granted_bytes + self.window_bytes)
 
     @property
     def unconfirmed_messages(self) -> int:
@@ -76,16 +92,7 @@ class Outflow:
 
     def take_or_wait(self, size: int, waiter: Callable[[], object] | None) -> bool:
         """As `take`; where there is not enough, ``waiter`` is called when more came."""
-        if self.take(size):
-            return True
-        if waiter is not None:
-            # Then another look: credit that came before this finds no waiter to call.
-            self.waiters.append(waiter)
-            if self.take(size):
-                with contextlib.suppress(ValueError):  # the reactor took it out to call it
-                    self.waiters.remove(waiter)
-                return True
-        return False
+        return self.take(size) or self.waiters.has_or_wait(lambda: self.take(size), waiter)
 
     def untake(self, size: int) -> None:
         """Give the credit of a message back that was withdrawn before it went; called by senders."""
@@ -96,22 +103,53 @@ class Outflow:
         """More credit came from the receiver."""
         self.granted_messages += messages
         self.granted_bytes += size
-        self.wake()
+        self.waiters.wake()
 
-    def owe(self, messages: int, size: int) -> None:
-        """So much that was sent over an earlier link is not read yet: until it is, as much less may be sent here."""
+    def assume(self, messages: int, size: int) -> None:
+        """So much at most that was sent over earlier links is not read yet; holds until `owe` says how much it is.
+
+        Without it whoever is connected anew, again and again, would send full windows to one who reads nothing.
+        """
+        self._assumed_messages = messages
+        self._assumed_bytes = size
         self.granted_messages -= messages
         self.granted_bytes -= size
 
-    def wake(self) -> None:
-        """Let everyone who waits for credit look again."""
-        # Those that wait now: who finds too little is back in the list before this is through.
-        for _ in range(len(self.waiters)):
-            try:
-                waiter = self.waiters.pop(0)
-            except IndexError:
-                return
-            waiter()
+    def owe(self, messages: int, size: int) -> None:
+        """So much that was sent over earlier links is not read yet: until it is, as much less may be sent here."""
+        self.granted_messages += self._assumed_messages - messages
+        self.granted_bytes += self._assumed_bytes - size
+        self._assumed_messages = self._assumed_bytes = 0
+        self.waiters.wake()
+
+    def owe_what_was_said(self) -> None:
+        """The receiver has said all it had to say about earlier links."""
+        if self._assumed_messages or self._assumed_bytes:
+            self.owe(0, 0)
+
+
+class Unread:
+    """What may wait to be read at each incarnation (`Outflow.unread`) since earlier links, as far as is remembered.
+
+    Where it was forgotten, an honest sender may be cut off, if connections break before the receiver is heard.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[bytes, Mapping[int, tuple[int, int]]] = OrderedDict()
+        self._count = 0
+
+    def remember(self, incarnation: bytes, unread: Mapping[int, tuple[int, int]]) -> None:
+        """A link with ``incarnation`` was lost; ``unread`` by mailbox. One thread."""
+        self._count -= len(self._held.pop(incarnation, ()))
+        if unread:
+            self._held[incarnation] = unread
+            self._count += len(unread)
+        while self._count > _MAX_UNREAD:
+            self._count -= len(self._held.popitem(last=False)[1])
+
+    def of(self, incarnation: bytes) -> Mapping[int, tuple[int, int]]:
+        """What was remembered of ``incarnation``; any thread."""
+        return self._held.get(incarnation, {})
 
 
 class Inflow:
@@ -147,8 +185,8 @@ class Inflow:
 
         Returns:
             tuple[int, int]: Messages and bytes that wait from before. It is to be told of them: with `Outflow.owe` it
-            has the same credit as without the break. What it sends before it heard of them is taken, up to twice the
-            window in all.
+            has the same credit as without the break. Before it heard of them it goes by what it remembers
+            (`Outflow.assume`); where it has forgotten, what it sends is taken, up to twice the window in all.
         """
         self.told_messages = self.taken_messages
         self.told_bytes = self.taken_bytes

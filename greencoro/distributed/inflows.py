@@ -6,10 +6,12 @@ from greencoro.distributed.flow import Inflow
 from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Credit, Debt
 from greencoro.distributed.per_peer import PerPeer
-from greencoro.errors import RemoteProtocolError
 from greencoro.hub import native
 
-__all__ = ["Inflows", "LinkedInflow"]
+__all__ = ["ALL_DEBTS", "Inflows", "LinkedInflow"]
+
+#: The last one when a link begins: of what was not named nothing waits. No mailbox has the number 0.
+ALL_DEBTS = Debt(0, 0, 0)
 
 #: Of mailboxes to which a peer never sent, it may say in advance of so many that it has less credit for them.
 MAX_DEBTS = 10_000
@@ -76,9 +78,10 @@ class Inflows:
 def owe(link: Link, debt: Debt) -> None:
     """The peer says that as much as ``debt`` waits for a mailbox of its from before.
 
-    Raises:
-        RemoteProtocolError: It says so of too many.
+    Of a mailbox that nothing was sent to over this link, it is passed over where there are many: it is honest, and
+    cannot know how many there are here.
     """
-    if debt.target not in link.outflows and len(link.outflows) >= MAX_DEBTS:
-        raise RemoteProtocolError(f"the peer says of more than {MAX_DEBTS} mailboxes what waits for them")
-    link.outflow(debt.target).owe(debt.messages, debt.size)
+    if debt == ALL_DEBTS:
+        link.heard_debts()
+    elif debt.target in link.outflows or len(link.outflows) < MAX_DEBTS:
+        link.outflow(debt.target).owe(debt.messages, debt.size)

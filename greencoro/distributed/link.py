@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from greencoro.distributed.flow import Outflow
 from greencoro.distributed.location import Location
 from greencoro.distributed.overdraft import Overdrafts
-from greencoro.distributed.send_queue import Entry, SendQueue, discard
+from greencoro.distributed.send_queue import Entry, SendQueue
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -68,6 +68,7 @@ _TABLE = {
 _MAX_ANSWERS = 100_000
 #: Mailboxes of a peer that are over and remembered as such.
 _MAX_GONE = 10_000
+_NONE: Mapping[int, tuple[int, int]] = {}
 
 
 class Link:
@@ -76,15 +77,21 @@ class Link:
     Args:
         own: This runtime's limits. The queue keeps to them; so does what is queued for a peer that is being dialled,
             whose own limits are not known before it is `up`.
+
+        unread: What may wait at its mailboxes from earlier links (`flow.Unread`).
     """
 
-    def __init__(self, info: PeerInfo, post: Callable[..., None], own: PeerLimits) -> None:
+    def __init__(
+        self, info: PeerInfo, post: Callable[..., None], own: PeerLimits, unread: Mapping[int, tuple[int, int]] = _NONE
+    ) -> None:
         self.info = info
         self.state = LinkState.DIALING
         self.wire: Wire | None = None
         self.error: NetworkError | None = None
         #: Credit for mailboxes of the peer, by their coroutine's id; made under the lock.
         self.outflows: dict[int, Outflow] = {}
+        # Of those that have none yet; until the peer has said what does wait there.
+        self._unread = dict(unread)
         #: What the peer has under way to mailboxes of ours (see `inflows`); the reactor's.
         self.inflows: dict[int, Any] = {}
         #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
@@ -224,15 +231,17 @@ class Link:
         with self._lock:
             flow = self.outflows.get(target)
             if flow is None:
-                flow = self.outflows[target] = Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
+                flow = Outflow(self._peer.max_queue_messages, self._peer.max_queue_bytes)
+                flow.assume(*self._unread.pop(target, (0, 0)))
+                self.outflows[target] = flow
             return flow
 
     def forget_waiter(self, target: int | None, waiter: Callable[[], object]) -> None:
         """Do not call ``waiter``, which waits for credit for ``target`` or for room, any more."""
-        self._queue.forget_waiter(waiter)
+        self._queue.waiters.discard(waiter)
         flow = None if target is None else self.outflows.get(target)
         if flow is not None:
-            discard(flow.waiters, waiter)
+            flow.waiters.discard(waiter)
 
     def withdraw(self, entry: Entry) -> bool:
         """Take a message back of which nothing has gone yet; True where it will not go."""
@@ -297,7 +306,7 @@ class Link:
             self.wire.flush()
 
     def _withdrawn(self, flow: Outflow) -> None:
-        flow.wake()
+        flow.waiters.wake()
         self._queue.taken_back()
 
     def _check_answers(self) -> None:
@@ -328,7 +337,7 @@ class Link:
         self.wire = wire
         wire.source = self._queue.connect(wire.connection)
         for flow in list(self.outflows.values()):
-            flow.wake()
+            flow.waiters.wake()
         wire.flush()
         return True
 
@@ -354,14 +363,26 @@ class Link:
             if expected is not None:
                 expected[0](None, error)
         for flow in list(self.outflows.values()):
-            flow.wake()
-        self._queue.wake_waiters()
+            flow.waiters.wake()
+        self._queue.waiters.wake()
         for key in list(self.on_lost):
             # Other threads take theirs out meanwhile.
             clean_up = self.on_lost.pop(key, None)
             if clean_up is not None:
                 clean_up(error)
         return dropped
+
+    def heard_debts(self) -> None:
+        """The peer has said what waits from earlier links: of the other mailboxes, that nothing does."""
+        with self._lock:
+            self._unread.clear()
+        for flow in list(self.outflows.values()):
+            flow.owe_what_was_said()
+
+    def unread(self) -> dict[int, tuple[int, int]]:
+        """Once it is lost: what may wait at mailboxes of the peer, for the next link with it."""
+        with self._lock:
+            return self._unread | {target: flow.unread for target, flow in self.outflows.items() if any(flow.unread)}
 
     def target_gone(self, target: int) -> None:
         """A mailbox of the peer is over."""
@@ -370,7 +391,7 @@ class Link:
         self.gone[target] = None
         flow = self.outflows.pop(target, None)
         if flow is not None:
-            flow.wake()
+            flow.waiters.wake()
 
     def _move(self, state: LinkState) -> None:
         if state not in _TABLE[self.state]:

@@ -11,22 +11,18 @@ from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Forget, Locate, Located
-from greencoro.distributed.refs import Reference
+from greencoro.distributed.refs import MAX_NAME_CHARACTERS, Reference
+from greencoro.distributed.search import Named
 from greencoro.errors import BusyResource, NetworkError, RemoteProtocolError
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
-from greencoro.hub.names import Names
+from greencoro.hub.names import KINDS, Names
 from greencoro.hub.waiting import seconds
 
 __all__ = ["Locator"]
 
 #: A peer has at most this many names outstanding here, and this runtime as many at each peer.
 MAX_OUTSTANDING = 10_000
-#: Longest name looked for elsewhere.
-MAX_NAME_CHARACTERS = 1000
-
-#: How what is looked for is called to people.
-_KINDS = {"coro": "a coroutine called", "channel": "a channel called", "rci": "a function called"}
 
 
 class _Query:
@@ -36,6 +32,7 @@ class _Query:
         self.kind = kind
         self.name = name
         self.location = location
+        self.named = None if location is None else Named(location)
         #: Who was reached at ``location``, whatever that one says of where it is.
         self.reached: bytes | None = None
         self.found = Completion()
@@ -115,7 +112,7 @@ class Locator:
                 query.found.set(None)
             elif location is None or not here:
                 self._runtime.reactor.post(self._ask_all, number)
-            self._runtime.wait_aloud(query.found, timeout, f"{_KINDS.get(kind, kind)} {name!r}")
+            self._runtime.wait_aloud(query.found, timeout, f"{KINDS.get(kind, kind)} {name!r}", query.named)
         finally:
             self._queries.pop(number, None)
             if here:
@@ -143,6 +140,8 @@ class Locator:
         if query is None:
             return
         if link is None:
+            if query.named is not None:
+                query.named.error = error
             pause = pause_after(error, self._runtime.settings.tick_seconds)
             self._runtime.reactor.call_later(pause, self._ask_all, number)
             return
@@ -165,7 +164,8 @@ class Locator:
         for number, query in tuple(self._queries.items()):
             if link in query.asked:
                 query.asked.remove(link)
-                if query.location is not None:
+                if query.named is not None:
+                    query.named.online = bool(query.asked)
                     self._runtime.reactor.post(self._ask_all, number)
 
     def _ask(self, number: int, query: _Query, link: Link) -> None:
@@ -173,6 +173,8 @@ class Locator:
         is_meant = query.location in (None, info.location) or query.reached == info.incarnation
         if is_meant and link not in query.asked:
             query.asked.append(link)
+            if query.named is not None:
+                query.named.online, query.named.error = True, None
             link.send(None, Locate(number, True, query.kind, query.name).encode())
 
     def _forget(self, number: int, query: _Query) -> None:
@@ -187,7 +189,7 @@ class Locator:
         if query is None or query.found.done or not located.target or link not in query.asked:
             return
         if refs.kind_of(located.target)[0] != query.kind:
-            raise RemoteProtocolError(f"the peer says that {located.target:#x} is {_KINDS[query.kind]} that name")
+            raise RemoteProtocolError(f"the peer says that {located.target:#x} is {KINDS[query.kind]} that name")
         reference = Reference(link.info.location, link.info.incarnation, located.target, located.name)
         query.owner = link.info.incarnation
         query.found.set(self._runtime.resolve(reference))
@@ -197,7 +199,7 @@ class Locator:
     def _on_locate(self, link: Link, request: Locate) -> None:
         if len(request.name) > MAX_NAME_CHARACTERS:
             raise RemoteProtocolError("the peer looks for a name that is too long")
-        if request.kind not in _KINDS:
+        if request.kind not in KINDS:
             raise RemoteProtocolError("the peer looks for something that has no names")
         bound = self._names.lookup(request.kind, request.name)
         if bound is not None:

@@ -82,8 +82,9 @@ class Memory:
             on_done(None, OSError(errno.ECONNREFUSED, "Connection refused"))
             return
         streams = self._network._streams
-        ours = MemoryStream(self._reactor, str(location), streams.pop)
-        theirs = MemoryStream(listener.reactor, str(self._here), streams.pop)
+        ours = MemoryStream(self._reactor, location.addr, streams.pop)
+        here = "" if self._here is None else self._here.addr
+        theirs = MemoryStream(listener.reactor, here, streams.pop)
         ours.other, theirs.other = theirs, ours
         streams[ours] = streams[theirs] = pair
         listener.reactor.post(listener.on_stream, theirs)
@@ -117,6 +118,7 @@ class MemoryStream:
         self._receiver: Receiver | None = None
         self._arrived: deque[bytes | OSError | None] = deque()
         self._unread = 0
+        self._written = 0
         self._was_blocked = False
         self._ended = False
         self._on_over: Callable[[MemoryStream], object] | None = on_over
@@ -131,10 +133,15 @@ class MemoryStream:
         self._was_blocked = self._was_blocked or blocked
         return blocked
 
+    @property
+    def sent_bytes(self) -> int:
+        return self._written - (0 if self.other is None else self.other._unread)
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._ended or self.other is None:
             return
         data = b"".join(bytes(buffer) for buffer in buffers)
+        self._written += len(data)
         self.other._unread += len(data)
         self._reactor.post(self.other._arrive, data)
 

@@ -27,7 +27,7 @@ CHANNEL_DELIVER u64 channel, u64 sender, u32 request, u32 subscribers to wait fo
 WITHDRAW        u32 request: nobody waits for the CHANNEL_DELIVER of that number any more
 UNMONITOR       u64 watch: its NOTICE is no longer of interest
 WELCOME
-DEBT            u64 target, u32 messages, u64 bytes
+DEBT            u64 target (0: there are no more), u32 messages, u64 bytes
 =============== =================================================================================================
 
 ``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes; ``route`` a u8 count, then
@@ -43,10 +43,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from greencoro.distributed.refs import MAX_NAME_CHARACTERS
 from greencoro.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "MAX_JSON_BYTES",
+    "MAX_OPERATION_BYTES",
     "MAX_PARTS",
     "MAX_ROUTE",
     "Bye",
@@ -131,6 +133,10 @@ _SEND_KIND = int(Kind.SEND)
 #: reactor stands still while it makes them; without these the largest message took seconds and gigabytes.
 MAX_JSON_BYTES = 4 << 20
 MAX_PARTS = 1 << 16
+#: Longest name of an operation. It is kept, and told again in errors, without being counted.
+MAX_OPERATION_BYTES = 200
+#: So much of the reason of a `Bye` is read.
+_REASON_CHARACTERS = 1000
 
 # NaN and the infinities are no JSON, though Python's encoder writes them and its decoder takes them unless told.
 _encode_json = json.JSONEncoder(allow_nan=False).encode
@@ -310,7 +316,10 @@ class Request(NamedTuple):
     parts: Sequence[Buffer]
 
     def encode(self) -> list[Buffer]:
-        head = _NUMBER.pack(Kind.REQUEST, self.request) + _text(self.operation) + _json(self.header)
+        operation = _text(self.operation)
+        if len(operation) > 4 + MAX_OPERATION_BYTES:
+            raise LocalProtocolError(f"the name of an operation is longer than {MAX_OPERATION_BYTES} bytes")
+        head = _NUMBER.pack(Kind.REQUEST, self.request) + operation + _json(self.header)
         return _with_parts(head, self.parts)
 
 
@@ -390,7 +399,8 @@ class Welcome(NamedTuple):
 class Debt(NamedTuple):
     """So much of what the receiver of this sent to ``target`` over links that are lost was not read yet.
 
-    Its credit on this link is less by that.
+    Its credit on this link is less by that. These come first on a link; the last one, of target 0, says that these were
+    all.
     """
 
     target: int
@@ -522,6 +532,8 @@ def _decode_locate(data: Buffer) -> Locate:
 def _decode_located(data: Buffer) -> Located:
     _, request, target = _LOCATED.unpack_from(data)
     name, offset = _read_text(data, _LOCATED.size)
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise RemoteProtocolError(f"what the peer found has a name of {len(name)} characters")
     _expect_end(data, offset)
     return Located(request, target, name)
 
@@ -529,7 +541,7 @@ def _decode_located(data: Buffer) -> Located:
 def _decode_bye(data: Buffer) -> Bye:
     reason, offset = _read_text(data, 1)
     _expect_end(data, offset)
-    return Bye(reason)
+    return Bye(reason[:_REASON_CHARACTERS])
 
 
 def _decode_ping(data: Buffer) -> Ping:
@@ -550,6 +562,8 @@ def _decode_welcome(data: Buffer) -> Welcome:
 def _decode_request(data: Buffer) -> Request:
     _, number = _NUMBER.unpack_from(data)
     operation, offset = _read_text(data, _NUMBER.size)
+    if offset > _NUMBER.size + 4 + MAX_OPERATION_BYTES:
+        raise RemoteProtocolError(f"the name of an operation is longer than {MAX_OPERATION_BYTES} bytes")
     header, offset = _read_json(data, offset)
     return Request(number, operation, header, _read_parts(data, offset))
 

@@ -14,9 +14,10 @@ from greencoro.distributed import refs
 from greencoro.distributed.calls import Calls, Request
 from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Notice
+from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import Watches, decode_notice, has_too_many
+from greencoro.distributed.watches import FINISHED, MAX_WATCHED, Watches, decode_notice, has_too_many
 from greencoro.errors import BusyResource, GreencoroError, MonitorException, NetworkError, RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -27,18 +28,43 @@ __all__ = ["NOTIFY", "UNDO_NOTIFY", "Monitors"]
 NOTIFY = "greencoro.notify"
 UNDO_NOTIFY = "greencoro.notify.undo"
 
+#: The memory of a notice without a payload whose texts are cut to this, at most, in bytes.
+_WORDS_BYTES = 2048
+_WORDS_CHARACTERS = 200
+
 #: The link to the watched coroutine's process, its number, and who is told of its end.
 _Key = tuple[Link, int, Coro]
 
 
 class RemoteNotice(Encoded):
-    """An exit notice in a mailbox, as it came."""
+    """An exit notice in a mailbox, as it came.
 
-    __slots__ = ("_coro", "_notice")
+    Where so much of notices of that process is in mailboxes that there is no room for it, some words stand for its
+    payload.
 
-    def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
+    Args:
+        tally (Tally): Counts it until it has left the mailbox, or that is no more.
+    """
+
+    __slots__ = ("_coro", "_notice", "_size", "_tally")
+
+    def __init__(self, coro: RemoteCoro, notice: Notice, tally: Tally) -> None:
         self._coro = coro
+        self._size = _size_of(notice)
+        self._tally: Tally | None = tally
+        if not tally.enter(self._size):
+            notice, self._size = _in_words(notice), _WORDS_BYTES
+            if not tally.enter(self._size):
+                # Of those that come now there are no more than there are watches: no peer has more set up.
+                self._tally = None
         self._notice = notice
+
+    def taken(self) -> None:
+        tally, self._tally = self._tally, None
+        if tally is not None:
+            tally.leave(self._size)
+
+    __del__ = taken
 
     def decode(self) -> tuple[bool, Any]:
         return True, decode_notice(self._coro, self._notice, self._coro.location)
@@ -70,6 +96,9 @@ class Monitors:
         resolve: What a reference means here.
 
         timeout (float): Longest wait for a peer to answer, in seconds.
+
+        max_bytes (int): Of notices of one peer that were not read yet, in all mailboxes. Beyond that they come without
+            what the coroutine returned or raised.
     """
 
     def __init__(
@@ -79,12 +108,14 @@ class Monitors:
         watches: Watches,
         calls: Calls,
         timeout: float,
+        max_bytes: int,
     ) -> None:
         self._find = find
         self._resolve = resolve
         self._watches = watches
         self._calls = calls
         self._timeout = timeout
+        self._unread = PerPeer(lambda: Tally(MAX_WATCHED, max_bytes))
         self._numbers = itertools.count(1)
         self._monitored: dict[_Key, _Monitored] = {}
 
@@ -122,15 +153,18 @@ class Monitors:
     def _teller(
         self, key: _Key, mine: _Monitored, there: RemoteCoro
     ) -> Callable[[Notice | None, NetworkError | None], None]:
-        monitor = key[2]
+        link, _, monitor = key
 
         def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
             self._forget(key, mine)
-            if monitor.is_alive():
-                # Each was asked for, and none may be lost: it does not wait for room in a full mailbox.
-                monitor.put_past_limit(
-                    MonitorException(there, "lost", None, error) if notice is None else RemoteNotice(there, notice)
-                )
+            if not monitor.is_alive():
+                return
+            # Each was asked for, and none may be lost: it does not wait for room in a full mailbox.
+            if notice is None:
+                monitor.put_past_limit(MonitorException(there, "lost", None, error))
+            else:
+                unread = self._unread.of(link.info.incarnation)
+                monitor.put_past_limit(RemoteNotice(there, notice, unread))
 
         return on_notice
 
@@ -173,9 +207,11 @@ class Monitors:
         monitor, observed = self._both(request)
         result = -1
         if monitor is not None and isinstance(observed, RemoteCoro):
-            link = observed.reach()
+            link = observed.reach_for(request.link.info.incarnation)
             if link is not None and has_too_many(link):
                 raise BusyResource(f"{link.info} is watched by too many here already")
+            if link is not None and not self._unread.of(link.info.incarnation).has_room(_WORDS_BYTES):
+                raise BusyResource(f"too many notices of {link.info} are not read yet")
             result = self.add(monitor, observed, _asker(request))
         elif monitor is not None and observed is not monitor:
             result = monitor.monitor(observed)
@@ -186,7 +222,7 @@ class Monitors:
         monitor, observed = self._both(request)
         if monitor is None or not isinstance(observed, RemoteCoro):
             return
-        link = observed.reach()
+        link = observed.reach_for(request.link.info.incarnation)
         if link is not None:
             key = link, observed.id, monitor
             mine = self._monitored.get(key)
@@ -199,6 +235,21 @@ class Monitors:
         if not isinstance(target, int) or not isinstance(observed, Coro):
             raise RemoteProtocolError("a request for a notice with wrong fields")
         return self._find(target), observed
+
+
+def _size_of(notice: Notice) -> int:
+    """About the memory it takes, in bytes; a character of a text takes four where one of them needs that."""
+    texts = notice.error_type, notice.error_text, notice.traceback_text
+    return len(notice.payload) + 4 * sum(map(len, texts))
+
+
+def _in_words(notice: Notice) -> Notice:
+    """The notice without what takes room."""
+    if notice.outcome == FINISHED:
+        why = "too many notices of its process were not read yet"
+        return Notice(notice.watch, FINISHED, "BusyResource", why, "", b"")
+    kind, text = notice.error_type[:_WORDS_CHARACTERS], notice.error_text[:_WORDS_CHARACTERS]
+    return Notice(notice.watch, notice.outcome, kind, text, "", b"")
 
 
 def _asker(request: Request) -> object:

@@ -21,7 +21,7 @@ from greencoro.distributed.calls import Calls, Request
 from greencoro.distributed.datagrams import Ping
 from greencoro.distributed.discovery import START_PINGS_SECONDS, Discovery, Rate
 from greencoro.distributed.discovery_socket import DiscoverySocket
-from greencoro.distributed.link import Link
+from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.reactor import Reactor, Timer
@@ -34,6 +34,11 @@ _log = logging.getLogger(__name__)
 
 #: Siblings told of at once.
 MAX_SIBLINGS = 256
+#: Of those that were told of so many are dialled at once, the others after so many seconds each time.
+_MEET_AT_ONCE = 50
+_MEET_AGAIN_SECONDS = 1.0
+#: So many may wait for that; whoever is told of beyond them is not dialled.
+_MAX_TO_MEET = 4 * MAX_SIBLINGS
 
 
 class Neighbours:
@@ -74,8 +79,13 @@ class Neighbours:
         self._calls = calls
         self._discovery = discovery
         self._ping_interval = ping_interval
+        self._online = _Online(peers)
         self._introductions = Rate()
         self._relays = Rate()
+        # Siblings to be dialled, in the order they were told of, and the pause before the next.
+        self._to_meet: dict[Location, Ping] = {}
+        self._pause: Timer | None = None
+        self._meetings = Rate(a_second=_MAX_TO_MEET)
         self._closed = False
         self._timers: list[Timer] = []
         self._socket: DiscoverySocket | None = None
@@ -102,6 +112,8 @@ class Neighbours:
     def close(self) -> None:
         """Neither hear nor tell any more."""
         self._closed = True
+        if self._pause is not None:
+            self._pause.cancel()
         while self._timers:
             self._timers.pop().cancel()
         if self._socket is not None:
@@ -119,7 +131,7 @@ class Neighbours:
 
     def _on_datagram(self, datagram: bytes, host: str, port: int) -> bytes | None:
         now = native.monotonic()
-        ping = self._discovery.heard(datagram, self._peers.links, now)
+        ping = self._discovery.heard(datagram, self._online, now)
         if ping is not None:
             self._meet(ping)
         return self._discovery.echo(datagram, host, port, now)
@@ -151,7 +163,7 @@ class Neighbours:
 
     def _on_meet(self, request: Request) -> None:
         ping = _from_json(request.header.get("peer"))
-        if self.is_open and self._discovery.may_dial(ping, self._peers.links, native.monotonic()):
+        if self.is_open and self._discovery.may_dial(ping, self._online, native.monotonic()):
             self._meet(ping)
         request.reply()
 
@@ -185,8 +197,32 @@ class Neighbours:
             except GreencoroError as wrong:
                 self._reactor.log.log(_log, logging.WARNING, "%s tells nonsense of its siblings: %s", link.info, wrong)
                 return
-            if ping.incarnation not in self._peers.links and ping.location not in self._locations:
+            if ping.location not in self._locations and len(self._to_meet) < _MAX_TO_MEET:
+                self._to_meet.setdefault(ping.location, ping)
+        if self._pause is None:
+            self._meet_some()
+
+    def _meet_some(self) -> None:
+        """Dial the next of those that were told of; the others after a pause."""
+        self._pause = None
+        if self._closed or not self._to_meet:
+            return
+        for location in list(self._to_meet)[:_MEET_AT_ONCE]:
+            ping = self._to_meet.pop(location)
+            if ping.incarnation not in self._online and self._meetings.allows(location, native.monotonic()):
                 self._meet(ping)
+        self._pause = self._reactor.call_later(_MEET_AGAIN_SECONDS, self._meet_some)
+
+
+class _Online:
+    """The incarnations that are online. One that is only being dialled may be so at a wrong place."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def __contains__(self, incarnation: object) -> bool:
+        link = self._peers.links.get(incarnation)  # type: ignore[call-overload]
+        return link is not None and link.state is LinkState.UP
 
 
 def _udp_port_of(link: Link) -> int:

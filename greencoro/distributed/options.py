@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,12 @@ __all__ = [
 NOTIFIERS = ("epoll", "poll", "select", "kqueue")
 #: Where several addresses are to have one port, so many free ones are tried.
 _PORTS_TRIED = 20
+#: What to do where a place to listen at cannot be had.
+_ADVICE = {
+    errno.EADDRINUSE: "another program or runtime has that port; tcp_port=0 takes any that is free",
+    errno.EADDRNOTAVAIL: "that is no address of this machine; `greencoro doctor` shows those there are",
+    errno.EACCES: "ports below 1024 are for the administrator; tcp_port=0 takes any that is free",
+}
 
 
 @runtime_checkable
@@ -164,14 +171,19 @@ def addresses_of(hosts: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for host in hosts:
-        try:
-            found[off_the_hub(functools.partial(resolve, Location(host, 0).addr))[0]] = None
-        except ValueError as error:
-            raise ConfigError(f"node: {error}") from None
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConfigError(f"node is {host!r}, which has no address that this machine knows: {reason}") from None
+        found[_first_address(host, "node")] = None
     return list(found)
+
+
+def _first_address(host: str, parameter: str) -> str:
+    try:
+        address: str = off_the_hub(functools.partial(resolve, Location(host, 0).addr))[0]
+    except ValueError as error:
+        raise ConfigError(f"{parameter}: {error}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{parameter} is {host!r}, which has no address that this machine knows: {reason}") from None
+    return address
 
 
 def refuse_insecure(addresses: Sequence[str], ext_ip_addr: str | None) -> None:
@@ -207,6 +219,8 @@ def listen(transport: Transport, hosts: Sequence[str], tcp_port: int) -> list[Li
                 listener.close()
             # A port that is free at one address may be taken at another; then a free one is for the choosing.
             if tcp_port or not listeners or not isinstance(error, OSError) or tried + 1 == _PORTS_TRIED:
+                if isinstance(error, OSError) and error.errno in _ADVICE:
+                    raise OSError(error.errno, f"{error.strerror}: {_ADVICE[error.errno]}") from None
                 raise
     raise AssertionError("the last try returns or raises")
 
@@ -226,7 +240,13 @@ def told_of(listeners: Sequence[Listener], multicast_group: str | None) -> dict[
 
 
 def locations_of(listeners: Sequence[Listener], ext_ip_addr: str | None) -> tuple[Location, ...]:
-    """Where a runtime with these listeners can be dialled; first what it tells its peers."""
+    """Where a runtime with these listeners can be dialled; first what it tells its peers.
+
+    Raises:
+        ConfigError: ``ext_ip_addr`` has no address.
+    """
+    if ext_ip_addr is not None:
+        _first_address(ext_ip_addr, "ext_ip_addr")
     found = [] if ext_ip_addr is None else [Location(ext_ip_addr, listeners[0].location.port)]
     for listener in listeners:
         here = listener.location

@@ -41,6 +41,12 @@ class PeerStatus:
     dropped: int = 0
     reason: str = ""
 
+    def __repr__(self) -> str:
+        status = {self.Online: "Online", self.Offline: "Offline"}.get(self.status, repr(self.status))
+        text = f"PeerStatus(location={self.location!r}, name={self.name!r}, status={status}"
+        # Those that are online have lost nothing.
+        return f"{text})" if self.status else f"{text}, dropped={self.dropped!r}, reason={self.reason!r})"
+
 
 class StatusReports:
     """Sends one runtime's `PeerStatus` to the coroutine that is registered for them."""

@@ -22,6 +22,7 @@ from greencoro.distributed.admission import REFUSED, Admission
 from greencoro.distributed.connection import Connection, Limits
 from greencoro.distributed.dial import REFUSALS, Dial, OnDone
 from greencoro.distributed.dialling import Dialling
+from greencoro.distributed.flow import Unread
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
@@ -29,6 +30,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Welcome
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.redial import Redials
+from greencoro.distributed.referrals import Referrals
 from greencoro.distributed.reports import Reports
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.stream import Listener, Stream, Transport
@@ -100,20 +102,34 @@ class Peers:
         self._dialling = Dialling(self, reactor, transport, hello, settings, self._admission, self._new_wire)
         #: Those whose connection broke.
         self.redials = Redials(reactor, self._dialling.dial, settings.peer_timeout_seconds)
+        self._unread = Unread()
         self.links: dict[bytes, Link] = {}
+        #: Incarnations that were online and are not any more.
         self.lost: OrderedDict[bytes, None] = OrderedDict()
+        self._referrals = Referrals(self, reactor)
 
     # Any thread: single dict operations.
 
-    def link_to(self, location: Location, name: str, incarnation: bytes) -> Link | None:
-        """The link to an incarnation, dialling where there is none; None where that incarnation was lost."""
+    def link_to(self, location: Location, name: str, incarnation: bytes, asker: bytes | None = None) -> Link | None:
+        """The link to an incarnation, dialling where there is none; None where it was lost, or is not there.
+
+        Args:
+            asker (bytes | None): The incarnation of the peer on whose behalf it is dialled.
+
+        Raises:
+            BusyResource: Peers have had too many dialled already.
+        """
         link = self.links.get(incarnation)
-        if link is not None:
+        if link is not None and link.state is not LinkState.DIALING:
             return link
         if incarnation in self.lost or incarnation == self._hello.incarnation:
             return None
+        if self._referrals.is_not_found(location, incarnation):
+            return link
+        over = self._referrals.enter(asker)
+        # Where it is being dialled elsewhere it is dialled here as well: any peer may have named a wrong place.
         link = self.links.setdefault(incarnation, self._new_link(PeerInfo(location, name, incarnation)))
-        self._reactor.post(self._dial_for, link)
+        self._referrals.dial(link, location, over)
         return link
 
     def online(self) -> list[Link]:
@@ -125,7 +141,7 @@ class Peers:
         return list(self._refused.values())
 
     def _new_link(self, info: PeerInfo) -> Link:
-        return Link(info, self._reactor.post, _limits_of(self._hello))
+        return Link(info, self._reactor.post, _limits_of(self._hello), self._unread.of(info.incarnation))
 
     # The reactor's thread: coming in.
 
@@ -168,7 +184,7 @@ class Peers:
 
     def on_introduced(self, wire: Wire, hello: Hello) -> bool:
         if wire in self._unproven:
-            if self._hello.incarnation < hello.incarnation and self._dialling.is_connected_to(hello):
+            if self._hello.incarnation < hello.incarnation and self._dialling.crosses(wire, hello):
                 del self._unproven[wire]
                 return False
             self._unproven[wire] = hello
@@ -239,8 +255,9 @@ class Peers:
             wire.connection.push(None, welcome, len(welcome[0]))
         if not link.up(wire, info, limits):
             reason = f"what was queued for {info} before it answered is more than it takes ({limits})"
-            self.lose(link, PeerLost(reason))
             # In this order: whoever finds no link finds that it was lost, and makes none.
+            self.lost[hello.incarnation] = None
+            self.lose(link, PeerLost(reason))
             link = self.links[hello.incarnation] = self._new_link(info)
             del self.lost[hello.incarnation]
             link.up(wire, info, limits)
@@ -261,14 +278,16 @@ class Peers:
         was_up = link.state is LinkState.UP
         wire = link.wire
         incarnation = link.info.incarnation
-        # In this order: whoever finds no link must find that it was lost.
-        self.lost[incarnation] = None
+        # In this order: whoever finds no link must find that it was lost. See `Referrals` for others.
+        if was_up:
+            self.lost[incarnation] = None
+            if len(self.lost) > _REMEMBER_LOST:
+                self.lost.popitem(last=False)
         if self.links.get(incarnation) is link:
             del self.links[incarnation]
-        while len(self.lost) > _REMEMBER_LOST:
-            self.lost.popitem(last=False)
         place = self._dialling.gone(incarnation)
         dropped = link.lose(error)
+        self._unread.remember(incarnation, link.unread())
         if wire is not None and not wire.is_closed:
             wire.abort()
         if was_up:
@@ -282,7 +301,8 @@ class Peers:
                 str(error),
             )
             self._on_change(link, False, str(error), dropped)
-            if may_live:
+            # Who dialled us is tried for only where it says to be at the address that it came from.
+            if may_live and (place is not None or _is_from(wire, link.info.location)):
                 self.redials.broke(link.info, place)
         elif dropped:
             # It never was online, so it cannot be told to go offline.
@@ -294,19 +314,6 @@ class Peers:
     def dial(self, location: Location, on_done: OnDone, incarnation: bytes | None = None) -> None:
         """Reach the runtime at ``location``; ``on_done(link, None)`` or ``on_done(None, error)`` follows."""
         self._dialling.dial(location, on_done, incarnation)
-
-    def _dial_for(self, link: Link) -> None:
-        if link.state is not LinkState.DIALING:
-            return
-
-        def on_done(reached: Link | None, error: NetworkError | None) -> None:
-            if link.state is not LinkState.DIALING:
-                return
-            if error is None:
-                error = PeerLost(f"{link.info} is gone: another runtime answers at its place")
-            self.lose(link, error)
-
-        self.dial(link.info.location, on_done, link.info.incarnation)
 
     @property
     def has_incoming(self) -> bool:
@@ -367,6 +374,10 @@ class Peers:
             self.close("it finished", lambda: None)
         for wire in tuple(self._closing):
             wire.abort()
+
+
+def _is_from(wire: Wire | None, location: Location) -> bool:
+    return wire is not None and wire.stream.peer_address == location.addr
 
 
 def _limits_of(hello: Hello) -> PeerLimits:

@@ -12,7 +12,7 @@ from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.reactor import Reactor
-from greencoro.distributed.search import DEFAULT_PORT
+from greencoro.distributed.search import DEFAULT_PORT, Named
 from greencoro.hub import names
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -57,8 +57,9 @@ class PeersApi:
             timeout (float | None): Longest wait, in seconds; None: the settings' time for connecting.
 
         Returns:
-            int: 0 where one is a peer now, and did what ``broadcast`` asks for; else -1, and the log says why (of a
-                wrong secret once a minute). Those beside it may be peers a little later.
+            int: 0 where one is a peer now, and did what ``broadcast`` asks for; else -1, and one line says why: in the
+                log (of a wrong secret once a minute), or on standard error where no logging is set up. Those beside it
+                may be peers a little later.
         """
         location = Location.of(loc, "peer")
         return self._contacts.peer(location, options.as_udp_port(udp_port), broadcast, timeout)
@@ -120,6 +121,10 @@ class PeersApi:
         """Do not call ``callback`` any more."""
         self._observers.remove(callback)
 
-    def wait_aloud(self, outcome: Completion, timeout: float | None, what: str) -> bool:
-        """Wait for something of peers, and say every few seconds what is waited for; was it there in time?"""
-        return self._contacts.wait(outcome, timeout, what)
+    def wait_aloud(self, outcome: Completion, timeout: float | None, what: str, at: Named | None = None) -> bool:
+        """Wait for what is registered by name, and say every few seconds what is waited for; was it there in time?
+
+        Args:
+            at: The only one that is asked; None: all peers are.
+        """
+        return self._contacts.wait_for_name(outcome, timeout, what, "registered that name", at)

@@ -69,11 +69,15 @@ class Tally:
     def enter(self, size: int) -> bool:
         """One more of ``size`` bytes; False, and it is not counted, where that is too much."""
         with self._lock:
-            if self.items and (self.items >= self.max_items or self.size + size > self.max_bytes):
+            if not self.has_room(size):
                 return False
             self.items += 1
             self.size += size
             return True
+
+    def has_room(self, size: int) -> bool:
+        """Might one of ``size`` bytes enter now?"""
+        return not self.items or (self.items < self.max_items and self.size + size <= self.max_bytes)
 
     def leave(self, size: int) -> None:
         """One that entered with ``size`` bytes is over."""

@@ -7,11 +7,12 @@ from typing import Any
 
 from greencoro.distributed import messages
 from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
-from greencoro.distributed.link import Entry
+from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import Notice, Terminate
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.watches import UnsentResult, decode_notice
 from greencoro.errors import (
+    BusyResource,
     CoroTerminated,
     DeadlineExceeded,
     MonitorException,
@@ -120,15 +121,23 @@ class RemoteCoro(Elsewhere, Coro):
         if link is None:
             return -1
         if not may_wait():
-            return 0 if link.send(self.id, Terminate(self.id).encode()) else -1
+            return 0 if self._queue_terminate(link, Terminate(self.id)) else -1
         answer = Completion()
         request = link.expect(lambda result, error: answer.set(result))
         try:
-            if link.send(self.id, Terminate(self.id, request).encode()):
+            if self._queue_terminate(link, Terminate(self.id, request)):
                 answer.wait(self._runtime.answer_timeout_seconds)
         finally:
             link.pending.pop(request, None)
         return 0 if answer.value == 0 else -1
+
+    def _queue_terminate(self, link: Link, message: Terminate) -> bool:
+        sender = Coro.current()
+        if sender is None:
+            return link.send(self.id, message.encode())
+        # Behind what it sent beyond the credit, which waits apart.
+        link.overdrafts.after(sender.id, lambda: link.send(self.id, message.encode()))
+        return not link.is_lost
 
     def value(self, timeout: float | None = None) -> Any:
         """The coroutine's result, waiting for its end.
@@ -181,8 +190,12 @@ class RemoteCoro(Elsewhere, Coro):
 
         Raises:
             RemoteError: It was over, or unknown, before it could be watched.
+
+            BusyResource: Too many of that process are watched here.
         """
         notice = outcome.value
+        if outcome.error is not None:
+            raise outcome.error.with_traceback(None)
         if notice is None:
             raise self._unknown()
         if isinstance(notice, _Undecoded):
@@ -236,7 +249,13 @@ class RemoteCoro(Elsewhere, Coro):
             outcomes.pop(key, None)
             outcome.set(None)
 
-        self._runtime.watches.begin(link, self.id, on_notice, refused)
+        try:
+            self._runtime.watches.begin(link, self.id, on_notice, refused)
+        except BusyResource as error:
+            outcomes.pop(key, None)
+            # Whoever asked meanwhile is told so as well.
+            outcome.fail(error)
+            raise
         return outcome
 
     def _add_monitor(self, monitor: Ends) -> int:

@@ -210,7 +210,8 @@ class RemoteRCI(Elsewhere, RCI):
         finally:
             if started is None:
                 watches.close(link, watch)
-        return RemoteCoro(self._runtime, place._replace(id=started, name=str(reply.get("name", self.name))), outcome)
+        name = str(reply.get("name", self.name))[: refs.MAX_NAME_CHARACTERS]
+        return RemoteCoro(self._runtime, place._replace(id=started, name=name), outcome)
 
     def register(self) -> int:
         """It is registered in its own process: -1."""
@@ -279,11 +280,12 @@ class RciServer:
             self._watches.serve(link, watch, coro)
 
     def _started(self, rci: RCI, request: Request) -> Coro | None:
-        try:
-            args, kwargs = codec.loads(request.parts[0])
-        except (Exception, SystemExit) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise RemoteError(f"the arguments cannot be unpickled ({why}); {_NONE_STARTED}") from None
+        arguments, why = codec.opened(request.parts[0])
+        if why is None and (type(arguments) is not tuple or len(arguments) != 2):
+            why = "they are none"
+        if why is not None:
+            raise RemoteError(f"the arguments cannot be unpickled ({why}); {_NONE_STARTED}")
+        args, kwargs = arguments
         try:
             return self._spawn(rci.method, *args, **kwargs)
         except TypeError as error:

@@ -36,6 +36,7 @@ from greencoro.errors import AuthenticationError, LocalProtocolError, RemoteProt
 
 __all__ = [
     "HEADER_BYTES",
+    "MAX_BATCH_MESSAGES",
     "MAX_CHUNK_BYTES",
     "MAX_CHUNK_HEADER_BYTES",
     "MAX_RECORD_BYTES",
@@ -59,6 +60,8 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_CHUNK_HEADER_BYTES = 1024
 #: Default bound for the body of a record: room for any chunk, or for a few messages just too small to be cut.
 MAX_RECORD_BYTES = 2 << 20
+#: Messages of one batch: whoever reads them does so without a pause.
+MAX_BATCH_MESSAGES = 10_000
 
 #: No key seals more records than this; far below what the 8-byte counter holds.
 MAX_RECORDS = 1 << 60
@@ -70,8 +73,8 @@ _RENEW_AFTER_RECORDS = 1 << 40
 # Joined with its header a small body goes out as one buffer, which is cheaper for sendmsg than two; a copy of more
 # than this is dearer.
 _JOIN_BYTES = 16 << 10
-# A message up to this size is handed on as bytes of its own. A larger one is a view of the record's plaintext: no
-# copy, at the price that it keeps the whole plaintext alive.
+# A message up to this size is handed on as bytes of its own. A larger one is a view: no copy is made of one that has
+# more than half of the record, at the price that it keeps the whole plaintext alive.
 _COPY_BYTES = 64 << 10
 # Below this a slice is cheaper than a memoryview.
 _SLICE_BYTES = 4 << 10
@@ -102,7 +105,7 @@ _TYPES = frozenset(map(int, RecordType))
 class Batch:
     """The messages of one flush, in the order sent; may be none.
 
-    Those over 64 KiB are views that keep the memory of the whole batch; copy one that is to be kept for long.
+    Those over 64 KiB are views, which keep less than twice their own size alive.
     """
 
     messages: list[bytes | memoryview]
@@ -155,7 +158,7 @@ class Sealer:
         """The buffers of one record that carries ``messages``; a message may come in several segments.
 
         Raises:
-            LocalProtocolError: Together they are too long for one record, or the key is used up.
+            LocalProtocolError: They are too many or too long together for one record, or the key is used up.
         """
         segments: list[BytesLike]
         if set(map(type, messages)) <= _ONLY_BYTES:
@@ -166,7 +169,7 @@ class Sealer:
         count = len(lengths)
         size = 4 + 4 * count + sum(lengths)
         body_bytes = size if self._aead is None else size + TAG_BYTES
-        if body_bytes > self._max_record_bytes:
+        if body_bytes > self._max_record_bytes or count > MAX_BATCH_MESSAGES:
             raise LocalProtocolError(f"a batch of {count} messages makes {body_bytes} bytes, too many for one record")
         plaintext = b"".join((struct.pack(f">{count + 1}I", count, *lengths), *segments))
         if len(plaintext) != size:
@@ -339,6 +342,8 @@ def _parsed_batch(plaintext: bytes) -> Batch:
     position = 4 + 4 * count
     if count < 0 or position > size:
         raise RemoteProtocolError("the length table of a batch does not fit into it")
+    if count > MAX_BATCH_MESSAGES:
+        raise RemoteProtocolError(f"a batch of {count} messages; {MAX_BATCH_MESSAGES} are allowed")
     lengths = struct.unpack_from(f">{count}I", plaintext, 4)
     if position + sum(lengths) != size:
         raise RemoteProtocolError("the length table of a batch does not add up to its size")
@@ -347,8 +352,11 @@ def _parsed_batch(plaintext: bytes) -> Batch:
         stop = position + length
         if length <= _COPY_BYTES:
             messages.append(plaintext[position:stop])
-        else:
+        elif 2 * length > size:
             messages.append(memoryview(plaintext)[position:stop])
+        else:
+            # Whoever keeps it keeps no more than it is counted with; and a view again, of which nobody makes copies.
+            messages.append(memoryview(plaintext[position:stop]))
         position = stop
     return Batch(messages)
 

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 from greencoro.distributed.location import Location
 from greencoro.errors import RemoteProtocolError
 
-__all__ = ["Reference", "from_json", "kind_of", "number", "plug_in", "rebuild", "to_json"]
+__all__ = ["MAX_NAME_CHARACTERS", "Reference", "from_json", "kind_of", "number", "plug_in", "rebuild", "to_json"]
+
+#: Longest name that a peer may give to a thing.
+MAX_NAME_CHARACTERS = 1000
 
 # Things of each kind are counted for themselves. Between processes one number tells which is meant.
 _BITS = {"coro": 0, "channel": 1 << 62, "rci": 1 << 61, "answer": 1 << 60}
@@ -42,7 +45,7 @@ def kind_of(number: int) -> tuple[str, int]:
 def to_json(thing: Any) -> list[Any]:
     """The reference to something that pickles by `rebuild`, for the header of a request."""
     addr, port, incarnation, thing_id, name = thing.__reduce__()[1]
-    return [addr, port, incarnation.hex(), thing_id, name]
+    return [addr, port, incarnation.hex(), thing_id, name[:MAX_NAME_CHARACTERS]]
 
 
 def from_json(value: Any) -> Reference:
@@ -53,7 +56,8 @@ def from_json(value: Any) -> Reference:
     """
     match value:
         case [str(addr), int(port), str(incarnation), int(thing_id), str(name)]:
-            if 0 < port < 65536 and 0 < thing_id < 1 << 64 and len(incarnation) == 32 and incarnation.isalnum():
+            is_id = len(incarnation) == 32 and incarnation.isalnum() and 0 < thing_id < 1 << 64
+            if 0 < port < 65536 and is_id and len(name) <= MAX_NAME_CHARACTERS:
                 try:
                     return Reference(Location(addr, port), bytes.fromhex(incarnation), thing_id, name)
                 except ValueError as error:

@@ -360,11 +360,12 @@ class Runtime(PeersApi, OperationsApi):
         """Start a coroutine that is at home in this runtime, which matters where a process has several."""
         return Coro.at_home(self, target, args, kwargs)
 
-    def link_for(self, reference: Reference) -> Link | None:
-        """The link to a reference's incarnation, dialling where there is none; None where that is lost."""
+    def link_for(self, reference: Reference, asker: bytes | None = None) -> Link | None:
+        """The link to a reference's incarnation, as `Peers.link_to`."""
         if self._finished:
             return None
-        return self.peer_table.link_to(reference.location, str(reference.location), reference.incarnation)
+        location, incarnation = reference.location, reference.incarnation
+        return self.peer_table.link_to(location, str(location), incarnation, asker)
 
     def _find(self, coro_id: int) -> Coro | None:
         """The live coroutine with this id, if it is at home here: peers have no access to other runtimes' ones."""

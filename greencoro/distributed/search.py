@@ -10,12 +10,12 @@ from typing import Any
 from greencoro.distributed.addresses import resolve
 from greencoro.distributed.dial import pause_after
 from greencoro.distributed.discovery_socket import Target, send_once, targets_of
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
-from greencoro.errors import NetworkError, PeerUnreachable
+from greencoro.errors import NetworkError, PeerLost, PeerUnreachable
 from greencoro.hub import native
 
-__all__ = ["DEFAULT_PORT", "Kept", "Search"]
+__all__ = ["DEFAULT_PORT", "Kept", "Named", "Search"]
 
 _log = logging.getLogger(__name__)
 
@@ -139,12 +139,27 @@ class Search:
         self._contacts.end(self)
 
 
+class Named:
+    """A place that a person named, and how it stands there; any thread may read it."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        #: Is somebody reached there whom a query asks?
+        self.online = False
+        #: Why nobody was reached there the last time.
+        self.error: NetworkError | None = None
+
+    def __str__(self) -> str:
+        return str(self._location) if self._location.port else self._location.addr
+
+
 class Kept:
-    """One of ``peers=``; on the reactor's thread."""
+    """One of ``peers=``; on the reactor's thread, but for `named`."""
 
     def __init__(self, contacts: Any, location: Location, udp_port: int) -> None:
         self._contacts = contacts
         self._location = location
+        self.named = Named(location)
         self._udp_port = udp_port
         self._answering: set[bytes] = set()
         self._search: Search | None = None
@@ -165,20 +180,24 @@ class Kept:
         if link.is_lost or link.info.incarnation in self._answering:
             return
         self._answering.add(link.info.incarnation)
+        self.named.error = None
         if not self._location.port or self._contacts.neighbours.is_open:
             self._contacts.neighbours.introduce(link)
 
     def _on_failed(self, error: NetworkError) -> None:
         if not self._contacts.is_closed:
+            self.named.error = error
             log = self._contacts.runtime.reactor.log
             log.log(_log, logging.INFO, "still trying to reach a peer: %s", str(error))
             self._seek_later(error)
 
-    def lost(self, info: PeerInfo) -> None:
+    def lost(self, link: Link) -> None:
         """A peer is lost; it may have been the last of those here."""
-        if info.incarnation in self._answering:
-            self._answering.discard(info.incarnation)
+        if link.info.incarnation in self._answering:
+            self._answering.discard(link.info.incarnation)
             if not self._answering:
+                # Until it is known why nobody is reached there any more.
+                self.named.error = PeerLost(f"{self.named} is lost: {link.error}")
                 self._seek_later()
 
 

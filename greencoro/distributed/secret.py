@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from greencoro.errors import ConfigError
 from greencoro.hub import native
+from greencoro.hub.telling import tell
 
 __all__ = ["MIN_TYPED_CHARACTERS", "Secret", "generate", "load"]
 
@@ -176,10 +177,11 @@ def _key_of(text: str, what: str) -> bytes:
 def _stretch(text: str) -> bytes:
     """The key of a typed secret; kept, so that several runtimes in one process pay (and warn) once."""
     if len(text) < MIN_TYPED_CHARACTERS:
-        log.warning(
-            "the secret has fewer than %d characters: whoever records our traffic may guess it; "
+        tell(
+            log,
+            logging.WARNING,
+            f"the secret has fewer than {MIN_TYPED_CHARACTERS} characters: whoever records our traffic may guess it; "
             "leave it out to use the generated one",
-            MIN_TYPED_CHARACTERS,
         )
     # An accented letter has two spellings, and keyboards of different systems differ in theirs.
     password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")

@@ -13,6 +13,7 @@ from typing import Any
 from greencoro.distributed.connection import Connection
 from greencoro.distributed.flow import Outflow
 from greencoro.distributed.outbox import Parcel
+from greencoro.distributed.waiters import Waiters
 
 __all__ = ["Entry", "SendQueue"]
 
@@ -60,7 +61,8 @@ class SendQueue:
         #: Size of the largest message that was ever queued.
         self.largest = 0
         self._connection: Connection | None = None
-        self._waiters: list[Callable[[], object]] = []
+        #: Who waits for room.
+        self.waiters = Waiters()
 
     # Any thread.
 
@@ -115,23 +117,11 @@ class SendQueue:
 
     def has_room(self, waiter: Callable[[], object] | None = None) -> bool:
         """Is there room? Where not, ``waiter`` is called when there is."""
-        if self._room_left():
-            return True
-        if waiter is not None:
-            # Then another look: room made before this finds no waiter to call.
-            self._waiters.append(waiter)
-            if self._room_left():
-                self.forget_waiter(waiter)
-                return True
-        return False
+        return self._room_left() or self.waiters.has_or_wait(self._room_left, waiter)
 
     def _room_left(self) -> bool:
         messages, size = self.waiting
         return messages < self._max_messages and size < self._max_bytes
-
-    def forget_waiter(self, waiter: Callable[[], object]) -> None:
-        """Do not call ``waiter`` any more."""
-        discard(self._waiters, waiter)
 
     # The reactor's thread.
 
@@ -160,29 +150,19 @@ class SendQueue:
                 connection.push(key, buffers, size)
             self._passed_messages += 1
             self._passed_bytes += size
-        if self._waiters and self._room_left():
-            self.wake_waiters()
+        if self.waiters and self._room_left():
+            self.waiters.wake()
 
     def taken_back(self) -> None:
         """Messages were taken back: there may be room now."""
-        if self._waiters and self._room_left():
-            self.wake_waiters()
+        if self.waiters and self._room_left():
+            self.waiters.wake()
         if self._taken > _MAX_TAKEN:
             with self._lock:
                 self._taken = 0
                 self._queue = deque(each for each in self._queue if not (each.__class__ is Entry and each.is_taken))
             if self._connection is not None:
                 self._connection.forget_taken()
-
-    def wake_waiters(self) -> None:
-        """Let everyone who waits for room look again."""
-        # Those that wait now: who finds no room again is back in the list before this is through.
-        for _ in range(len(self._waiters)):
-            try:
-                waiter = self._waiters.pop(0)
-            except IndexError:
-                return
-            waiter()
 
     def clear(self) -> None:
         """Nothing of it will be sent; nothing more may be queued but what is urgent."""
@@ -193,12 +173,3 @@ class SendQueue:
     def clear_urgent(self) -> None:
         """Drop what is urgent."""
         self._urgent.clear()
-
-
-def discard(waiters: list[Callable[[], object]], waiter: Callable[[], object]) -> None:
-    """Take ``waiter`` out, if it is there."""
-    try:
-        waiters.remove(waiter)
-    except ValueError:
-        # The reactor took it out to call it.
-        return

@@ -79,7 +79,9 @@ class Services:
             find, runtime.resolve, runtime.watches, calls, runtime.spawn, runtime.answer_timeout_seconds
         )
         #: Of `RemoteCoro.monitor` and `Coro.notify`.
-        self.monitors = Monitors(find, runtime.resolve, runtime.watches, calls, runtime.answer_timeout_seconds)
+        self.monitors = Monitors(
+            find, runtime.resolve, runtime.watches, calls, runtime.answer_timeout_seconds, window[1]
+        )
         channels.plug_in(lambda channel: _reduce(channel, "channel"), _location_of)
         rci.plug_in(lambda function: _reduce(function, "rci"), _location_of)
         calls.handle(SUBSCRIBE, subscriptions.serve, on_reactor=True)

@@ -52,6 +52,10 @@ class Stream(Protocol):
     def blocked(self) -> bool:
         """Is something kept that was written? Inside TLS also until its handshake is over."""
 
+    @property
+    def sent_bytes(self) -> int:
+        """How much the network has taken so far; of a blocked stream it grows as long as the other side reads."""
+
     def close(self, on_sent: Callable[[], None]) -> None:
         """Send what is kept, then end. Reports nothing any more.
 

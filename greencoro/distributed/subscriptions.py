@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from greencoro.distributed import refs
 from greencoro.distributed.calls import Request
 from greencoro.distributed.elsewhere import Elsewhere
+from greencoro.distributed.link import Link
 from greencoro.distributed.refs import Reference
 from greencoro.errors import BusyResource, RemoteProtocolError
 from greencoro.hub.channel import Channel
@@ -49,6 +50,8 @@ class Subscriptions:
             request.reply({"result": -1})
             return
         peer = request.link.info.incarnation
+        # First: one that cannot be reached does not subscribe.
+        link = subscriber.reach_for(peer) if isinstance(subscriber, Elsewhere) else None
         is_new = subscriber not in self._asked.get(channel, {})
         if is_new and self._counts[peer] >= MAX_SUBSCRIPTIONS:
             self._sweep(None)
@@ -63,7 +66,8 @@ class Subscriptions:
             if is_new:
                 self._asked.setdefault(channel, {})[subscriber] = peer
                 self._counts[peer] += 1
-            self._watch(subscriber)
+            if link is not None:
+                self._watch(link)
         request.reply({"result": result})
 
     def undo(self, request: Request) -> None:
@@ -84,12 +88,10 @@ class Subscriptions:
             raise RemoteProtocolError("a request to subscribe names no channel, or no coroutine or channel")
         return self._find(number), subscriber
 
-    def _watch(self, subscriber: Coro | Channel) -> None:
-        """Have it leave when its process is lost, which need not be the one that asked."""
-        link = subscriber.reach() if isinstance(subscriber, Elsewhere) else None
-        if link is not None:
-            lost = link.info.incarnation
-            link.when_lost("subscriptions", lambda error: self._sweep(lost))
+    def _watch(self, link: Link) -> None:
+        """Have those leave when their process is lost, which need not be the one that asked."""
+        lost = link.info.incarnation
+        link.when_lost("subscriptions", lambda error: self._sweep(lost))
 
     def _sweep(self, lost: bytes | None) -> None:
         """Forget who does not subscribe any more; those of the incarnation that is ``lost`` do not from now on."""

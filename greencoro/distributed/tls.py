@@ -133,6 +133,10 @@ class TlsStream:
         """Is something kept, or the handshake not over?"""
         return self._state is _State.HANDSHAKE or self._carrier.blocked
 
+    @property
+    def sent_bytes(self) -> int:
+        return self._carrier.sent_bytes
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._state is _State.HANDSHAKE:
             self._early.extend(buffers)

@@ -30,6 +30,7 @@ from greencoro.errors import (
 )
 from greencoro.hub import native
 from greencoro.hub.sync import Semaphore
+from greencoro.hub.telling import tell
 from greencoro.hub.waiting import LONGEST_SECONDS, seconds
 from greencoro.log import escape
 
@@ -140,12 +141,13 @@ class Transfers:
             int | os.stat_result: 0 where it is saved: the peer has it on its disk, and its digest is that of what was
                 read here. 1 where the same file was there: same size, modification time, permissions and digest. The
                 `os.stat_result` of another file that is there, where not ``overwrite``. -1 for any error, with a
-                warning in the log that says which; what was there is there as it was.
+                warning that says which, in the log or, where no logging is set up, on standard error: what was there is
+                there as it was or, where only the last answer was lost, the whole new file.
 
         Raises:
             TypeError, ValueError: An argument that cannot be meant.
         """
-        name = f"send_file({os.fspath(file)!r})"
+        location, name = _named("send_file", location, file)
         title = os.path.basename(os.fsdecode(file))
         limit = _seconds(timeout, "send_file()", self._runtime.settings.peer_timeout_seconds)
         if progress is not None and not isinstance(progress, bool) and not callable(progress):
@@ -206,11 +208,12 @@ class Transfers:
             timeout (float | None): Longest wait, in seconds; None: the settings' peer timeout.
 
         Returns:
-            int: 0 where it was removed; -1 for any error, with a warning in the log that says which. Directories stay.
+            int: 0 where it was removed; -1 for any error, with a warning as of `send_file`. Directories stay.
 
         Raises:
             TypeError, ValueError: An argument that cannot be meant.
         """
+        location, name = _named("del_file", location, file)
         limit = _seconds(timeout, "del_file()", self._runtime.settings.peer_timeout_seconds)
 
         def delete() -> int:
@@ -221,7 +224,7 @@ class Transfers:
                 self._runtime.request(link.info, DELETE, header, timeout=limit)
             return 0
 
-        return self._or_minus_one(f"del_file({os.fspath(file)!r})", location, delete)
+        return self._or_minus_one(name, location, delete)
 
     def _or_minus_one(self, name: str, location: Location | str, function: Callable[[], Any]) -> Any:
         try:
@@ -230,7 +233,7 @@ class Transfers:
             raise
         except (GreencoroError, OSError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else error
-            _log.warning("%s to %s failed: %s", escape(name), location, escape(why))
+            tell(_log, logging.WARNING, f"{escape(name)} to {location} failed: {escape(why)}")
             return -1
 
     def _link_to(self, location: Location | str, timeout: float | None) -> Link:
@@ -243,6 +246,13 @@ class Transfers:
     def _turn(self, turns: WeakKeyDictionary[Link, Semaphore], link: Link) -> Semaphore:
         with self._turns_guard:
             return turns.setdefault(link, Semaphore(_MAX_TO_ONE_PEER))
+
+
+def _named(what: str, location: Location | str, file: str | os.PathLike[str]) -> tuple[Location, str]:
+    """The location that ``what`` was given, and how the call is shown."""
+    if not isinstance(file, str | bytes | os.PathLike):
+        raise TypeError(f"{what}() takes the path of a file, not {file!r}")
+    return Location.of(location, f"{what}()"), f"{what}({os.fspath(file)!r})"
 
 
 def _place(file: str | os.PathLike[str], dir: str | os.PathLike[str] | None) -> Place:

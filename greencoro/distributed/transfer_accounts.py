@@ -14,6 +14,8 @@ __all__ = ["Accounts"]
 
 #: Transfers and removals of one peer at once.
 _MAX_UNDER_WAY = 16
+#: Those of all peers: each has a thread.
+_MAX_IN_ALL = 64
 #: Files whose owner is remembered. One that is forgotten counts for good: nobody gets its bytes back.
 _MAX_PLACES = 65_536
 #: Peers whose bytes are remembered; most of them are gone.
@@ -32,6 +34,7 @@ class Accounts:
         self._limits = limits
         # By incarnation: transfers and removals; bytes on the disk; places and sizes of what is on its way.
         self._under_way: dict[bytes, int] = {}
+        self._in_all = 0
         self._kept: dict[bytes, int] = {}
         self._coming: dict[bytes, list[tuple[bytes, int]]] = {}
         # By place: whose file is there, and its size.
@@ -48,11 +51,15 @@ class Accounts:
             under_way = self._under_way.get(peer.incarnation, 0)
             if under_way >= _MAX_UNDER_WAY:
                 raise BusyResource(f"{_MAX_UNDER_WAY} transfers of this peer are under way already")
+            if self._in_all >= _MAX_IN_ALL:
+                raise BusyResource(f"{_MAX_IN_ALL} transfers of all peers together are under way already")
+            self._in_all += 1
             self._under_way[peer.incarnation] = under_way + 1
 
     def end(self, peer: PeerInfo) -> None:
         """One of them is over."""
         with self._guard:
+            self._in_all -= 1
             left = self._under_way.pop(peer.incarnation) - 1
             if left:
                 self._under_way[peer.incarnation] = left

@@ -28,11 +28,22 @@ def shown(progress: Progress | bool | None, title: str) -> Iterator[Progress | N
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     # No thread of its own: it is drawn when there is something new.
-    with Bars(*columns, console=Console(stderr=True), auto_refresh=False) as bars:
-        task = bars.add_task(title, total=None)
+    bars = Bars(*columns, console=Console(stderr=True), auto_refresh=False)
+    task = bars.add_task(title, total=None)
+    begun = False
 
-        def draw(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
+    def draw(done: int, total: int) -> None:
+        nonlocal begun
+        bars.update(task, completed=done, total=total)
+        # Not for a file that is there already, of which nothing is sent.
+        if not begun and (done or not total):
+            begun = True
+            bars.start()
+        if begun:
             bars.refresh()
 
+    try:
         yield draw
+    finally:
+        if begun:
+            bars.stop()

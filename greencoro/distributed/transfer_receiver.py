@@ -93,11 +93,6 @@ class Receiver:
         ):
             runtime.handle(operation, handler, on_reactor=True)
 
-    @property
-    def is_idle(self) -> bool:
-        """Is nothing under way?"""
-        return not self._transfers
-
     def close(self, timeout: float) -> None:
         """Give up what is under way, and take nothing more."""
         self._closed = True

@@ -18,6 +18,7 @@ from greencoro.distributed.connecting import Attempt, family_of
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.stream import Buffer, Receiver, Stream
+from greencoro.hub import native
 
 __all__ = ["Tcp"]
 
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 #: Reads of one connection in a row, before the others get their turn.
 _READS_PER_TURN = 4
+#: What one read brought may be much work; after so much there is no other in this turn.
+_TURN_SECONDS = 0.01
 #: The kernel takes at most this many buffers in one call (IOV_MAX).
 _MAX_BUFFERS = 1024
 #: Fewer bytes than this are joined before they are sent.
@@ -61,6 +64,7 @@ class TcpStream:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._receiver: Receiver | None = None
         self._kept: deque[memoryview] = deque()
+        self.sent_bytes = 0
         self._read_watcher: Any = None
         self._write_watcher: Any = None
         self._on_sent: Callable[[], None] | None = None
@@ -75,6 +79,7 @@ class TcpStream:
         return bool(self._kept)
 
     def _read(self) -> None:
+        end = native.monotonic() + _TURN_SECONDS
         for _ in range(_READS_PER_TURN):
             if self._read_watcher is None or self._receiver is None:
                 return
@@ -88,7 +93,7 @@ class TcpStream:
                 self._end(None)
                 return
             self._receiver.on_data(self._buffer[:count])
-            if count < len(self._buffer):
+            if count < len(self._buffer) or native.monotonic() > end:
                 return
 
     def _drop_read(self) -> None:
@@ -131,6 +136,7 @@ class TcpStream:
                     break
                 self._end(error)
                 return
+            self.sent_bytes += sent
             while sent:
                 first = kept[0]
                 if sent >= len(first):

@@ -16,21 +16,22 @@ from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Monitor, Notice, Result, Unmonitor
-from greencoro.errors import MonitorException, NetworkError, RemoteError, RemoteProtocolError
+from greencoro.distributed.per_peer import PerPeer, Tally
+from greencoro.distributed.user_code import TEXT_CHARACTERS, is_interruption, text_of
+from greencoro.errors import BusyResource, MonitorException, NetworkError, RemoteError, RemoteProtocolError
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many"]
+__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many"]
 
 _log = logging.getLogger(__name__)
 
-#: A peer may have at most this many watches here at once, its links among them.
-MAX_WATCHED = 1_000_000
+#: A peer may watch at most this many coroutines here at once, for its links among others.
+MAX_WATCHED = 100_000
 
-_FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
-#: Longest text that stands for an object that could not travel, where the peer's limit leaves room for it.
-_TEXT_CHARACTERS = 2000
+#: Of a notice.
+FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
 #: Longest traceback that travels, likewise; of a longer one the two ends.
 _TRACEBACK_CHARACTERS = 100_000
 
@@ -71,6 +72,8 @@ class Watches:
         self._open: dict[tuple[Link, int], OnNotice] = {}
         #: (link, watched id) -> the outcome of a coroutine that is watched for whoever asks for its result.
         self.outcomes: dict[tuple[Link, int], Completion] = {}
+        # What a peer watches holds the tally that counts it. There is no size to count.
+        self._watched = PerPeer(lambda: Tally(MAX_WATCHED, 0))
         dispatcher.register(Monitor, self._on_monitor)
         dispatcher.register(Unmonitor, self._on_unmonitor)
         dispatcher.register(Notice, self._on_notice)
@@ -78,7 +81,13 @@ class Watches:
     # The watching side; any thread.
 
     def open(self, link: Link, on_notice: OnNotice) -> int:
-        """A new watch on ``link``; its number is told to the other side in a `Monitor` or a request."""
+        """A new watch on ``link``; its number is told to the other side in a `Monitor` or a request.
+
+        Raises:
+            BusyResource: The other side takes no more.
+        """
+        if has_too_many(link):
+            raise BusyResource(f"too many coroutines of {link.info} are watched here already")
         watch_id = next(self._numbers)
         self._open[link, watch_id] = on_notice
 
@@ -107,6 +116,9 @@ class Watches:
 
         Args:
             refused: Called instead of ``on_notice``, on the reactor, where the coroutine is over or unknown.
+
+        Raises:
+            BusyResource: The other side takes no more watches.
         """
         watch_id = self.open(link, on_notice)
 
@@ -123,9 +135,13 @@ class Watches:
 
         Returns:
             int | None: The watch, for which ``on_notice`` is called exactly once, unless it is released before. None:
-            it is not called, the coroutine is over, unknown, or its process did not answer within ``timeout`` seconds.
+            it is not called, the coroutine is over, unknown, its process did not answer within ``timeout`` seconds, or
+            takes no more watches.
         """
-        watch_id = self.open(link, on_notice)
+        try:
+            watch_id = self.open(link, on_notice)
+        except BusyResource:
+            return None
         answer = Completion()
         number = link.expect(lambda result, error: answer.set(result))
         try:
@@ -154,56 +170,83 @@ class Watches:
     # The watched side.
 
     def _on_monitor(self, link: Link, request: Monitor) -> None:
-        if ("watched", request.watch) in link.on_lost or has_too_many(link):
+        tally = self._watched.of(link.info.incarnation)
+        if ("watched", request.watch) in link.on_lost or not tally.has_room(0):
             raise RemoteProtocolError("the peer uses the number of a watch twice, or has too many")
         coro = self._find(request.target)
-        watched = coro is not None and self._observe(link, request.watch, coro)
+        watched = coro is not None and self._observe(link, request.watch, coro, tally)
         link.send_urgent(Result(request.request, 0 if watched else -1).encode())
 
     def _on_unmonitor(self, link: Link, request: Unmonitor) -> None:
-        served = link.on_lost.pop(("watched", request.watch), None)
         # One that is over was answered, and the peer did not know yet.
-        if isinstance(served, _Served):
+        served = _taken_out(link, request.watch)
+        if served is not None:
             served.end()
 
     def serve(self, link: Link, watch_id: int, coro: Coro) -> None:
-        """Send the notice for ``watch_id`` when ``coro`` is over; at once where it is. User hub's thread."""
-        if not self._observe(link, watch_id, coro):
+        """Send the notice for ``watch_id`` when ``coro`` is over; at once where it is. User hub's thread.
+
+        How many coroutines a peer may start here says who starts them; these are not counted again.
+        """
+        if not self._observe(link, watch_id, coro, None):
             _send_notice(link, watch_id, coro)
 
-    def _observe(self, link: Link, watch_id: int, coro: Coro) -> bool:
+    def _observe(self, link: Link, watch_id: int, coro: Coro, tally: Tally | None) -> bool:
         def over(ended: Coro) -> None:
-            link.on_lost.pop(("watched", watch_id), None)
+            _forget(link, watch_id)
             _send_notice(link, watch_id, ended)
 
         # In this order: the end, which may come on the user hub in the middle of this, takes out what it finds.
-        link.when_lost(("watched", watch_id), _Served(coro, over))
+        link.when_lost(("watched", watch_id), _Served(coro, over, tally))
         if coro.add_observer(over):
             return True
-        link.on_lost.pop(("watched", watch_id), None)
+        _forget(link, watch_id)
         return False
 
 
 class _Served:
-    """A coroutine here that a peer watches."""
+    """A coroutine here that a peer watches; whoever takes it out of the link's table calls one of its functions."""
 
-    __slots__ = ("_coro", "_over")
+    __slots__ = ("_coro", "_over", "_tally")
 
-    def __init__(self, coro: Coro, over: Callable[[Coro], None]) -> None:
+    def __init__(self, coro: Coro, over: Callable[[Coro], None], tally: Tally | None) -> None:
         self._coro = coro
         self._over = over
+        self._tally = tally
+        if tally is not None:
+            tally.enter(0)
+
+    def forget(self) -> None:
+        """It is over."""
+        if self._tally is not None:
+            self._tally.leave(0)
 
     def end(self) -> None:
         """The peer does not want to hear of its end any more."""
         self._coro.remove_observer(self._over)
+        self.forget()
 
     def __call__(self, error: NetworkError) -> None:
         self.end()
 
 
+def _taken_out(link: Link, watch_id: int) -> _Served | None:
+    served = link.on_lost.pop(("watched", watch_id), None)
+    return served if isinstance(served, _Served) else None
+
+
+def _forget(link: Link, watch_id: int) -> None:
+    served = _taken_out(link, watch_id)
+    if served is not None:
+        served.forget()
+
+
 def has_too_many(link: Link) -> bool:
-    """Has the peer so many watches and links here that it gets no more?"""
-    return len(link.on_lost) >= MAX_WATCHED
+    """Are there so many watches and links with the peer that it might take no more?
+
+    Fewer than it takes: it may not have heard yet of all that were given up.
+    """
+    return len(link.on_lost) >= MAX_WATCHED * 9 // 10
 
 
 def _fitting(
@@ -212,12 +255,14 @@ def _fitting(
     """A notice that the peer takes: ``whole()``, or ``words(why, room)`` where that cannot be pickled or is too large.
 
     Args:
-        words: Told why, and how many bytes the peer takes; its texts are to be cut to that (`text_of`).
+        words: Told why, and how many bytes the peer takes; its texts are to be cut to that.
     """
     try:
         buffers = whole()
         link.check_size(sum(map(len, buffers)))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interruption(error):
+            raise
         return words(error, link.max_message_bytes)
     return buffers
 
@@ -231,10 +276,11 @@ def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
         if end.kind == "terminated":
             return Notice(watch_id, _TERMINATED, "", "", "", b"")
         if error is None:
-            return Notice(watch_id, _FINISHED, "", "", "", b"")
+            return Notice(watch_id, FINISHED, "", "", "", b"")
         # The class, the text and the traceback of an exception travel beside it, for where it is unknown.
         trace = _both_ends(end.traceback_text, room)
-        return Notice(watch_id, _EXCEPTION, type(error).__name__[:100], text_of(error, room), trace, b"")
+        text = text_of(error, _text_limit(room))
+        return Notice(watch_id, _EXCEPTION, type(error).__name__[:100], text, trace, b"")
 
     def whole() -> list[codec.Buffer]:
         notice = told(link.max_message_bytes)
@@ -244,14 +290,19 @@ def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
 
     def words(why: BaseException, room: int) -> list[codec.Buffer]:
         notice = told(room)
-        if notice.outcome == _FINISHED:
-            kind, text, value = type(why).__name__[:100], text_of(why, room), text_of(end.value, room)
-            notice = notice._replace(error_type=kind, error_text=text, traceback_text=value)
+        if notice.outcome == FINISHED:
+            text, value = (text_of(each, _text_limit(room)) for each in (why, end.value))
+            notice = notice._replace(error_type=type(why).__name__[:100], error_text=text, traceback_text=value)
         return [notice.header()]
 
     # Behind everything the coroutine sent: its monitor gets its messages first.
     buffers = _fitting(link, whole, words)
     link.overdrafts.after(coro.id, lambda: link.send(outbox.BARRIER, buffers))
+
+
+def _text_limit(room: int) -> int:
+    # Two of them are to fit.
+    return min(TEXT_CHARACTERS, room // 16)
 
 
 def _both_ends(text: str, room: int) -> str:
@@ -264,15 +315,6 @@ def _both_ends(text: str, room: int) -> str:
     return f"{text[:half]}\n... ({left_out} characters left out)\n{text[-half:]}"
 
 
-def text_of(thing: Any, room: int = _TEXT_CHARACTERS * 16) -> str:
-    """A text for a value (its `repr`) or an exception (its `str`), whatever those do; two of them fit into ``room``."""
-    try:
-        text = str(thing) if isinstance(thing, BaseException) else repr(thing)
-    except Exception as error:
-        text = f"<{type(thing).__name__} whose text raised {type(error).__name__}>"
-    return text[: min(_TEXT_CHARACTERS, room // 16)]
-
-
 def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:
     """The notice as its receiver sees it; to be called where the receiver's code runs, for it unpickles."""
     if notice.outcome == _TERMINATED:
@@ -280,18 +322,17 @@ def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorExcep
     if notice.outcome == _EXCEPTION:
         return MonitorException(coro, "exception", None, _decode_error(notice, location), notice.traceback_text)
     if not len(notice.payload):
-        return MonitorException(coro, "finished", _unsent(notice, notice.error_type, notice.error_text))
-    try:
-        value = codec.loads(notice.payload)
-    except (Exception, SystemExit) as error:
-        _log.warning("the result of %r cannot be decoded: %s: %s", coro, type(error).__name__, escape(error))
-        return MonitorException(coro, "finished", _unsent(notice, type(error).__name__, text_of(error)))
+        return MonitorException(coro, "finished", _unsent(notice, f"{notice.error_type}: {notice.error_text}"))
+    value, why = codec.opened(notice.payload)
+    if why is not None:
+        _log.warning("the result of %r cannot be decoded: %s", coro, escape(why))
+        value = _unsent(notice, why)
     return MonitorException(coro, "finished", value)
 
 
-def _unsent(notice: Notice, error_type: str, error_text: str) -> UnsentResult:
-    value = UnsentResult(notice.traceback_text or f"<a result that could not be transferred: {error_text}>")
-    value.reason = f"{error_type}: {error_text}"
+def _unsent(notice: Notice, why: str) -> UnsentResult:
+    value = UnsentResult(notice.traceback_text or f"<a result that could not be transferred: {why}>")
+    value.reason = why
     return value
 
 
@@ -299,12 +340,9 @@ def _decode_error(notice: Notice, location: Location) -> BaseException:
     remote = RemoteError(f"{notice.error_type}: {notice.error_text}", notice.traceback_text, location)
     if not len(notice.payload):
         return remote
-    try:
-        error = codec.loads(notice.payload)
-    except (Exception, SystemExit):
-        # A class that this process lacks, or one that cannot be made from its arguments: the text stands for it.
-        return remote
+    error, _ = codec.opened(notice.payload)
     if not isinstance(error, BaseException):
+        # Of a class that this process lacks, or that cannot be made from its arguments: the text stands for it.
         return remote
     error.__cause__ = remote
     return error

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from greencoro.distributed.connection import Connection, Established, Introduced
 from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.messages import Bye, Message
+from greencoro.distributed.messages import Bye, Message, Ping
 from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.stream import Stream
@@ -68,6 +68,8 @@ class Wire:
         self._closed = False
         self._flushing = False
         self._will_flush = False
+        #: How much was sent when the clock was last looked at.
+        self._sent_bytes = -1
         self._timer = reactor.call_later(deadline, self._too_slow)
         self._deadline = deadline
 
@@ -106,6 +108,7 @@ class Wire:
         self.flush()
 
     def _handle(self, events: list[Any]) -> None:
+        was_asked = False
         for event in events:
             if self._closed:
                 return
@@ -116,7 +119,8 @@ class Wire:
                 self._timer.cancel()
                 self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
                 self.owner.on_established(self, event.hello)
-            else:
+            elif not (was_asked and type(event) is Ping):
+                was_asked = was_asked or type(event) is Ping  # one answer will do for all that came at once
                 # Asked for each time: the first message may be what makes the link the owner.
                 self.owner.on_message(self, event)
 
@@ -169,11 +173,12 @@ class Wire:
         return True
 
     def _tick(self) -> None:
+        sent_before, self._sent_bytes = self._sent_bytes, self.stream.sent_bytes
         try:
-            self.connection.tick(native.monotonic())
+            self.connection.tick(native.monotonic(), self.stream.blocked and self._sent_bytes == sent_before)
         except NetworkError as error:
             if self.connection.is_silent:
-                # It does not acknowledge either, and may well hear.
+                # It does not acknowledge, or read, what it was sent, and may well hear.
                 self.stream.reset()
             self.fail(error)
             return

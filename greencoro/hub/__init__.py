@@ -8,6 +8,7 @@ The ground, which knows no coroutines:
 - process_settings: the settings of the process
 - userhub: the hub on which every coroutine runs; its ready queue, its doorway for other threads
 - completion: a one-shot outcome that any thread can wait for
+- waiting_aloud: waiting that says what is waited for
 - awaiting: waiting with await, where the loop is asyncio's
 
 A coroutine, from its parts to the handle:

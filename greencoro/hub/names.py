@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.waiting import seconds
+from greencoro.hub.waiting_aloud import wait_aloud
 
-__all__ = ["Names", "Network", "checked", "default", "find"]
+__all__ = ["KINDS", "Names", "Network", "checked", "default", "find"]
+
+_log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
+
+#: What is looked for by name, and how that is called to people.
+KINDS = {"coro": "a coroutine called", "channel": "a channel called", "rci": "a function called"}
 
 
 class Network(Protocol):
@@ -123,10 +130,17 @@ def find(kind: str, name: str, location: Any, timeout: float | None, home: Any) 
         return network.locate(kind, name, location, timeout)
     if location is not None:
         raise RuntimeError(f"{name!r} cannot be looked for at {location}: make a Runtime first")
+    whose = "this process has no Runtime" if home is None else f"{home!r} is finished"
     appeared = Completion()
     local.listen(kind, name, appeared.set)
     try:
-        appeared.wait(timeout)
+        wait_aloud(
+            appeared,
+            timeout,
+            f"{KINDS.get(kind, kind)} {name!r}",
+            lambda: f"{whose}, so only its own names are looked at",
+            _log,
+        )
     finally:
         local.unlisten(kind, name, appeared.set)
     return appeared.value

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.programs import Program, Programs
+from tests.support.ports import free_port
 
 PEER = """
 import json, platform, sys, time
@@ -31,7 +31,7 @@ class Network:
     """Processes on loopback that have one UDP port and one secret."""
 
     def __init__(self, directory: Path) -> None:
-        self.udp_port = free_udp_port()
+        self.udp_port = free_port()
         self._programs = Programs(directory)
         self.secret_file = directory / "secret"
 
@@ -78,11 +78,3 @@ def examine(network: Network, *arguments: str, **environment: str) -> tuple[int,
     checks = [each["check"] for each in found["findings"]]
     assert len(set(checks)) == len(checks)
     return code, {each["check"]: each for each in found["findings"]}
-
-
-def free_udp_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

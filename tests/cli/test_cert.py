@@ -146,3 +146,11 @@ def test_openssl_agrees_on_what_is_made_and_what_it_made_is_shown(tmp_path, caps
     openssl = subprocess.run([*command, "-sha256"], capture_output=True, text=True, check=True, timeout=30).stdout
     _, said = show(capsys, tmp_path / "greencoro.keycert")
     assert openssl.partition("=")[2].strip() in said
+
+
+def test_show_of_a_request_says_that_the_certificate_is_wanted(tmp_path, capsys):
+    made_by_openssl(tmp_path)
+    request = tmp_path / "disasyncoro.csr"
+    code, said = show(capsys, request)
+    assert code == 1
+    assert said == f"greencoro cert: {request} is a certificate request: give the certificate that was made from it\n"

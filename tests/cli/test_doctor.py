@@ -254,6 +254,11 @@ def test_where_others_talk_by_tls_it_needs_the_certificate_as_they_do(network, t
     _, location, _ = network.peer(name="by tls", certfile=str(made.both))
     code, found = examine(network, "--peer", location)
     assert (code, found["handshake"]["level"]) == (1, "FAIL")
+    advice = "--certfile FILE, the same on both sides (or on neither); see the page on TLS of the manual"
+    assert "speaks TLS" in found["handshake"]["text"] and found["handshake"]["advice"] == advice
+    code, found = examine(network, "--peer", location, "--certfile", str(Made(tmp_path, "another").both))
+    assert (code, found["handshake"]["level"]) == (1, "FAIL")
+    assert "certificate is not accepted" in found["handshake"]["text"] and found["handshake"]["advice"] == advice
     both = "--certfile", str(made.certfile), "--keyfile", str(made.keyfile)
     code, found = examine(network, "--peer", location, "--seconds", "4", *both)
     assert (code, found["certificate"]["level"]) == (0, "OK")

@@ -62,6 +62,7 @@ def test_as_json_it_is_one_object(network):
         "fingerprint": fingerprint,
         "asked": [f"127.255.255.255:{network.udp_port}"],
         "seconds": 6.0,
+        "not_reached": [],
     }
 
 
@@ -72,12 +73,18 @@ def test_one_who_takes_no_part_in_discovery_is_listed_where_it_is_named(network)
     assert code == 0 and "hidden" in out
 
 
+def test_a_host_without_a_port_is_asked_at_the_tcp_port_of_the_number_of_the_udp_port(network):
+    network.peer(name="hidden", discover_peers=False, tcp_port=network.udp_port)
+    code, out, _ = network.run("peers", "--seconds", "1", "--peer", "127.0.0.1")
+    assert code == 0 and "hidden" in out
+
+
 def test_of_those_named_who_do_not_answer_standard_error_tells_and_the_others_are_listed(network):
     _, location, _ = network.peer(name="hidden", discover_peers=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
     code, out, errors = network.run("peers", "--peer", nowhere, "--peer", location)
-    assert code == 0 and "hidden" in out
+    assert code == 1 and "hidden" in out
     assert f"peer({nowhere}) failed: cannot reach {nowhere}: Connection refused" in errors
 
 
@@ -85,7 +92,8 @@ def test_one_who_accepts_and_never_speaks_is_told_of_when_the_time_is_over(netwo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         location = f"127.0.0.1:{silent.getsockname()[1]}"
         code, out, errors = network.run("peers", "--seconds", "0.5", "--peer", location)
-    assert code == 0 and out.startswith("no peers")
+    assert code == 1 and out.startswith("no peers")
+    assert f", and {location}, as 127.0.0.1:" in out and f"`greencoro doctor --peer {location}`" in out
     assert f"peer({location}) failed: cannot reach {location}: no answer within 0.5 s" in errors
 
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 SECRET = "a secret of this test's own"
 
@@ -30,9 +31,7 @@ with Runtime("127.0.0.1", port, name=sys.argv[0] + str(os.getpid()), secret={sec
 @pytest.fixture
 def port():
     """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return free_port()
 
 
 def seeker(port, others):

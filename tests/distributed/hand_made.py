@@ -45,6 +45,8 @@ class HandMade:
         python: The version of Python it says it runs.
 
         incarnation: That of an earlier connection, which it goes on as.
+
+        source: The address that it comes from.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class HandMade:
         max_message_bytes: int = 1 << 26,
         python: str = platform.python_version(),
         incarnation: bytes | None = None,
+        source: str | None = None,
     ) -> None:
-        self.sock = socket.create_connection((runtime.location.addr, runtime.location.port), 10)
+        place, own = (runtime.location.addr, runtime.location.port), None if source is None else (source, 0)
+        self.sock = socket.create_connection(place, 10, own)
         self.sock.settimeout(20)
         self.incarnation = os.urandom(16) if incarnation is None else incarnation
         self._aside: list[bytes] = []

@@ -1,9 +1,11 @@
 """S14: what a peer says to be is bound to its connection. The liars here know the secret."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from greencoro.distributed.admission import Admission
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable
 from greencoro.hub import native
 from tests.distributed.conftest import reference
@@ -215,3 +217,19 @@ def test_after_standing_still_it_is_heard_first_what_came_meanwhile(world, monke
     assert not there.held
     assert liar.peer(one.location, timeout=10) == -1
     assert one.peer_infos() == [info]
+
+
+def test_a_newcomer_may_say_as_much_before_it_is_decided_as_one_mailbox_takes():
+    def kept(max_queue_messages):
+        own = SimpleNamespace(
+            max_queue_messages=max_queue_messages, max_queue_bytes=1000, location=None, name="own", incarnation=b"own"
+        )
+        admission = Admission(None, None, own, 1.0)
+        count = 0
+        while admission._has_room(count, 1):
+            count += 1
+        assert not admission._has_room(0, 1001)
+        return count
+
+    assert kept(20_000) == 20_000
+    assert kept(1) == 10_000

@@ -41,7 +41,7 @@ def run_on_terminal(arguments):
 
 def test_the_default_runtime_says_once_where_it_is_on_a_terminal_whose_program_set_up_no_logging():
     (location, fingerprint), errors = run_on_terminal("'127.0.0.1', discover_peers=False, name='first'")
-    assert errors == f"greencoro: runtime.started name=first location={location} secret={fingerprint}\r\n"
+    assert errors == f"greencoro: runtime.started name=first location={location} fingerprint={fingerprint}\r\n"
 
 
 def test_one_that_is_private_to_its_process_says_nothing():

@@ -246,7 +246,7 @@ def test_B2_requests_to_a_peer_that_does_not_read_wait_for_room_and_are_refused(
     results = [each.value(20) for each in took]
     assert set(results) == {0, -1}
     assert link._queue.waiting[1] <= WINDOW + MIB
-    assert not link._queue._waiters and not link.pending
+    assert not link._queue.waiters and not link.pending
     # Who reads makes room.
     for _ in range(results.count(0)):
         assert client.first(15, about=b"test.any") is not None
@@ -301,3 +301,16 @@ def test_what_may_not_wait_has_its_request_refused_where_there_is_no_room(scene)
     assert told == [-1] and asyncio.run(on_a_loop()) == -1
     link.wire.held = False
     scene.victim.reactor.post(link.wire.flush)
+
+
+def test_an_honest_peer_that_says_of_more_mailboxes_what_waits_for_them_than_are_remembered_is_heard_on(
+    scene, monkeypatch
+):
+    monkeypatch.setattr("greencoro.distributed.inflows.MAX_DEBTS", 5)
+    client = scene.client()
+    link = scene.link
+    link.outflow(1000)
+    client.send(*(struct.pack(">BQIQ", DEBT, target, 3, 30) for target in [*range(1, 10), 1000]))
+    assert not client.is_cut_off()
+    assert sorted(link.outflows) == [1, 2, 3, 4, 1000]
+    assert {flow.window_messages - flow.granted_messages for flow in link.outflows.values()} == {3}

@@ -251,3 +251,19 @@ def test_a_large_message_can_be_changed_by_whoever_gets_it():
     send(one, 1, bytes(50_000))
     (message,) = talk(one, other)[1]
     message.payload[0] = 1
+
+
+def test_B5_a_peer_that_speaks_and_reads_nothing_is_lost_after_the_timeout():
+    one, other = pair()
+    talk(one, other)
+    for half in range(1, 40):
+        one.tick(half / 2, is_stuck=half % 8 != 0)
+        send(other, 1, b"x")
+        talk(one, other, now=half / 2)
+    assert not one.is_silent, "it read something every four seconds"
+    with pytest.raises(PeerLost, match="the peer read nothing for 4 s"):
+        for half in range(40, 50):
+            send(other, 1, b"x")
+            talk(one, other, now=half / 2)
+            one.tick(half / 2, is_stuck=True)
+    assert half == 40 and one.is_silent

@@ -160,7 +160,7 @@ def test_L1_locate_finds_a_runtime_that_comes_later(world):
 
 
 def test_whoever_waits_says_where_it_asked_and_what_to_try(tcp_world, caplog, monkeypatch, nowhere):
-    monkeypatch.setattr("greencoro.distributed.contacts.SAY_SECONDS", 0.05)
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.05)
     one = tcp_world.runtime(discover_peers=True, udp_port=nowhere)
     waits = {
         "a peer called 'nobody'": lambda: one.locate("nobody", 0.2),
@@ -193,7 +193,7 @@ def test_finish_lets_go_whoever_waits_for_a_host(tcp_world, nowhere):
 
 
 def test_whoever_waits_does_not_wait_longer_for_saying_so(world, monkeypatch):
-    monkeypatch.setattr("greencoro.distributed.contacts.SAY_SECONDS", 0.01)
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.01)
     one = world.runtime()
     silent = socket.socket()
     with silent:
@@ -203,3 +203,108 @@ def test_whoever_waits_does_not_wait_longer_for_saying_so(world, monkeypatch):
             with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.2 s"):
                 one.connect(Location(*silent.getsockname()), timeout=0.2)
     assert "nobody but named peers" in one._contacts.situation()
+
+
+# What is said of those that were named.
+
+
+@pytest.fixture
+def _often(monkeypatch):
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.05)
+
+
+def said(caplog, what):
+    """The lines of those who wait for ``what``, oldest first."""
+    return [text for text in caplog.messages if text.startswith(f"still waiting for {what}, ")]
+
+
+def waited(runtime, caplog, place=None):
+    """What is said last while nobody has a name."""
+    caplog.clear()
+    assert runtime.spawn(Coro.locate, "nothing", place, 0.4).value(10) is None
+    return said(caplog, "a coroutine called 'nothing'")[-1]
+
+
+def test_L1_of_peers_that_cannot_be_reached_whoever_waits_says_where_and_why(tcp_world, caplog, nowhere, _often):
+    one = tcp_world.runtime(peers=[f"127.0.0.1:{nowhere}"])
+    poll_until(lambda: one._contacts._kept and one._contacts._kept[0].named.error)
+    line = waited(one, caplog)
+    assert (
+        f"asked nobody but those named: 127.0.0.1:{nowhere}, for discover_peers is False, as {one.location}; " in line
+    )
+    assert line.endswith(f"; cannot reach 127.0.0.1:{nowhere}: Connection refused")
+    # Not said of one that is reached, and again once it is gone.
+    later = tcp_world.runtime()
+    kept = tcp_world.runtime(peers=[str(later.location)], tick_seconds=3)
+    poll_until(kept.peers)
+    assert "cannot reach" not in waited(kept, caplog)
+    later.finish()
+    poll_until(lambda: not kept.peers())
+    assert f"; {later.location} is lost: " in waited(kept, caplog)
+    poll_until(lambda: "Connection refused" in str(kept._contacts._kept[0].named.error))
+    assert waited(kept, caplog).endswith(f"; cannot reach {later.location}: Connection refused")
+    tcp_world.runtime(tcp_port=later.location.port)
+    poll_until(kept.peers)
+    assert "cannot reach" not in waited(kept, caplog)
+
+
+def test_L1_with_discovery_both_the_networks_and_those_named_are_told(tcp_world, nowhere):
+    one = tcp_world.runtime(discover_peers=True, udp_port=nowhere, peers=[f"127.0.0.1:{nowhere}"])
+    poll_until(lambda: one._contacts._kept)
+    assert f"asked 127.255.255.255:{nowhere}, named: 127.0.0.1:{nowhere}, as " in one._contacts.situation()
+
+
+def test_of_many_named_ones_some_are_shown(tcp_world, nowhere):
+    one = tcp_world.runtime(peers=[f"127.0.0.{number}:{nowhere}" for number in range(1, 9)])
+    poll_until(lambda: len(one._contacts._kept) == 8 and all(kept.named.error for kept in one._contacts._kept))
+    line = one._contacts.situation()
+    assert f"127.0.0.5:{nowhere} and 3 more, for" in line
+    assert line.count("Connection refused") == 5
+
+
+def test_L1_a_location_that_cannot_be_reached_is_named_with_the_reason(tcp_world, caplog, nowhere, _often):
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    line = waited(one, caplog, f"127.0.0.1:{nowhere}")
+    assert f"asked nobody but the one named: 127.0.0.1:{nowhere}, as {one.location}. Does it run there" in line
+    assert f"`greencoro doctor --peer 127.0.0.1:{nowhere}`" in line and one.secret.fingerprint in line
+    assert line.endswith(f"; cannot reach 127.0.0.1:{nowhere}: Connection refused")
+    line = waited(one, caplog, other.location)
+    assert line.endswith(
+        f"asked {other.location}, which is online and has not registered that name: is it spelt so there?"
+    )
+
+
+def test_L1_whoever_waits_for_one_that_goes_meanwhile_says_so(tcp_world, caplog, _often):
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    waiting = one.spawn(Coro.locate, "nothing", other.location)
+    what = "a coroutine called 'nothing'"
+    poll_until(lambda: any("which is online" in line for line in said(caplog, what)))
+    other.finish()
+    poll_until(lambda: said(caplog, what)[-1].endswith(f"; cannot reach {other.location}: Connection refused"))
+    one.finish()
+    assert waiting.value(5) is None
+
+
+def test_where_peers_are_online_whoever_waits_for_a_name_asks_how_it_is_spelt(tcp_world, caplog, _often):
+    one, *others = (tcp_world.runtime() for _ in range(3))
+    assert one.peer(others[0].location) == 0
+    line = waited(one, caplog)
+    assert "; 1 peer is online and has not registered that name: is it spelt so there? " in line
+    assert "broadcasts" not in line
+    assert one.peer(others[1].location) == 0
+    assert "; 2 peers are online and none has registered that name: is it spelt so there? " in waited(one, caplog)
+    assert one.locate("nobody", 0.2) is None
+    line = said(caplog, "a peer called 'nobody'")[-1]
+    assert "2 peers are online and none has been started with that name" in line
+
+
+def test_peer_that_fails_is_told_once_to_those_who_set_up_no_logging(tcp_world, capsys, monkeypatch, nowhere):
+    monkeypatch.setattr("greencoro.hub.telling._is_heard", lambda logger: False)
+    names(monkeypatch)
+    one = tcp_world.runtime()
+    assert one.peer(f"127.0.0.1:{nowhere}") == one.peer("nix.invalid") == -1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line for line in errors if "runtime.started" not in line] == [
+        f"greencoro: peer(127.0.0.1:{nowhere}) failed: cannot reach 127.0.0.1:{nowhere}: Connection refused",
+        "greencoro: peer(nix.invalid) failed: cannot reach nix.invalid: Name or service not known",
+    ]

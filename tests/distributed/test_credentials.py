@@ -72,6 +72,13 @@ def test_Z4_a_key_that_is_missing_or_does_not_fit_is_told(made, tmp_path):
     assert refusal(made.certfile, other.keyfile) == expected
 
 
+def test_Z4_a_key_of_another_kind_than_the_certificates_does_not_fit_either(made, tmp_path):
+    other = Made(tmp_path, "other", key=rsa.generate_private_key(65537, 2048))
+    for one, another in ((made, other), (other, made)):
+        expected = f"the private key in {another.keyfile} does not fit the certificate in {one.certfile}"
+        assert refusal(one.certfile, another.keyfile) == expected
+
+
 def test_Z4_what_is_no_certificate_is_told(made, tmp_path):
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"-----BEGIN CERTIFICATE-----\nnot base64 at all\n-----END CERTIFICATE-----\n")
@@ -112,3 +119,11 @@ def test_a_key_that_others_can_read_is_warned_about(made, caplog):
     with caplog.at_level(logging.WARNING):
         Credentials(made.both)
     assert f"chmod 600 {made.both}" in caplog.text
+
+
+def test_a_key_that_others_can_read_is_also_told_to_those_who_set_up_no_logging(made, monkeypatch, capsys):
+    monkeypatch.setattr("greencoro.hub.telling._is_heard", lambda logger: False)
+    made.both.chmod(0o644)
+    Credentials(made.both)
+    line = f"greencoro: the private key in {made.both} can be read by others: chmod 600 {made.both}"
+    assert capsys.readouterr().err.splitlines() == [line]

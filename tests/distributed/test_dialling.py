@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tests.distributed.conftest import World, reference
 from tests.distributed.forwarder import Forwarder
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 
 def receive(coro: Any = None) -> Any:
@@ -40,13 +40,6 @@ def forwarder(stack: contextlib.ExitStack, to: Runtime) -> Forwarder:
     made = Forwarder(to.location)
     stack.callback(made.close)
     return made
-
-
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 # Connections that end before anything was said.
@@ -88,7 +81,7 @@ def test_L3_forty_runtimes_on_one_machine_find_each_other(tcp_world: World, monk
     # More than may wait for their handshake at one place; all that are there dial each newcomer at once. A later ping,
     # which would let them try again those that were left out, does not come.
     monkeypatch.setattr("greencoro.distributed.neighbours.START_PINGS_SECONDS", (0.0, 0.4))
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     made = [tcp_world.runtime(discover_peers=True, udp_port=port) for _ in range(40)]
     began = time.monotonic()
     poll_until(lambda: all(len(one.peers()) == 39 for one in made), 30)

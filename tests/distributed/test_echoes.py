@@ -10,7 +10,7 @@ import pytest
 
 from greencoro.distributed.datagrams import Echo
 from greencoro.distributed.location import Location
-from tests.cli.networks import free_udp_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def heard(sock: socket.socket, seconds: float) -> list[bytes]:
 
 
 def test_S8_a_question_is_answered_where_it_came_from_if_it_says_so_and_is_signed(tcp_world, asker):
-    port = free_udp_port()
+    port = free_port()
     runtime = tcp_world.runtime(discover_peers=True, udp_port=port)
     key = runtime.secret.discovery_key()
     there = ("127.0.0.1", port)

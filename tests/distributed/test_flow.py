@@ -7,8 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from greencoro.distributed.flow import Inflow, Outflow
-from greencoro.errors import RemoteProtocolError
+from greencoro.distributed import codec, flow, messages
+from greencoro.distributed.flow import Inflow, Outflow, Unread
+from greencoro.distributed.link import Link
+from greencoro.errors import PeerLost, RemoteProtocolError
+from greencoro.hub.execution import sleep
+from tests.distributed.conftest import reference
+from tests.distributed.test_bounds import waiting_in
+from tests.distributed.test_link import INFO, make, up
+from tests.support.polling import poll_until
 
 MESSAGES, BYTES = 6, 100
 
@@ -32,13 +39,16 @@ class OneMailbox(RuleBasedStateMachine):
         """What is on its way is lost, grants among it; what is in the mailbox stays there, and its sender is told."""
         self.under_way.clear()
         self.grants.clear()
-        self.out, self.waiting = Outflow(MESSAGES, BYTES), None
+        unread, self.out, self.waiting = self.out.unread, Outflow(MESSAGES, BYTES), None
+        self.out.assume(*unread)
         self.breaks += 1
         self.old = len(self.mailbox)
         messages, size = self.inflow.carry_over()
         assert (messages, size) == (len(self.mailbox), sum(self.mailbox))
-        self.grants.append((-messages, -size))
-        if hears_at_once:
+        if messages:
+            self.grants.append((-messages, -size))
+        self.grants.append(None)
+        while hears_at_once and self.grants:
             self.granted()
 
     @rule(size=st.integers(0, BYTES))
@@ -61,15 +71,8 @@ class OneMailbox(RuleBasedStateMachine):
     @rule()
     def arrive(self):
         size = self.under_way.popleft()
-        try:
-            self.inflow.arrived(size)  # raises where the two disagree
-        except RemoteProtocolError:
-            # Who sends on and on before it hears what waits from before.
-            assert self.breaks > 1
-            assert len(self.mailbox) + 1 > 2 * MESSAGES or sum(self.mailbox) + size > 2 * BYTES - BYTES // 4
-            self.break_the_connection(True)
-        else:
-            self.mailbox.append(size)
+        self.inflow.arrived(size)  # raises where the two disagree
+        self.mailbox.append(size)
 
     @precondition(lambda self: self.mailbox)
     @rule()
@@ -82,22 +85,21 @@ class OneMailbox(RuleBasedStateMachine):
     @precondition(lambda self: self.grants)
     @rule()
     def granted(self):
-        messages, size = self.grants.popleft()
-        if messages < 0:
-            self.out.owe(-messages, -size)
+        grant = self.grants.popleft()
+        if grant is None:
+            self.out.owe_what_was_said()
+        elif grant[0] < 0:
+            self.out.owe(-grant[0], -grant[1])
         else:
-            self.out.grant(messages, size)
+            self.out.grant(*grant)
         if self.waiting is not None and self.try_send(self.waiting):
             self.waiting = None
 
     @invariant()
     def memory_is_bounded(self):
-        if self.breaks:
-            assert len(self.mailbox) <= 2 * MESSAGES and sum(self.mailbox) <= 2 * BYTES
-        else:
-            assert len(self.mailbox) + len(self.under_way) <= MESSAGES
-            # One message of any size on top of a quarter of the window.
-            assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
+        assert len(self.mailbox) + len(self.under_way) <= MESSAGES
+        # One message of any size on top of a quarter of the window.
+        assert sum(self.mailbox) + sum(self.under_way) <= BYTES + BYTES // 4
 
     @invariant()
     def no_less_is_unconfirmed_than_was_not_read_and_not_much_more(self):
@@ -106,6 +108,12 @@ class OneMailbox(RuleBasedStateMachine):
         if not self.breaks:
             granted = sum(messages for messages, _ in self.grants)
             assert unread <= self.out.unconfirmed_messages - granted < unread + MESSAGES / 4
+
+    @invariant()
+    def as_much_may_be_unread_as_is(self):
+        messages, size = self.out.unread
+        assert messages >= len(self.mailbox) + len(self.under_way)
+        assert size >= sum(self.mailbox) + sum(self.under_way)
 
     @invariant()
     def who_waits_waits_for_something(self):
@@ -206,30 +214,132 @@ def test_what_is_unconfirmed_is_counted_from_the_window_of_the_receiver_and_is_n
     assert out.unconfirmed_messages == 0
 
 
-def test_who_waits_for_credit_that_came_meanwhile_has_it_and_is_not_called():
-    class GrantedMeanwhile(list):
-        def append(self, waiter):
-            super().append(waiter)
-            out.granted_messages += 1
-
-    out, called = Outflow(1, 100), []
-    assert out.take_or_wait(1, lambda: called.append("first"))
-    assert not out.take_or_wait(1, None)
-    out.waiters = GrantedMeanwhile()
-    assert out.take_or_wait(1, lambda: called.append("second"))
-    out.wake()
-    assert not called and not out.waiters
-
-
-def test_everybody_who_waits_is_woken_once_by_a_grant():
+def test_everybody_who_waits_for_credit_is_woken_once_by_a_grant():
     out, woken = Outflow(1, 100), []
     out.take(1)
-
-    def waits_again():
-        woken.append("again")
-        out.waiters.append(waits_again)
-
-    out.waiters += [lambda: woken.append("one"), waits_again]
+    assert not out.take_or_wait(1, lambda: woken.append("one"))
+    assert not out.take_or_wait(1, lambda: woken.append("two"))
     out.grant(1, 1)
-    assert woken == ["one", "again"]
-    assert out.waiters == [waits_again]
+    assert woken == ["one", "two"] and not out.waiters
+
+
+def test_what_is_assumed_holds_until_the_receiver_says_what_is_owed():
+    out, woken = Outflow(4, 100), []
+    out.assume(4, 40)
+    assert out.unread == (4, 40) and out.unconfirmed_messages == 0
+    assert not out.take_or_wait(1, lambda: woken.append(1))
+    out.owe(3, 30)
+    assert woken and out.unread == (3, 30)
+    assert out.take(1) and not out.take(1)
+    out.owe_what_was_said()
+    assert out.unread == (4, 31)
+    out.owe(1, 1)
+    assert out.unread == (5, 32), "what it says later comes on top"
+
+
+def test_what_is_assumed_is_less_credit_of_a_window_learnt_late_as_well():
+    out = Outflow(10, 100)
+    out.assume(4, 40)
+    assert out.renew(5, 50)
+    assert out.take(1) and not out.take(1)
+    out.owe_what_was_said()
+    assert [out.take(1) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_B1_what_may_be_unread_is_remembered_of_so_many_mailboxes(monkeypatch):
+    monkeypatch.setattr(flow, "_MAX_UNREAD", 3)
+    unread = Unread()
+    unread.remember(b"a", {1: (1, 1), 2: (1, 1)})
+    unread.remember(b"b", {1: (2, 2)})
+    assert unread.of(b"a") == {1: (1, 1), 2: (1, 1)} and unread.of(b"b") == {1: (2, 2)}
+    unread.remember(b"a", {1: (1, 1)})
+    unread.remember(b"c", {5: (3, 3)})
+    assert unread.of(b"a") and unread.of(b"b") and unread.of(b"c")
+    unread.remember(b"d", {6: (3, 3)})
+    assert not unread.of(b"b") and unread.of(b"a") and unread.of(b"c") and unread.of(b"d")
+    unread.remember(b"d", {})
+    unread.remember(b"e", {6: (3, 3)})
+    assert not unread.of(b"d") and unread.of(b"a") and unread.of(b"c")
+
+
+@pytest.mark.parametrize("what", ["messages", "bytes"])
+def test_M3_B1_who_sends_as_soon_as_it_is_online_is_not_cut_off_however_often_the_connection_breaks(world, what):
+    if what == "messages":
+        limits, size = {"max_queue_messages": 20}, 1
+    else:
+        limits, size = {"max_queue_bytes": 20_000, "max_message_bytes": 8000}, 970
+    one, other = world.runtime(**limits), world.runtime(**limits)
+    go_on = []
+
+    def late_reader(coro=None):
+        while not go_on:
+            sleep(0.02)
+        return [coro.receive() for _ in range(go_on[0])]
+
+    reader, sent, reasons = other.spawn(late_reader), [], []
+    message = codec.dumps("x" * size, messages.send_header(reader.id))
+
+    def send_all_there_is_credit_for(event):
+        if event.online:
+            there = reference(one, reader)
+            while there.queue(there.reach(), message, None):
+                sent.append(event)
+        else:
+            reasons.append(event.reason)
+
+    def all_has_arrived():
+        flows = [link.outflows.get(reader.id) for link in one.peer_table.online()]
+        return other.peers() and flows and flows[0] is not None and flows[0].unread[0] == waiting_in(reader)
+
+    one.watch_peers(send_all_there_is_credit_for)
+    assert one.peer(other.location, timeout=10) == 0
+    for _ in range(4):
+        poll_until(all_has_arrived)
+        (link,) = one.peer_table.online()
+        one.reactor.post(link.wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
+        poll_until(lambda link=link: link.is_lost)
+        assert one.peer(other.location, timeout=10) == 0
+    poll_until(all_has_arrived)
+    assert 15 < waiting_in(reader) <= 20
+    assert len(reasons) >= 4 and all("reset" in reason for reason in reasons)
+    # With that read there is as much credit as ever.
+    go_on.append(waiting_in(reader) + 100)
+    there = reference(one, reader)
+    assert one.spawn(lambda: [there.send("x" * size) for _ in range(100)]).value(20) == [0] * 100
+    assert len(reader.value(20)) == go_on[0]
+
+
+def test_what_was_read_before_the_connection_broke_is_credit_again_soon_after(world):
+    one, other = (world.runtime(max_queue_messages=20) for _ in range(2))
+    reader = other.spawn(lambda coro=None: [coro.receive() for _ in range(5)])
+    assert one.peer(other.location, timeout=10) == 0
+    there = reference(one, reader)
+    link = there.reach()
+    assert [there.send(number) for number in range(3)] == [0] * 3
+    poll_until(lambda: other.peers() and not waiting_in(reader))
+    assert link.outflow(reader.id).unread[0] == 3, "so few that it was told nothing yet"
+    one.reactor.post(link.wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
+    poll_until(lambda: link.is_lost)
+    assert one.peer(other.location, timeout=10) == 0
+    (link,) = one.peer_table.online()
+    poll_until(lambda: link.outflow(reader.id).granted_messages == 20)
+    assert [reference(one, reader).send(number) for number in (3, 4)] == [0, 0]
+    assert reader.value(10) == [0, 1, 2, 3, 4]
+
+
+def test_what_may_be_unread_goes_from_link_to_link_until_the_peer_has_said_what_is():
+    first = make(messages=3)
+    assert first.send_credited(7, [b"12"], None) and first.send_credited(7, [b"3"], None)
+    first.lose(PeerLost("gone"))
+    assert first.unread() == {7: (2, 3)}
+    second = Link(INFO, lambda *args: None, first._own, first.unread())
+    assert second.send_credited(8, [b"1"], None)
+    second.lose(PeerLost("gone"))
+    assert second.unread() == {7: (2, 3), 8: (1, 1)}
+    third, woken = Link(INFO, lambda *args: None, first._own, second.unread()), []
+    assert third.send_credited(7, [b"1"], None)
+    assert not third.send_credited(7, [b"1"], lambda: woken.append(1))
+    up(third)
+    third.heard_debts()
+    assert woken and third.unread() == {7: (1, 1)}
+    assert [third.send_credited(8, [b"1"], None) for _ in range(4)] == [True] * 3 + [False]

@@ -30,6 +30,7 @@ from tests.distributed.hand_made import (
     LOCATE,
     LOCATED,
     MONITOR,
+    PING,
     REPLY,
     REQUEST,
     RESULT,
@@ -148,6 +149,14 @@ CROSSINGS = {
     "a batch that announces messages it does not have": (
         "does not fit into it",
         lambda s: s.client.send_raw(s.client.sealed(0, struct.pack(">II", 0xFFFFFFFF, 4))),
+    ),
+    "a batch of more messages than may be": (
+        "10000 are allowed",
+        lambda s: s.client.send(*[bytes((PING,))] * 10_001),
+    ),
+    "an operation with a long name": (
+        "longer than 200 bytes",
+        lambda s: s.client.send(asked(1, "x" * 201, b"{}")),
     ),
     "a chunk of no stream": (
         "belongs to no stream",

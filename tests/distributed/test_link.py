@@ -349,5 +349,5 @@ def test_senders_that_race_a_draining_reactor_all_get_through_in_order():
     for target in (1, 1000, 2, 3):
         sent = [int(message[0]) for key, message, _ in pushed if key == target]
         assert sent == list(range(count))
-    assert not link._queue._waiters
+    assert not link._queue.waiters
     assert not any(flow.waiters for flow in link.outflows.values())

@@ -180,8 +180,8 @@ def test_L1_what_was_found_at_one_that_is_lost_by_then_is_looked_for_again(world
     second = []
     wait = one.wait_aloud
 
-    def wait_and_see_it_die(outcome, timeout, what):
-        arrived = wait(outcome, timeout, what)
+    def wait_and_see_it_die(*arguments):
+        arrived = wait(*arguments)
         if not second:
             other.finish()
             poll_until(lambda: not one.peers())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from greencoro.distributed import messages
 from greencoro.distributed.messages import Kind, decode
-from greencoro.errors import RemoteProtocolError
+from greencoro.errors import LocalProtocolError, RemoteProtocolError
 
 u8, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 32, 64))
 text = st.text(max_size=50)
@@ -183,3 +183,15 @@ def test_parts_may_be_views_of_anything():
     parts = decode(b"".join(reply.encode())).parts
     assert [len(part) for part in parts] == [8, 2, 1]
     assert json.loads('{"a": 1}') == decode(b"".join(reply.encode())).header
+
+
+def test_B1_the_name_of_an_operation_and_the_reason_of_a_goodbye_are_bounded():
+    longest = messages.Request(1, "x" * messages.MAX_OPERATION_BYTES, {}, [])
+    data = encoded(longest)
+    assert decode(data) == longest
+    name = b"\0\0\0\xc8" + b"x" * 200
+    with pytest.raises(RemoteProtocolError, match="operation is longer than 200 bytes"):
+        decode(data.replace(name, b"\0\0\0\xc9x" + name[4:]))
+    with pytest.raises(LocalProtocolError, match="operation is longer than 200 bytes"):
+        messages.Request(1, "x" * 201, {}, []).encode()
+    assert decode(encoded(messages.Bye("y" * 5000))) == messages.Bye("y" * 1000)

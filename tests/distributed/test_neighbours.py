@@ -16,6 +16,7 @@ from greencoro.errors import BusyResource, GreencoroError
 from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import SECRET_KEY
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 KEY = Secret.from_key(SECRET_KEY).discovery_key()
 EVERYBODY = "127.255.255.255"
@@ -24,9 +25,7 @@ EVERYBODY = "127.255.255.255"
 @pytest.fixture
 def port():
     """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

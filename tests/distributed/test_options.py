@@ -1,5 +1,6 @@
 """The parameters of a Runtime, in the seeds' order: what each means, and what is refused."""
 
+import errno
 import inspect
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import SECRET_KEY
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 
 def made(*args, **kwargs):
@@ -47,7 +49,7 @@ WRONG = {
     "node": [[], 7, b"127.0.0.1", "", ["127.0.0.1", ""], ["127.0.0.1", 7], "a b", "no-such-host.invalid"],
     "udp_port": [-1, 65536, "51350", True, 1.5],
     "tcp_port": [-1, 70_000, "51350", True, 1.5, None],
-    "ext_ip_addr": ["no host/at all", "", 7],
+    "ext_ip_addr": ["no host/at all", "", 7, "nix.invalid"],
     "name": [5, b"name", "", "x" * 256, "a\nb"],
     "discover_peers": ["no", None, 2],
     "peers": [5, None, [5], [None], [""], ["a b"], "", "1:2:3", b"host"],
@@ -256,9 +258,7 @@ def test_all_addresses_stand_for_the_one_that_others_can_use():
 
 
 def test_L3_pings_tell_the_address_of_each_network_though_peers_are_told_of_a_gateway():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     with made("127.0.0.1", port, discover_peers=True, ext_ip_addr="127.0.0.9") as runtime:
         inside = Location("127.0.0.1", runtime.location.port)
         assert list(runtime._neighbours.told.values()) == [inside]
@@ -275,3 +275,27 @@ def test_a_group_is_an_IPv4_multicast_address(group):
     assert Settings(multicast_group="239.1.2.3").multicast_group == "239.1.2.3"
     with pytest.raises(ConfigError, match="multicast_group"):
         Settings(multicast_group=group)
+
+
+def test_Z4_an_ext_ip_addr_without_an_address_is_named_with_its_value(monkeypatch):
+    def resolve(host):
+        if host == "nix.invalid":
+            raise socket.gaierror(-2, "Name or service not known")
+        return [host]
+
+    monkeypatch.setattr(options, "resolve", resolve)
+    with pytest.raises(ConfigError) as refused:
+        made("127.0.0.1", ext_ip_addr="nix.invalid")
+    words = "ext_ip_addr is 'nix.invalid', which has no address that this machine knows: Name or service not known"
+    assert str(refused.value) == words
+
+
+def test_Z4_a_place_that_cannot_be_had_is_named_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"at 127.0.0.1:{port}: Address already in use: another .*tcp_port=0") as used:
+            made("127.0.0.1", tcp_port=port)
+    assert used.value.errno == errno.EADDRINUSE and used.value.__cause__ is None
+    with pytest.raises(OSError, match=r"at 203\.0\.113\.9:.*: that is no address of this machine") as refused:
+        made("203.0.113.9")
+    assert refused.value.errno == errno.EADDRNOTAVAIL

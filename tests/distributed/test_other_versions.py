@@ -13,9 +13,9 @@ from greencoro.distributed.dial import pause_after
 from greencoro.distributed.hello import Hello, minor_version
 from greencoro.errors import AuthenticationError, IncompatibleVersion, PeerUnreachable, RemoteProtocolError
 from greencoro.hub.coroutine import Coro
-from tests.cli.networks import free_udp_port
 from tests.distributed.hand_made import HandMade
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 HERE = minor_version(platform.python_version())
 
@@ -85,7 +85,7 @@ def test_send_file_says_so(world, modern, caplog, tmp_path):
 
 
 def test_whoever_waits_is_told_who_was_refused(world, modern, caplog, monkeypatch):
-    monkeypatch.setattr("greencoro.distributed.contacts.SAY_SECONDS", 0.05)
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.05)
     one, other = world.runtime(), modern()
     assert other.peer(one.location) == -1
     for wait in (lambda: one.locate("nobody", 0.2), lambda: one.spawn(Coro.locate, "nothing", None, 0.2).value(10)):
@@ -112,7 +112,7 @@ def test_of_one_that_was_refused_and_then_is_a_peer_nobody_is_told_any_more(tcp_
 
 
 def test_two_that_hear_of_each_other_by_discovery_say_so_once_each(tcp_world, monkeypatch, caplog):
-    settings = {"discover_peers": True, "udp_port": free_udp_port(), "ping_interval_seconds": 0.05}
+    settings = {"discover_peers": True, "udp_port": free_port(), "ping_interval_seconds": 0.05}
     one = tcp_world.runtime(**settings)
     with monkeypatch.context() as patch:
         patch.setattr(platform, "python_version", lambda: "3.99.1")

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from greencoro.errors import LocalProtocolError
+from greencoro.errors import CoroTerminated, LocalProtocolError
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.support.held import hold_still
@@ -221,3 +221,24 @@ def test_N5_the_notice_comes_after_what_was_overdrawn(small):
     let_read(monitor)
     *messages, notice = monitor.value(20)
     assert messages == list(range(WINDOW + 3)) and notice.kind == "finished"
+
+
+def test_terminate_comes_after_what_was_overdrawn(small):
+    one, other = small
+    reader, bystander = other.spawn(read_when_told, 3 * WINDOW), other.spawn(lambda coro=None: coro.receive(20))
+    there = reference(one, reader)
+
+    def sends_and_terminates(coro=None):
+        results = [there.send(number) for number in range(WINDOW + 3)]
+        yield results.append(there.terminate()) or results
+
+    sending = one.spawn(sends_and_terminates)
+    link = the_link(one)
+    poll_until(lambda: link.pending, what="it was asked to end")
+    assert len(link.overdrafts) == 3
+    assert reference(one, bystander).deliver("what is sent later has come", 5) == 1
+    assert reader.is_alive()
+    let_read(reader)
+    with pytest.raises(CoroTerminated):
+        reader.value(10)
+    assert sending.value(10) == [0] * (WINDOW + 4)

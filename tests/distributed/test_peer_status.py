@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from greencoro.distributed.location import Location
 from greencoro.distributed.peer_status import PeerStatus
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.hub.execution import sleep
@@ -39,6 +40,13 @@ def reader(runtime_pair):
 
 def test_the_constants_are_those_of_the_seeds():
     assert (PeerStatus.Online, PeerStatus.Offline) == (1, 0)
+
+
+def test_what_it_shows_says_online_or_offline():
+    place = Location("a", 1)
+    assert repr(PeerStatus(place, "x", 1)) == "PeerStatus(location=a:1, name='x', status=Online)"
+    lost = PeerStatus(place, "x", PeerStatus.Offline, 3, "it finished")
+    assert repr(lost) == "PeerStatus(location=a:1, name='x', status=Offline, dropped=3, reason='it finished')"
 
 
 def test_N3_a_late_registrant_is_told_of_those_online_and_of_what_changes(runtime_pair, reader):

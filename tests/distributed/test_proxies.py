@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from greencoro.errors import CoroTerminated, DeadlineExceeded, MonitorException, WouldBlock
+from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.refs import Reference
+from greencoro.errors import (
+    BrokenResource,
+    CoroTerminated,
+    DeadlineExceeded,
+    MonitorException,
+    RemoteError,
+    WouldBlock,
+)
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
@@ -216,3 +225,16 @@ def test_L2_the_names_of_a_lost_process_are_free(runtime_pair):
     for coro in (registered, successor):
         coro.send("end")
         assert coro.value(5) == (0, "end")
+
+
+def test_a_reference_to_one_of_this_process_that_is_over_is_no_lost_process(world):
+    one = world.runtime()
+    own = one.spawn(lambda: "over")
+    assert own.value(5) == "over"
+    came_back = one.resolve(Reference(one.location, one.incarnation, own.id, own.name))
+    assert isinstance(came_back, RemoteCoro)
+    with pytest.raises(RemoteError, match="over or unknown"):
+        came_back.value(5)
+    with pytest.raises(BrokenResource, match="is over and answers no call"):
+        came_back.call("question", 5)
+    assert came_back.send("x") == -1 and came_back.deliver("x", 5) == 0 and not came_back.is_alive()

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.distributed import record
+from greencoro.distributed.outbox import _BATCH_MESSAGES
 from greencoro.distributed.record import (
     HEADER_BYTES,
+    MAX_BATCH_MESSAGES,
     MAX_CHUNK_BYTES,
     MAX_CHUNK_HEADER_BYTES,
     MAX_RECORD_BYTES,
@@ -379,3 +381,33 @@ def test_garbage_never_raises_anything_but_protocol_errors(data, key):
     except (AuthenticationError, RemoteProtocolError):
         return
     assert key is None or records == []
+
+
+def batched(*messages):
+    table = struct.pack(f">{len(messages) + 1}I", len(messages), *map(len, messages))
+    plaintext = table + b"".join(messages)
+    return struct.pack(">IB3x", len(plaintext), 0) + plaintext
+
+
+@pytest.mark.parametrize("shares", [(100, 1900), (300, 300, 300), (1000, 1000), (1100, 900)], ids=str)
+def test_B1_whoever_keeps_a_large_message_keeps_less_than_twice_its_size(shares):
+    sizes = [kib << 10 for kib in shares]
+    (batch,) = Opener(None).receive_data(batched(*map(bytes, sizes)))
+    assert [*map(len, batch.messages)] == sizes
+    for message in batch.messages:
+        # What a payload is a view of stays as long as that.
+        assert isinstance(message, memoryview) and len(message.obj) < 2 * len(message)
+    # What has most of the record is not copied.
+    assert any(len(message.obj) > len(message) for message in batch.messages) == (2 * max(sizes) > sum(sizes))
+
+
+def test_M9_a_batch_has_so_many_messages_at_most():
+    most = [b"x"] * MAX_BATCH_MESSAGES
+    (batch,) = Opener(None).receive_data(batched(*most))
+    assert batch.messages == most
+    assert Opener(None).receive_data(joined(Sealer(None).batch(most))) == [batch]
+    assert _BATCH_MESSAGES <= MAX_BATCH_MESSAGES, "no batch that we make is refused"
+    with pytest.raises(RemoteProtocolError, match="a batch of 10001 messages; 10000 are allowed"):
+        Opener(None).receive_data(batched(*most, b"x"))
+    with pytest.raises(LocalProtocolError, match="too many for one record"):
+        Sealer(None).batch([*most, b"x"])

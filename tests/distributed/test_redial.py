@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from tests.cluster.peer_process import peer_process
 from tests.distributed.conftest import World
 from tests.distributed.forwarder import Forwarder
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 PLACE = Location("10.0.0.1", 7)
 INFO = PeerInfo(PLACE, "it", b"i" * 16)
@@ -198,9 +198,7 @@ def test_either_side_alone_finds_the_other_again(pair: tuple[Runtime, Runtime], 
 
 
 def test_two_that_found_each_other_find_each_other_again(tcp_world: World) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     pair = [tcp_world.runtime(redials=True, discover_peers=True, udp_port=port) for _ in range(2)]
     poll_until(lambda: all(runtime.peers() for runtime in pair))
     heard = [Told(runtime) for runtime in pair]

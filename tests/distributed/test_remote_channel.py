@@ -8,9 +8,11 @@ import time
 import pytest
 
 from greencoro.distributed import messages, refs
+from greencoro.distributed.messages import ChannelDeliver
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.remote_channel import RemoteChannel
+from greencoro.distributed.remote_channel import RemoteChannel, _Timed
 from greencoro.errors import LocalProtocolError
+from greencoro.hub import native
 from greencoro.hub.channel import Channel
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
@@ -487,3 +489,11 @@ def test_S11_a_subscription_with_wrong_fields_is_refused_and_nothing_else(runtim
     subscriber = subscriber_of(channel, runtime_pair.other, collect, 1)
     assert there.deliver("x", 10) == 1
     assert subscriber.value(10) == ["x"]
+
+
+def test_the_head_of_a_delivery_says_how_much_time_is_left_when_it_goes_and_is_made_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(ChannelDeliver, "header", lambda head: made.append(head.seconds) or b"head")
+    buffers = _Timed(ChannelDeliver(1, 2, 3, 4, 0.0, (), b""), native.monotonic() + 50, [b"a", b"b"])
+    assert list(buffers) == [b"head", b"a", b"b"] and len(made) == 1
+    assert 0 < made[0] <= 50 and buffers[-1] == b"b" and buffers[1:] == [b"a", b"b"] and len(buffers) == 3

@@ -224,6 +224,12 @@ def test_a_short_typed_secret_is_warned_about_once(caplog):
     assert "tiny-secret" not in caplog.text
 
 
+def test_a_short_typed_secret_is_also_told_to_those_who_set_up_no_logging(monkeypatch, capsys):
+    monkeypatch.setattr("greencoro.hub.telling._is_heard", lambda logger: False)
+    load("too short 2")
+    assert capsys.readouterr().err.startswith("greencoro: the secret has fewer than 12 characters: ")
+
+
 def test_generated_secrets_differ_and_need_no_stretching(monkeypatch):
     monkeypatch.setattr(secret_module, "_stretch", None)
     assert load(generate()).key != load(generate()).key

@@ -1,5 +1,6 @@
 """Files between two runtimes of one process, over every transport."""
 
+import logging
 import os
 import stat
 import threading
@@ -132,8 +133,11 @@ def test_arguments_that_cannot_be_meant_are_refused_at_the_call(files, tmp_path)
     for bad in ({"timeout": "1"}, {"progress": 3}, {"dir": 5}):
         with pytest.raises(TypeError):
             files.send(file, **bad)
-    with pytest.raises(TypeError):
-        files.send(7)
+    for call, name in ((files.one.send_file, r"send_file\(\)"), (files.one.del_file, r"del_file\(\)")):
+        with pytest.raises(TypeError, match=f"{name} takes the path of a file, not 7"):
+            call(files.pair.other.location, 7)
+        with pytest.raises(TypeError, match=f"{name} takes a Location.* not 5"):
+            call(5, file)
     with pytest.raises(ValueError):
         files.delete(file, timeout=float("nan"))
     for limits in ({"max_file_size": -1}, {"max_file_size": 1.5}, {"max_dest_size": "1"}, {"max_dest_size": True}):
@@ -294,3 +298,24 @@ def test_a_bar_is_drawn_on_standard_error(files, capsys):
     assert captured.out == ""
     assert "some [bold] name" in captured.err
     assert "1.0/1.0 kB" in captured.err
+
+
+def test_of_a_file_that_is_there_already_no_bar_is_left(files, capsys, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.transfer._PROGRESS_SECONDS", 0.001)
+    file = files.write(bytes(20 << 20))
+    assert files.send(file) == 0
+    capsys.readouterr()
+    assert files.send(file, progress=True) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_transfer_that_fails_is_told_once_to_those_who_set_up_no_logging(files, capsys, monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.transfer._log", logging.Logger("greencoro.nobody"))
+    missing = files.source / "missing"
+    assert files.send(missing) == -1
+    assert files.send(files.write(b"x"), "../up") == -1
+    assert files.delete("nothing") == -1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    to = files.pair.other.location
+    assert lines[0] == f"greencoro: send_file({str(missing)!r}) to {to} failed: No such file or directory"

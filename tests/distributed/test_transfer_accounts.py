@@ -6,7 +6,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.transfer_accounts import Accounts
 from greencoro.distributed.transfer_plan import Limits
 from greencoro.distributed.transfer_words import Place
-from greencoro.errors import TransferError
+from greencoro.errors import BusyResource, TransferError
 
 LOCATION = Location("127.0.0.1", 1)
 ONE, OTHER = PeerInfo(LOCATION, "one", b"1" * 16), PeerInfo(LOCATION, "other", b"2" * 16)
@@ -114,3 +114,18 @@ def test_what_is_remembered_of_peers_is_bounded(accounts, monkeypatch):
     assert not accounts._owners
     assert not accounts._coming
     assert not accounts._under_way
+
+
+def test_B1_transfers_of_all_peers_together_are_bounded_and_what_is_over_makes_room(accounts):
+    peers = [PeerInfo(LOCATION, str(number), b"%016d" % number) for number in range(5)]
+    for peer in peers[:4]:
+        for _ in range(16):
+            accounts.begin(peer)
+    with pytest.raises(BusyResource, match="16 transfers of this peer"):
+        accounts.begin(peers[0])
+    with pytest.raises(BusyResource, match="64 transfers of all peers together"):
+        accounts.begin(peers[4])
+    accounts.end(peers[0])
+    accounts.begin(peers[4])
+    with pytest.raises(BusyResource):
+        accounts.begin(peers[0])

@@ -73,7 +73,7 @@ def test_F1_a_reader_sees_one_content_or_the_other_while_the_link_is_cut_at_30_p
         if point and point[0] == step:
             point.clear()
             files.pair.cut()
-            poll_until(lambda: files.other._receiver.is_idle or files.pair.other.peer_infos() == [], seconds=1)
+            poll_until(lambda: not files.other._receiver._transfers or files.pair.other.peer_infos() == [], seconds=1)
 
     def writing(part, data):
         part.chunks = getattr(part, "chunks", 0) + 1
@@ -91,7 +91,7 @@ def test_F1_a_reader_sees_one_content_or_the_other_while_the_link_is_cut_at_30_p
             point[:] = [choose.choice([1, 2, 3, 4, 5, 6, "finish"])]
             result = files.send(files.write(contents[number % 2]), overwrite=True, timeout=5)
             assert result in (-1, 0, 1)
-            poll_until(lambda: files.other._receiver.is_idle)
+            poll_until(lambda: not files.other._receiver._transfers)
             assert files.there() == ["f"], "no rest"
     finally:
         stop.set()
@@ -216,7 +216,7 @@ def test_an_error_of_any_kind_at_the_receiver_is_told_to_the_sender_at_once(file
     monkeypatch.setattr(FileStore, "delete", fail)
     assert files.send(files.write(b"x"), timeout=100) == files.delete("f", timeout=100) == -1
     assert caplog.text.count("UnicodeEncodeError") >= 2
-    poll_until(lambda: files.other._receiver.is_idle and not files.other._receiver._accounts._under_way)
+    poll_until(lambda: not files.other._receiver._transfers and not files.other._receiver._accounts._under_way)
 
 
 def test_messages_go_on_while_the_disk_of_the_receiver_hangs(files, monkeypatch):

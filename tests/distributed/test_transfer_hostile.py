@@ -85,7 +85,7 @@ def test_F3_nothing_outside_dest_path_is_written_or_removed(files, tmp_path):
         number += 1
         with pytest.raises(GreencoroError):
             files.request(OFFER, offer(number, "", 0) | header)
-    poll_until(lambda: files.other._receiver.is_idle)
+    poll_until(lambda: not files.other._receiver._transfers)
     assert number > 200
     assert {name: it for name, it in tree(files.dest).items() if not name.endswith(".lock")} == inside
     after = {name: it for name, it in tree(tmp_path).items() if name != "dest" and not name.endswith(".lock")}
@@ -181,7 +181,7 @@ def refused_by_news(files, say):
     [info] = files.pair.one.peer_infos()
     say(lambda operation, header, parts=(): files.pair.one.post(info, operation, {"transfer": 9} | header, parts))
     [failed] = poll_until(lambda: [news["failed"] for news in heard if "failed" in news])
-    poll_until(lambda: files.other._receiver.is_idle and files.there() == [])
+    poll_until(lambda: not files.other._receiver._transfers and files.there() == [])
     return failed
 
 
@@ -246,7 +246,7 @@ def test_a_third_peer_has_nothing_to_say_about_a_transfer(files, monkeypatch):
     assert third.peer(files.pair.one.location, timeout=10) == 0
     [to_one] = third.peer_infos()
     sender = files.pair.one.spawn(files.send, files.write(b"x"))
-    poll_until(lambda: not files.other._receiver.is_idle)
+    poll_until(lambda: files.other._receiver._transfers)
     for number in range(50):
         for news in ({"result": 0}, {"failed": "lie"}, {"written": 1}):
             third.post(to_one, NEWS, {"transfer": number} | news)

@@ -293,3 +293,20 @@ def test_a_process_out_of_descriptors_rests_and_accepts_again(reactor, tcp, monk
         poll_until(lambda: came)
     for each in (came[0].abort, listener.close):
         on_reactor(reactor, each)
+
+
+def test_M9_who_gives_much_work_with_each_read_has_one_in_a_turn(reactor, tcp):
+    joined, seen = Joined(reactor, tcp), []
+
+    class Slow:
+        def on_data(self, data):
+            seen.append("data")
+            reactor.post(seen.append, "turn")
+            time.sleep(0.03)
+
+    on_reactor(reactor, joined.one.open, joined.at_one)
+    on_reactor(reactor, joined.one.write, [bytes(4 << 20)])
+    on_reactor(reactor, joined.other.open, Slow())
+    poll_until(lambda: seen.count("data") >= 10)
+    joined.close()
+    assert "data data data" not in " ".join(seen)

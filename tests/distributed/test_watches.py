@@ -5,6 +5,7 @@ import traceback
 import types
 
 import pytest
+from greenlet import GreenletExit
 
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.watches import UnsentResult
@@ -12,6 +13,7 @@ from greencoro.errors import CoroTerminated, DeadlineExceeded, MonitorException,
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
+from tests.distributed.odd_objects import ODD_ERRORS, Beyond, Bomb, FailsOddly, Raises, raise_from
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
@@ -237,8 +239,18 @@ class Unreadable(Stubborn):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(lambda: 1, "lambda"), (Stubborn(), "<stubborn>"), (Unreadable(), "Unreadable")],
-    ids=["lambda", "reduce raises", "repr raises as well"],
+    [
+        (lambda: 1, "lambda"),
+        (Stubborn(), "<stubborn>"),
+        (Unreadable(), "Unreadable"),
+        (Raises(Beyond("no")), "<raises>"),
+        (Raises(KeyboardInterrupt("no")), "<raises>"),
+        (Raises(GreenletExit("no")), "<raises>"),
+        (Raises(TypeError("no"), Beyond("no text")), "whose text raised Beyond"),
+        (Raises(TypeError("no"), SystemExit(3)), "whose text raised SystemExit"),
+        (Raises(Beyond("no"), GreenletExit("no text")), "whose text raised GreenletExit"),
+    ],
+    ids=lambda each: f"{each.error!r} {each.and_then!r}" if isinstance(each, Raises) else type(each).__name__,
 )
 def test_N6_a_value_that_cannot_travel_is_told_in_words(runtime_pair, value, text):
     target = runtime_pair.other.spawn(end_when_told)
@@ -252,6 +264,49 @@ def test_N6_a_value_that_cannot_travel_is_told_in_words(runtime_pair, value, tex
     assert isinstance(notice.value, UnsentResult) and text in notice.value
     with pytest.raises(RemoteError, match="could not be transferred"):
         waiting.value(10)
+
+
+@pytest.mark.parametrize("how", ["result", "exception"])
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=repr)
+def test_N6_what_cannot_be_opened_here_is_told_in_words(runtime_pair, error, how):
+    class Failure(Exception):
+        def __reduce__(self):
+            return raise_from, (error,)
+
+    def end(coro=None):
+        coro.receive()
+        if how == "exception":
+            raise Failure("so it ends")
+        return Bomb(error)
+
+    target = runtime_pair.other.spawn(end)
+    there = reference(runtime_pair.one, target)
+    watching = runtime_pair.one.spawn(watch, there)
+    waiting = runtime_pair.one.spawn(there.value)
+    poll_until(lambda: len(target._observers or ()) >= 2)
+    target.send("go")
+    result, notice = watching.value(10)
+    with pytest.raises(RemoteError, match="so it ends" if how == "exception" else "boom"):
+        waiting.value(10)
+    assert result == 0
+    if how == "exception":
+        assert isinstance(notice.error, RemoteError) and "so it ends" in str(notice.error)
+    else:
+        assert isinstance(notice.value, UnsentResult) and notice.value.reason == f"{type(error).__name__}: boom"
+
+
+def test_N6_an_exception_that_has_no_text_either_brings_the_notice(runtime_pair):
+    def end(coro=None):
+        coro.receive()
+        raise FailsOddly
+
+    target = runtime_pair.other.spawn(end)
+    watching = runtime_pair.one.spawn(watch, reference(runtime_pair.one, target))
+    poll_until(lambda: target._observers)
+    target.send("go")
+    result, notice = watching.value(10)
+    assert (result, notice.kind) == (0, "exception")
+    assert "FailsOddly whose text raised SystemExit" in str(notice.error)
 
 
 def test_N6_a_result_that_is_too_large_is_told_in_words(runtime_pair):

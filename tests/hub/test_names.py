@@ -161,3 +161,26 @@ def test_no_listener_is_lost_when_others_leave_at_the_same_time(names: Names) ->
     finally:
         go.set()
         assert all(thread.join(10) for thread in others)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Coro, "a coroutine called"), (Channel, "a channel called")])
+def test_without_a_runtime_whoever_waits_says_that_only_this_process_is_looked_at(
+    kind: Any, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.02)
+    assert kind.locate("nobody has it", timeout=0.5) is None
+    assert caplog.messages[0] == (
+        f"still waiting for {words} 'nobody has it', for 0 s: this process has no Runtime, "
+        "so only its own names are looked at"
+    )
+    assert len(caplog.messages) >= 2
+
+
+def test_what_appears_while_somebody_says_so_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.02)
+    target = Coro(lambda coro: coro.receive())
+    waiting = Coro(lambda: Coro.locate("late one"))
+    native.sleep(0.1)
+    target.register("late one")
+    assert waiting.value(10) is target
+    target.send(None)

@@ -44,9 +44,9 @@ def test_N1_a_partition_is_noticed_on_both_sides_after_3_to_5_ticks(lab: Lab, me
 def test_L3_M3_two_that_were_cut_off_are_together_again_by_themselves_and_references_are_to_be_obtained_anew(
     lab: Lab, members: Members, cut: str
 ) -> None:
-    # One dials the other once: nobody is told to come back to it, nor looks for anybody.
-    b = members.start("b", host="h2", connect_timeout_seconds=1.0)
-    a = members.start("a", host="h1", connect_timeout_seconds=1.0)
+    # One dials the other once: nobody is told to come back to it, nor looks for anybody. They try for four ticks.
+    b = members.start("b", host="h2", tick_seconds=1.0, connect_timeout_seconds=1.0)
+    a = members.start("a", host="h1", tick_seconds=1.0, connect_timeout_seconds=1.0)
     assert a.call("peer", location=b.location) == 0
     both = ((a, b), (b, a))
     for member in (a, b):
