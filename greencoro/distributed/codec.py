@@ -60,12 +60,12 @@ def loads(data: Buffer) -> Any:
 
         BaseException: What unpickling it raises.
     """
+    view = memoryview(data)
+    if data[:2] == _NO_BUFFERS:
+        return pickle.loads(view[2:])
     if len(data) < 2:
         raise RemoteProtocolError("a payload of less than two bytes")
     (count,) = _COUNT.unpack_from(data)
-    view = memoryview(data)
-    if not count:
-        return pickle.loads(view[2:])
     head = struct.Struct(f"!H{count}QQ")
     if head.size > len(data):
         raise RemoteProtocolError("a payload announces more buffers than it has bytes")

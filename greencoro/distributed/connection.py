@@ -95,6 +95,8 @@ class Connection:
         self._liveness = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
         self._outbox = Outbox(limits.chunk_bytes, hello.max_queue_bytes)
         self.established = False
+        #: Who the peer is, once that is established.
+        self.peer_incarnation = b""
         # Whether it reads, judged as whether it is alive.
         self._reading = Liveness(now, limits.tick_seconds, limits.peer_timeout_seconds)
         #: Given up because nothing was heard, or read by it, for the whole time-out.
@@ -171,23 +173,30 @@ class Connection:
 
     def _establish(self, events: list[Introduced | Established | Message]) -> None:
         self.established = True
-        self._outbox.max_begun_bytes = min(self._outbox.max_begun_bytes, self._handshake.peer_hello.max_queue_bytes)
-        events.append(Established(self._handshake.peer_hello))
+        hello = self._handshake.peer_hello
+        self.peer_incarnation = hello.incarnation
+        self._outbox.max_begun_bytes = min(self._outbox.max_begun_bytes, hello.max_queue_bytes)
+        events.append(Established(hello))
 
-    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer | Parcel, size: int) -> None:
-        """Queue an encoded message of ``size`` bytes; messages of one key stay in order.
+    def push(self, key: Hashable, message: Sequence[Buffer] | Buffer | Parcel, size: int) -> bool:
+        """Queue an encoded message of ``size`` bytes; messages of one key stay in order. Returns `has_room`.
 
         Raises:
             LocalProtocolError: The connection is not established.
         """
         if not self.established:
             raise LocalProtocolError("nothing can be sent before the handshake is over")
-        self._outbox.push(key, message, size)
+        return self._outbox.push(key, message, size)
 
     @property
     def has_room(self) -> bool:
         """Should more be pushed before the next `data_to_send`?"""
         return self.established and self._outbox.has_room
+
+    @property
+    def is_empty(self) -> bool:
+        """Is all that was pushed on its way?"""
+        return not self._outbox
 
     @property
     def waiting(self) -> tuple[int, int]:

@@ -209,9 +209,10 @@ class Link:
         Returns:
             True, or where ``withdrawable`` the `Entry`; False where it was not queued.
         """
-        size = sum(map(len, buffers))
+        size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         with self._lock:
-            self.check_size(size)
+            if size > self.max_message_bytes:
+                self.check_size(size)
             if self.state is LinkState.LOST:
                 return False
             flow = self.outflow(target)

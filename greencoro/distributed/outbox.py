@@ -154,15 +154,17 @@ class Outbox:
         self.waiting_messages = 0
         self.waiting_bytes = 0
 
-    def push(self, key: Hashable, message: Content, size: int) -> None:
-        """Queue a message of ``size`` bytes, in one buffer or several."""
+    def push(self, key: Hashable, message: Content, size: int) -> bool:
+        """Queue a message of ``size`` bytes, in one buffer or several; returns `has_room`."""
         self.waiting_messages += 1
         self.waiting_bytes += size
         if size > self._chunk_bytes or self._streams or self._coming:
             self._push_with_streams(_Queued(next(self._orders), key, message, size))
-        else:
-            self._small.append((message, size))
-            self._small_bytes += size
+            return self.has_room
+        small = self._small
+        small.append((message, size))
+        self._small_bytes += size
+        return self._small_bytes < self._chunk_bytes and len(small) < _BATCH_MESSAGES
 
     def _push_with_streams(self, queued: _Queued) -> None:
         if queued.key == BARRIER and (self._streams or self._coming):

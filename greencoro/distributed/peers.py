@@ -205,10 +205,10 @@ class Peers:
         self.adopt(wire, hello)
 
     def on_message(self, wire: Wire, message: Message) -> None:
-        link = self.links.get(wire.connection.peer_hello.incarnation)
+        link = self.links.get(wire.connection.peer_incarnation)
         if link is None or link.wire is not wire:
             return
-        if isinstance(message, Bye):
+        if message.__class__ is Bye:
             if message.reason.startswith(REFUSED):
                 self.report_refusal(link.info.location, message.reason)
             self.lose(link, PeerLost(f"{link.info} left: {escape(message.reason, _MAX_REASON)}"))

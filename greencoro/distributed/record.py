@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -82,6 +81,7 @@ _SLICE_BYTES = 4 << 10
 _HEADER = struct.Struct(">IB3s")
 _NONCE = struct.Struct(">4xQ")
 _COUNT = struct.Struct(">I")
+_TABLE_OF_ONE = struct.Struct(">II")
 _CHUNK_HEADER = struct.Struct(">H")
 _RESERVED = bytes(3)
 _ONLY_BYTES = frozenset((bytes,))
@@ -101,8 +101,7 @@ _CHUNK = int(RecordType.CHUNK)
 _TYPES = frozenset(map(int, RecordType))
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The messages of one flush, in the order sent; may be none.
 
     Those over 64 KiB are views, which keep less than twice their own size alive.
@@ -111,8 +110,7 @@ class Batch:
     messages: list[bytes | memoryview]
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A piece of a bulk message.
 
     Attributes:
@@ -171,7 +169,8 @@ class Sealer:
         body_bytes = size if self._aead is None else size + TAG_BYTES
         if body_bytes > self._max_record_bytes or count > MAX_BATCH_MESSAGES:
             raise LocalProtocolError(f"a batch of {count} messages makes {body_bytes} bytes, too many for one record")
-        plaintext = b"".join((struct.pack(f">{count + 1}I", count, *lengths), *segments))
+        table = _TABLE_OF_ONE.pack(1, size - 8) if count == 1 else struct.pack(f">{count + 1}I", count, *lengths)
+        plaintext = b"".join((table, *segments))
         if len(plaintext) != size:
             raise LocalProtocolError("a segment of a message is a view of something other than single bytes")
         header = _HEADER.pack(body_bytes, _BATCH, _RESERVED)

@@ -7,6 +7,7 @@ died never reaches its successor on the same port.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from greencoro.distributed.location import Location
@@ -82,4 +83,8 @@ def rebuild(addr: str, port: int, incarnation: bytes, coro_id: int, name: str) -
     """
     if _resolve is None:
         raise RuntimeError(f"a reference to {name}/{coro_id}@{addr}:{port} came to a process that has no Runtime")
-    return _resolve(Reference(Location(addr, port), incarnation, coro_id, name))
+    return _resolve(Reference(_location(addr, port), incarnation, coro_id, name))
+
+
+# To check a location takes longer than all the rest of a reference, and there are few that come again and again.
+_location = lru_cache(1024, typed=True)(Location)

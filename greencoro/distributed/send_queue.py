@@ -125,33 +125,36 @@ class SendQueue:
 
     # The reactor's thread.
 
-    def connect(self, connection: Connection) -> Callable[[Connection], None]:
+    def connect(self, connection: Connection) -> Callable[[Connection], bool]:
         """Where the messages will go; returns what moves them there."""
         self._connection = connection
         return self.move_into
 
-    def move_into(self, connection: Connection) -> None:
-        """Move messages into the connection, about as many as its next record holds."""
+    def move_into(self, connection: Connection) -> bool:
+        """Move messages into the connection, about as many as its next record holds; True where more are left."""
         urgent = self._urgent
+        push = connection.push
         while urgent:
             buffers, size = urgent.popleft()
-            connection.push(None, buffers, size)
+            push(None, buffers if len(buffers) > 1 else buffers[0], size)
             self._urgent_passed_bytes += size
         queue = self._queue
-        while queue and connection.has_room:
+        has_room = connection.has_room
+        while queue and has_room:
             entry = queue.popleft()
             if entry.__class__ is Entry:
                 if entry.is_taken:
                     continue
                 size = entry.size
-                connection.push(entry.key, entry, size)
+                has_room = push(entry.key, entry, size)
             else:
                 key, buffers, size = entry
-                connection.push(key, buffers, size)
+                has_room = push(key, buffers if len(buffers) > 1 else buffers[0], size)
             self._passed_messages += 1
             self._passed_bytes += size
         if self.waiters and self._room_left():
             self.waiters.wake()
+        return bool(queue)
 
     def taken_back(self) -> None:
         """Messages were taken back: there may be room now."""

@@ -119,6 +119,20 @@ class TcpStream:
         was_blocked = bool(self._kept)
         if len(buffers) > 1 and sum(map(len, buffers)) < _JOIN_BYTES:
             buffers = [b"".join(buffers)]
+        if not was_blocked and len(buffers) == 1:
+            # Nearly always the network takes it whole.
+            whole = buffers[0]
+            try:
+                sent = self._sock.send(whole)
+            except OSError as error:
+                if error.errno not in _WOULD_BLOCK:
+                    self._end(error)
+                    return
+                sent = 0
+            self.sent_bytes += sent
+            if sent == len(whole):
+                return
+            buffers = [memoryview(whole)[sent:]]
         self._kept.extend(memoryview(buffer) for buffer in buffers if len(buffer))
         if not was_blocked:
             self._send_kept()

@@ -59,8 +59,8 @@ class Wire:
         self.stream = stream
         self.connection = connection
         self.owner = owner
-        #: Called before each record: moves queued messages into the connection.
-        self.source: Callable[[Connection], None] | None = None
+        #: Called before each record: moves queued messages into the connection; tells whether there are more.
+        self.source: Callable[[Connection], bool] | None = None
         #: Nothing is sent while this is set, save by `close`.
         self.held = False
         self._reactor = reactor
@@ -164,12 +164,13 @@ class Wire:
         for _ in range(limit):
             if self._closed or self.held or self.stream.blocked:
                 return False
-            if self.source is not None:
-                self.source(self.connection)
+            more = self.source is not None and self.source(self.connection)
             record = self.connection.data_to_send()
             if not record:
                 return False
             self.stream.write(record)
+            if not more and self.connection.is_empty:
+                return False
         return True
 
     def _tick(self) -> None:

@@ -21,7 +21,11 @@ class FakeConnection:
         self.pushed = []
 
     def push(self, key, message, size):
-        self.pushed.append((key, message.take() if isinstance(message, Parcel) else message, size))
+        if isinstance(message, Parcel):
+            message = message.take()
+        # A message in one buffer comes as that.
+        self.pushed.append((key, [message] if isinstance(message, bytes) else message, size))
+        return True
 
 
 class FakeWire:
@@ -86,7 +90,7 @@ def test_M6_a_message_is_taken_back_from_the_connection_until_it_goes_and_is_fre
     wire = FakeWire(link)
     assert link.up(wire, INFO, link._own)
     taken = []
-    wire.connection.push = lambda key, message, size: taken.append(message)
+    wire.connection.push = lambda key, message, size: taken.append(message) or True
     entries = [link.send_credited(7, [bytes(300)], None, True) for _ in range(3)]
     assert link.send_credited(7, [b"x"], None) is False
     link.flush()
