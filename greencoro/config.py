@@ -173,7 +173,7 @@ class Settings:
         default=64,
         metadata=_about(
             _count(1, 100_000),
-            "Connections that may be in their handshake at once; for one more the oldest is dropped.",
+            "Connections that may be in their handshake at once; for one more the oldest that said least is dropped.",
         ),
     )
     max_unauthenticated_per_address: int = field(
