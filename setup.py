@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "dev": [
-            "pytest>=8.2",
+            "pytest>=9.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
