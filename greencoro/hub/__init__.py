@@ -3,6 +3,7 @@
 The ground, which knows no coroutines:
 
 - native: unpatched locks, events, threads, time; the only source of them
+- frames: what other threads and greenlets run, read in one moment
 - waiting: what a timeout may be
 - telling: lines for people that also reach those who set up no logging
 - process_settings: the settings of the process

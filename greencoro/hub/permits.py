@@ -12,7 +12,6 @@ puts something back may come upon its own thread in the middle of that. It does 
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import deque
 from itertools import repeat
@@ -24,6 +23,7 @@ from greenlet import getcurrent
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.frames import thread_idents
 from greencoro.hub.waiting import seconds
 
 __all__ = ["OwnedPermit", "Permits", "caller", "limit"]
@@ -216,7 +216,7 @@ class OwnedPermit(Permits):
         if isinstance(owner, Coro):
             return f"coroutine {owner!r}"
         # A thread of which Python knows no more has yet to tell that to its greenlets.
-        if owner.dead or self._thread_ident not in sys._current_frames():
+        if owner.dead or self._thread_ident not in thread_idents():
             return "a thread or greenlet that is over"
         # In a patched process a thread of `threading` is a greenlet, and that one's address is the identity of it.
         for thread in list(threading._active.values()):  # type: ignore[attr-defined]

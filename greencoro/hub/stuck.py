@@ -14,7 +14,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +21,7 @@ from gevent import monkey
 
 from greencoro.hub import names, native, userhub, watchdog
 from greencoro.hub.completion import Completion
+from greencoro.hub.frames import thread_idents
 from greencoro.hub.telling import tell
 from greencoro.hub.whereabouts import is_hub_idle, place_of, stack_of_hub, whereabouts
 
@@ -131,7 +131,7 @@ def _is_quiet(loop: Any, watchers: int) -> bool:
 
 
 def _are_threads_known(idle: set[int]) -> bool:
-    current = set(sys._current_frames())
+    current = thread_idents()
     # In a process that was forked those of its parent are among the idle.
     known = ({native.get_ident(), userhub.ident, watchdog.thread_ident()} - {None}) | (idle & current)
     try:

@@ -1,17 +1,10 @@
-"""Where a coroutine stands in its program's code, told from any thread.
-
-Another thread may go on while its stack is read. So a stack is walked by one chain of C calls, in which the interpreter
-lock is not given away: what comes out is the stack of one moment.
-"""
+"""Where a coroutine stands in its program's code, told from any thread."""
 
 from __future__ import annotations
 
-import itertools
-import operator
 import os
-import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -19,6 +12,7 @@ import gevent
 from gevent.hub import Hub
 
 from greencoro.hub import userhub, workers
+from greencoro.hub.frames import stack_of, stack_of_thread
 
 __all__ = ["Whereabouts", "is_hub_idle", "place_of", "running_here", "stack_of_hub", "users_frames", "whereabouts"]
 
@@ -47,11 +41,7 @@ class Whereabouts(NamedTuple):
 
 def stack_of_hub() -> list[FrameType]:
     """What the user hub's thread runs right now, innermost frame first; empty where there is no such thread."""
-    current = map(operator.itemgetter(userhub.ident), itertools.starmap(sys._current_frames, [()]))
-    try:
-        return _walk(current)
-    except KeyError:
-        return []
+    return stack_of_thread(userhub.ident)
 
 
 def is_hub_idle(stack: list[FrameType]) -> bool:
@@ -80,7 +70,7 @@ def whereabouts(coro: Any) -> Whereabouts | None:
     if worker is None and routine is not None:
         call = routine.waits_in()
         return Whereabouts(_state_in(call), call, routine.frames()[::-1])
-    stack = [] if worker is None else _walk(iter((worker, "gr_frame")))
+    stack = [] if worker is None else stack_of(worker)
     if stack:
         call = _call_in(stack)
         return Whereabouts(_state_in(call), call, users_frames(stack))
@@ -119,17 +109,6 @@ def _show(frame: FrameType) -> str:
 
 def _is_machinery(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_MACHINERY)
-
-
-def _walk(beginning: Iterator[Any]) -> list[FrameType]:
-    """Frames, innermost first, beginning with an object and the names of attributes that lead from it to the first."""
-    found: list[Any] = []
-    try:
-        found.extend(itertools.accumulate(itertools.chain(beginning, itertools.repeat("f_back")), getattr))
-    except AttributeError:
-        # The outermost frame's `f_back` is None, which has none.
-        return [frame for frame in found if isinstance(frame, FrameType)]
-    raise AssertionError("a stack has an end")
 
 
 def _call_in(stack: list[FrameType]) -> str:
