@@ -37,6 +37,7 @@ PURE = {
     "distributed/connection.py",
     "distributed/datagrams.py",
     "distributed/discovery.py",
+    "distributed/fields.py",
     "distributed/flow.py",
     "distributed/handshake.py",
     "distributed/handshake_states.py",

@@ -4,6 +4,7 @@ What travels, and how it is protected:
 
 - location: where a runtime answers
 - refs: references as they travel
+- fields: the parts of messages that have no fixed length
 - messages: what runtimes say to each other, in a fixed layout
 - user_code: what users' objects raise while they are made into bytes or texts and back
 - codec: users' objects as bytes

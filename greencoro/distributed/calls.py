@@ -45,7 +45,7 @@ Warn = Callable[..., None]
 #: One key for all requests of a link: a small one that relies on a large one before it does not overtake that.
 _ORDERED = "requests"
 
-#: So many times the size of their JSON the objects of a header are counted (see `messages.MAX_JSON_BYTES`).
+#: So many times the size of their JSON the objects of a header are counted (see `fields.MAX_JSON_BYTES`).
 _HEADER_WEIGHT = 20
 
 #: Longest text, and longest traceback, of an error that travels.

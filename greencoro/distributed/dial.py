@@ -65,8 +65,10 @@ class Dial:
 
     def crosses(self, wire: Wire, hello: Hello) -> bool:
         """Is there a connection that leads to where one that came in is from, as that one says and its address does?"""
+        if (self.is_established or self.only_that) and self.incarnation != hello.incarnation:
+            return False
         if self.is_established:
-            return self.incarnation == hello.incarnation
+            return True
         return self.is_connected and self.location == hello.location and wire.stream.peer_address == hello.location.addr
 
     def aims_at(self, info: PeerInfo | Hello) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from greenlet import getcurrent
@@ -113,12 +113,17 @@ class Elsewhere:
         return link.is_lost or self._reference.id in link.gone
 
     def queue(
-        self, link: Link, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
+        self,
+        link: Link,
+        buffers: Sequence[Buffer],
+        waiter: Callable[[], object] | None,
+        withdrawable: bool = False,
+        key: Hashable = None,
     ) -> Entry | bool:
         """`Link.send_credited`, behind what generators sent beyond the credit: nothing overtakes that."""
         overdraft = link.overdrafts.of(self._reference.id)
         if overdraft is None:
-            return link.send_credited(self._reference.id, buffers, waiter, withdrawable)
+            return link.send_credited(self._reference.id, buffers, waiter, withdrawable, key)
         if waiter is not None:
             overdraft.drained.add_callback(waiter)
         return False
@@ -130,26 +135,31 @@ class Elsewhere:
         if overdraft is not None:
             overdraft.drained.remove_callback(waiter)
 
-    def queue_or_wait(self, link: Link, buffers: Sequence[Buffer]) -> bool:
+    def queue_or_wait(self, link: Link, buffers: Sequence[Buffer], key: Hashable = None) -> bool:
         """Queue, waiting for credit no longer than ``send_timeout``; a generator coroutine waits at its next yield.
 
         Raises:
             WouldBlock: As `queue_waiting`.
         """
-        if self.queue(link, buffers, None):
+        if self.queue(link, buffers, None, key=key):
             return True
         timeout = self._runtime.send_timeout_seconds
         sender = Coro.current()
         if sender is None or not sender.is_generator():
-            return bool(self.queue_waiting(link, buffers, native.monotonic() + timeout))
-        overdraft = link.overdrafts.put(self._reference.id, buffers, sender.id)
+            return bool(self.queue_waiting(link, buffers, native.monotonic() + timeout, key=key))
+        overdraft = link.overdrafts.put(self._reference.id, buffers, sender.id, key)
         if overdraft is None:
             return False
         sender.owe(overdraft, timeout)
         return True
 
     def queue_waiting(
-        self, link: Link, buffers: Sequence[Buffer], deadline: float | None, withdrawable: bool = False
+        self,
+        link: Link,
+        buffers: Sequence[Buffer],
+        deadline: float | None,
+        withdrawable: bool = False,
+        key: Hashable = None,
     ) -> Entry | bool:
         """Queue as soon as there is credit; False where the deadline, its end or a loss came first.
 
@@ -164,7 +174,7 @@ class Elsewhere:
             changed = Completion()
             waiter = changed.set
             try:
-                queued = self.queue(link, buffers, waiter, withdrawable)
+                queued = self.queue(link, buffers, waiter, withdrawable, key)
                 if queued:
                     return queued
                 remaining = None if deadline is None else deadline - native.monotonic()
@@ -175,7 +185,7 @@ class Elsewhere:
                 self.forget_waiter(link, waiter)
         return False
 
-    async def queue_awaiting(self, link: Link, buffers: Sequence[Buffer]) -> bool:
+    async def queue_awaiting(self, link: Link, buffers: Sequence[Buffer], key: Hashable = None) -> bool:
         """As `queue_waiting` within ``send_timeout``, for code on an asyncio loop."""
         from greencoro.hub.awaiting import until
 
@@ -184,7 +194,7 @@ class Elsewhere:
             changed = Completion()
             waiter = changed.set
             try:
-                if self.queue(link, buffers, waiter):
+                if self.queue(link, buffers, waiter, key=key):
                     return True
                 if self._is_over(link) or not await until(changed, deadline - native.monotonic()):
                     return False

@@ -199,11 +199,18 @@ class Link:
         )
 
     def send_credited(
-        self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, withdrawable: bool = False
+        self,
+        target: int,
+        buffers: Sequence[Buffer],
+        waiter: Callable[[], object] | None,
+        withdrawable: bool = False,
+        key: Hashable = None,
     ) -> Entry | bool:
         """Queue a message for a mailbox of the peer, if there is credit and room for it.
 
         Args:
+            key: It goes in order with others of the same; None: with whatever goes to that mailbox without one.
+
             waiter: Where there is neither, this is called when it is worth another try. `forget_waiter` afterwards.
 
         Returns:
@@ -220,10 +227,10 @@ class Link:
                 return False
             entry: Entry | bool = True
             if withdrawable:
-                entry = Entry(target, buffers, size, flow)
+                entry = Entry(target if key is None else key, buffers, size, flow)
                 self._queue.put_withdrawable(entry)
             else:
-                self._queue.put(target, buffers, size)
+                self._queue.put(target if key is None else key, buffers, size)
         self._tell()
         return entry
 

@@ -30,27 +30,34 @@ WELCOME
 DEBT            u64 target (0: there are no more), u32 messages, u64 bytes
 =============== =================================================================================================
 
-``str`` is a u32 length and UTF-8; ``parts`` a u32 count, a u64 length each, and the bytes; ``route`` a u8 count, then
-16 bytes of incarnation and a u64 for each channel that the message has come through.
+For ``str``, ``parts`` and ``route`` see `fields`.
 """
 
 from __future__ import annotations
 
 import enum
-import json
-import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from greencoro.distributed.fields import (
+    Buffer,
+    Route,
+    expect_end,
+    pack_json,
+    pack_parts,
+    pack_route,
+    pack_text,
+    read_json,
+    read_parts,
+    read_route,
+    read_text,
+)
 from greencoro.distributed.refs import MAX_NAME_CHARACTERS
 from greencoro.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
-    "MAX_JSON_BYTES",
     "MAX_OPERATION_BYTES",
-    "MAX_PARTS",
-    "MAX_ROUTE",
     "Bye",
     "ChannelDeliver",
     "ChannelSend",
@@ -78,8 +85,6 @@ __all__ = [
     "decode",
     "send_header",
 ]
-
-Buffer = bytes | bytearray | memoryview
 
 
 class Kind(enum.IntEnum):
@@ -123,37 +128,13 @@ _NUMBER = struct.Struct("!BI")
 _REPLY = struct.Struct("!BIB")
 _CHANNEL_SEND = struct.Struct("!BQQ")
 _CHANNEL_DELIVER = struct.Struct("!BQQIId")
-_STAGE = struct.Struct("!16sQ")
-_U32 = struct.Struct("!I")
-_U64 = struct.Struct("!Q")
 
 _SEND_KIND = int(Kind.SEND)
 
-#: Bounds for a `Request` and a `Reply`. Bytes of either kind make objects of more than twenty times their size, and the
-#: reactor stands still while it makes them; without these the largest message took seconds and gigabytes.
-MAX_JSON_BYTES = 4 << 20
-MAX_PARTS = 1 << 16
 #: Longest name of an operation. It is kept, and told again in errors, without being counted.
 MAX_OPERATION_BYTES = 200
 #: So much of the reason of a `Bye` is read.
 _REASON_CHARACTERS = 1000
-
-# NaN and the infinities are no JSON, though Python's encoder writes them and its decoder takes them unless told.
-_encode_json = json.JSONEncoder(allow_nan=False).encode
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _read_float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text[:20]} is too large")
-    return number
-
-
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_read_float).decode
 
 
 def send_header(target: int) -> bytes:
@@ -216,9 +197,9 @@ class Notice(NamedTuple):
     def header(self) -> bytes:
         return (
             _NOTICE.pack(Kind.NOTICE, self.watch, self.outcome)
-            + _text(self.error_type)
-            + _text(self.error_text)
-            + _text(self.traceback_text)
+            + pack_text(self.error_type)
+            + pack_text(self.error_text)
+            + pack_text(self.traceback_text)
         )
 
 
@@ -261,7 +242,7 @@ class Locate(NamedTuple):
     name: str
 
     def encode(self) -> list[Buffer]:
-        return [_LOCATE.pack(Kind.LOCATE, self.request, self.wait) + _text(self.kind) + _text(self.name)]
+        return [_LOCATE.pack(Kind.LOCATE, self.request, self.wait) + pack_text(self.kind) + pack_text(self.name)]
 
 
 class Located(NamedTuple):
@@ -272,7 +253,7 @@ class Located(NamedTuple):
     name: str
 
     def encode(self) -> list[Buffer]:
-        return [_LOCATED.pack(Kind.LOCATED, self.request, self.target) + _text(self.name)]
+        return [_LOCATED.pack(Kind.LOCATED, self.request, self.target) + pack_text(self.name)]
 
 
 class Forget(NamedTuple):
@@ -304,7 +285,7 @@ class Bye(NamedTuple):
     reason: str
 
     def encode(self) -> list[Buffer]:
-        return [bytes((Kind.BYE,)) + _text(self.reason)]
+        return [bytes((Kind.BYE,)) + pack_text(self.reason)]
 
 
 class Request(NamedTuple):
@@ -316,11 +297,11 @@ class Request(NamedTuple):
     parts: Sequence[Buffer]
 
     def encode(self) -> list[Buffer]:
-        operation = _text(self.operation)
+        operation = pack_text(self.operation)
         if len(operation) > 4 + MAX_OPERATION_BYTES:
             raise LocalProtocolError(f"the name of an operation is longer than {MAX_OPERATION_BYTES} bytes")
-        head = _NUMBER.pack(Kind.REQUEST, self.request) + operation + _json(self.header)
-        return _with_parts(head, self.parts)
+        head = _NUMBER.pack(Kind.REQUEST, self.request) + operation + pack_json(self.header)
+        return pack_parts(head, self.parts)
 
 
 class Reply(NamedTuple):
@@ -332,15 +313,8 @@ class Reply(NamedTuple):
     parts: Sequence[Buffer]
 
     def encode(self) -> list[Buffer]:
-        head = _REPLY.pack(Kind.REPLY, self.request, self.succeeded) + _json(self.header)
-        return _with_parts(head, self.parts)
-
-
-#: The channels that a message has come through: of each its runtime's incarnation and its id.
-Route = Sequence[tuple[bytes, int]]
-
-#: A message goes through at most so many channels.
-MAX_ROUTE = 32
+        head = _REPLY.pack(Kind.REPLY, self.request, self.succeeded) + pack_json(self.header)
+        return pack_parts(head, self.parts)
 
 
 class ChannelSend(NamedTuple):
@@ -352,7 +326,7 @@ class ChannelSend(NamedTuple):
     payload: Buffer
 
     def header(self) -> bytes:
-        return _CHANNEL_SEND.pack(Kind.CHANNEL_SEND, self.target, self.sender) + _pack_route(self.route)
+        return _CHANNEL_SEND.pack(Kind.CHANNEL_SEND, self.target, self.sender) + pack_route(self.route)
 
 
 class ChannelDeliver(NamedTuple):
@@ -368,7 +342,7 @@ class ChannelDeliver(NamedTuple):
 
     def header(self) -> bytes:
         fixed = (Kind.CHANNEL_DELIVER, self.target, self.sender, self.request, self.n, self.seconds)
-        return _CHANNEL_DELIVER.pack(*fixed) + _pack_route(self.route)
+        return _CHANNEL_DELIVER.pack(*fixed) + pack_route(self.route)
 
 
 class Withdraw(NamedTuple):
@@ -437,141 +411,67 @@ Message = (
 )
 
 
-def _text(text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogatepass")
-    return _U32.pack(len(encoded)) + encoded
-
-
-def _json(header: dict[str, Any]) -> bytes:
-    encoded = _encode_json(header).encode()
-    if len(encoded) > MAX_JSON_BYTES:
-        raise LocalProtocolError(f"a request or reply with a header of {len(encoded)} bytes; {MAX_JSON_BYTES} may be")
-    return _U32.pack(len(encoded)) + encoded
-
-
-def _with_parts(head: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
-    if len(parts) > MAX_PARTS:
-        raise LocalProtocolError(f"a request or reply with {len(parts)} parts; {MAX_PARTS} may be")
-    flat = [part if isinstance(part, bytes) else memoryview(part).cast("B") for part in parts]
-    return [head + _U32.pack(len(flat)) + b"".join(_U64.pack(len(part)) for part in flat), *flat]
-
-
-def _pack_route(route: Route) -> bytes:
-    return bytes((len(route),)) + b"".join(_STAGE.pack(*stage) for stage in route)
-
-
-def _read_route(data: Buffer, offset: int) -> tuple[Route, int]:
-    count = data[offset]
-    begin, end = offset + 1, offset + 1 + count * _STAGE.size
-    if count > MAX_ROUTE or end > len(data):
-        raise RemoteProtocolError("a message came through more channels than it may, or than it has bytes for")
-    return [_STAGE.unpack_from(data, at) for at in range(begin, end, _STAGE.size)], end
-
-
-def _read_text(data: Buffer, offset: int) -> tuple[str, int]:
-    (length,) = _U32.unpack_from(data, offset)
-    offset += 4
-    end = offset + length
-    if end > len(data):
-        raise RemoteProtocolError("a text in a message is longer than the message")
-    return str(data[offset:end], "utf-8", "surrogatepass"), end
-
-
-def _expect_end(data: Buffer, offset: int) -> None:
-    if offset != len(data):
-        raise RemoteProtocolError(f"{len(data) - offset} bytes too many at the end of a message")
-
-
-def _read_parts(data: Buffer, offset: int) -> list[Buffer]:
-    (count,) = _U32.unpack_from(data, offset)
-    offset += 4
-    if count * 8 > len(data) - offset:
-        raise RemoteProtocolError("a message announces more parts than it has bytes")
-    if count > MAX_PARTS:
-        raise RemoteProtocolError(f"a message announces {count} parts; {MAX_PARTS} are allowed")
-    lengths = struct.unpack_from(f"!{count}Q", data, offset)
-    offset += 8 * count
-    if sum(lengths) != len(data) - offset:
-        raise RemoteProtocolError("the parts of a message do not add up to its length")
-    parts: list[Buffer] = []
-    for length in lengths:
-        parts.append(data[offset : offset + length])
-        offset += length
-    return parts
-
-
-def _read_json(data: Buffer, offset: int) -> tuple[dict[str, Any], int]:
-    (length,) = _U32.unpack_from(data, offset)
-    if length > MAX_JSON_BYTES:
-        raise RemoteProtocolError(f"the header of a request has {length} bytes; {MAX_JSON_BYTES} are allowed")
-    text, offset = _read_text(data, offset)
-    header = _decode_json(text)
-    if not isinstance(header, dict):
-        raise RemoteProtocolError("the header of a request is not a JSON object")
-    return header, offset
-
-
 def _decode_notice(data: Buffer) -> Notice:
     _, watch, outcome = _NOTICE.unpack_from(data)
     if outcome > 2:
         raise RemoteProtocolError(f"a notice tells of an unknown outcome {outcome}")
-    error_type, offset = _read_text(data, _NOTICE.size)
-    error_text, offset = _read_text(data, offset)
-    traceback_text, offset = _read_text(data, offset)
+    error_type, offset = read_text(data, _NOTICE.size)
+    error_text, offset = read_text(data, offset)
+    traceback_text, offset = read_text(data, offset)
     return Notice(watch, outcome, error_type, error_text, traceback_text, data[offset:])
 
 
 def _decode_locate(data: Buffer) -> Locate:
     _, request, wait = _LOCATE.unpack_from(data)
-    kind, offset = _read_text(data, _LOCATE.size)
-    name, offset = _read_text(data, offset)
-    _expect_end(data, offset)
+    kind, offset = read_text(data, _LOCATE.size)
+    name, offset = read_text(data, offset)
+    expect_end(data, offset)
     return Locate(request, bool(wait), kind, name)
 
 
 def _decode_located(data: Buffer) -> Located:
     _, request, target = _LOCATED.unpack_from(data)
-    name, offset = _read_text(data, _LOCATED.size)
+    name, offset = read_text(data, _LOCATED.size)
     if len(name) > MAX_NAME_CHARACTERS:
         raise RemoteProtocolError(f"what the peer found has a name of {len(name)} characters")
-    _expect_end(data, offset)
+    expect_end(data, offset)
     return Located(request, target, name)
 
 
 def _decode_bye(data: Buffer) -> Bye:
-    reason, offset = _read_text(data, 1)
-    _expect_end(data, offset)
+    reason, offset = read_text(data, 1)
+    expect_end(data, offset)
     return Bye(reason[:_REASON_CHARACTERS])
 
 
 def _decode_ping(data: Buffer) -> Ping:
-    _expect_end(data, 1)
+    expect_end(data, 1)
     return Ping()
 
 
 def _decode_pong(data: Buffer) -> Pong:
-    _expect_end(data, 1)
+    expect_end(data, 1)
     return Pong()
 
 
 def _decode_welcome(data: Buffer) -> Welcome:
-    _expect_end(data, 1)
+    expect_end(data, 1)
     return Welcome()
 
 
 def _decode_request(data: Buffer) -> Request:
     _, number = _NUMBER.unpack_from(data)
-    operation, offset = _read_text(data, _NUMBER.size)
+    operation, offset = read_text(data, _NUMBER.size)
     if offset > _NUMBER.size + 4 + MAX_OPERATION_BYTES:
         raise RemoteProtocolError(f"the name of an operation is longer than {MAX_OPERATION_BYTES} bytes")
-    header, offset = _read_json(data, offset)
-    return Request(number, operation, header, _read_parts(data, offset))
+    header, offset = read_json(data, offset)
+    return Request(number, operation, header, read_parts(data, offset))
 
 
 def _decode_reply(data: Buffer) -> Reply:
     _, number, succeeded = _REPLY.unpack_from(data)
-    header, offset = _read_json(data, _REPLY.size)
-    return Reply(number, bool(succeeded), header, _read_parts(data, offset))
+    header, offset = read_json(data, _REPLY.size)
+    return Reply(number, bool(succeeded), header, read_parts(data, offset))
 
 
 def _decode_deliver(data: Buffer) -> Deliver:
@@ -581,7 +481,7 @@ def _decode_deliver(data: Buffer) -> Deliver:
 
 def _decode_channel_send(data: Buffer) -> ChannelSend:
     _, target, sender = _CHANNEL_SEND.unpack_from(data)
-    route, offset = _read_route(data, _CHANNEL_SEND.size)
+    route, offset = read_route(data, _CHANNEL_SEND.size)
     return ChannelSend(target, sender, route, data[offset:])
 
 
@@ -589,7 +489,7 @@ def _decode_channel_deliver(data: Buffer) -> ChannelDeliver:
     _, target, sender, request, n, seconds = _CHANNEL_DELIVER.unpack_from(data)
     if not seconds >= 0:
         raise RemoteProtocolError(f"{seconds} is no time to wait")
-    route, offset = _read_route(data, _CHANNEL_DELIVER.size)
+    route, offset = read_route(data, _CHANNEL_DELIVER.size)
     return ChannelDeliver(target, sender, request, n, seconds, route, data[offset:])
 
 

@@ -2,8 +2,9 @@
 
 Small messages go in batches, in the order they were queued. One of more than `chunk_bytes` goes as a *stream* of chunks
 that take turns with batches and with other streams, so that no bulk transfer holds up a ping. Order is kept for each
-key (a key stands for a receiver): what has the key of a stream that is not through waits behind it. A `BARRIER`
-overtakes nothing that was queued before it, whatever its key; what is queued after it need not wait for it.
+key (a key stands for a receiver, or for one sender to it): what has the key of a stream that is not through waits
+behind it. A `BARRIER` overtakes nothing that was queued before it, whatever its key; what is queued after it need not
+wait for it.
 
 What is queued as a `Parcel` can be taken back until its first byte goes out; what is left of it then is passed over.
 """
@@ -77,7 +78,6 @@ class _Stream:
         "_left",
         "_message",
         "after_small",
-        "is_begun",
         "key",
         "number",
         "order",
@@ -91,7 +91,6 @@ class _Stream:
         self.size = queued.size
         #: So many small messages go first, because they were queued before it.
         self.after_small = after_small
-        self.is_begun = False
         self._message: Content | None = queued.message
         self._buffers: deque[memoryview] = deque()
         self._left = queued.size
@@ -106,8 +105,12 @@ class _Stream:
             return False
         buffers = [message] if isinstance(message, bytes | bytearray | memoryview) else message
         self._buffers.extend(memoryview(buffer).cast("B") for buffer in buffers if len(buffer))
-        self.is_begun = True
         return True
+
+    @property
+    def is_taken(self) -> bool:
+        """Was it taken back?"""
+        return _is_taken(self._message)
 
     def next_chunk(self, chunk_bytes: int) -> tuple[bytes, memoryview, bool]:
         """Header, data, and whether it was the last."""
@@ -142,9 +145,13 @@ class Outbox:
         self._small_bytes = 0
         # Small messages taken out so far; with those still in, the place of the next one.
         self._small_taken = 0
-        # Streams that may go; those that still wait for small messages stand behind in `_coming`, oldest first.
-        self._streams: deque[_Stream] = deque()
+        # Streams that are not through: those that take turns, those that may begin, and those that still wait for small
+        # messages, oldest first.
+        self._begun: deque[_Stream] = deque()
+        self._ready: deque[_Stream] = deque()
         self._coming: deque[_Stream] = deque()
+        # All of them.
+        self._streams = 0
         # key of a stream -> what waits behind it.
         self._held: dict[Hashable, deque[_Queued]] = {}
         self._barriers: deque[_Queued] = deque()
@@ -158,7 +165,7 @@ class Outbox:
         """Queue a message of ``size`` bytes, in one buffer or several; returns `has_room`."""
         self.waiting_messages += 1
         self.waiting_bytes += size
-        if size > self._chunk_bytes or self._streams or self._coming:
+        if size > self._chunk_bytes or self._streams:
             self._push_with_streams(_Queued(next(self._orders), key, message, size))
             return self.has_room
         small = self._small
@@ -167,7 +174,7 @@ class Outbox:
         return self._small_bytes < self._chunk_bytes and len(small) < _BATCH_MESSAGES
 
     def _push_with_streams(self, queued: _Queued) -> None:
-        if queued.key == BARRIER and (self._streams or self._coming):
+        if queued.key == BARRIER and self._streams:
             self._barriers.append(queued)
         elif queued.key in self._held:
             self._held[queued.key].append(queued)
@@ -181,26 +188,24 @@ class Outbox:
             self._small_bytes += queued.size
             return
         stream = _Stream(next(self._numbers) & 0xFFFFFFFF, queued, self._small_taken + len(self._small))
-        (self._coming if self._small else self._streams).append(stream)
+        (self._coming if self._small else self._ready).append(stream)
+        self._streams += 1
         if queued.key is not None and queued.key != BARRIER:
             self._held[queued.key] = deque()
 
     @property
     def has_room(self) -> bool:
-        """Should more be pushed now? Beyond a batch, or with so many streams, it only waits, and nearer to the wire."""
-        return (
-            self._small_bytes < self._chunk_bytes
-            and len(self._small) < _BATCH_MESSAGES
-            and len(self._streams) + len(self._coming) < MAX_STREAMS
-        )
+        """Should more be pushed now? Beyond a batch it only waits, and nearer to the wire."""
+        # However many streams there are: what comes after them may be small, and pass.
+        return self._small_bytes < self._chunk_bytes and len(self._small) < _BATCH_MESSAGES
 
     def __bool__(self) -> bool:
-        return bool(self._small or self._streams or self._coming)
+        return bool(self._small or self._streams)
 
     def next_batch(self) -> list[Sequence[Buffer] | Buffer] | None:
         """The messages of the next record; empty where all were taken back, None where a chunk is due."""
         small = self._small
-        if not small or (self._chunk_turn and self._streams):
+        if not small or (self._chunk_turn and (self._begun or self._ready)):
             return None
         self._chunk_turn = True
         batch: list[Sequence[Buffer] | Buffer] = []
@@ -221,40 +226,48 @@ class Outbox:
         self.waiting_messages -= len(batch)
         self._small_taken += passed
         while self._coming and self._coming[0].after_small <= self._small_taken:
-            self._streams.append(self._coming.popleft())
+            self._ready.append(self._coming.popleft())
         return batch
 
     def next_chunk(self) -> tuple[bytes, memoryview] | None:
         """Header and data of the next chunk; None where no stream has one, because all were taken back."""
         self._chunk_turn = False
-        for _ in range(len(self._streams)):
-            stream = self._streams.popleft()
-            if not stream.is_begun:
-                if self._begun_bytes > self.max_begun_bytes:
-                    self._streams.append(stream)
-                    continue
-                if not stream.begin():
-                    self._release(stream)
-                    continue
+        stream = self._next_stream()
+        if stream is None:
+            return None
+        header, data, last = stream.next_chunk(self._chunk_bytes)
+        self.waiting_bytes -= len(data)
+        if last:
+            self.waiting_messages -= 1
+            self._begun_bytes -= stream.size
+            self._release(stream)
+        else:
+            self._begun.append(stream)
+        return header, data
+
+    def _next_stream(self) -> _Stream | None:
+        """Whose turn it is: one that begins, where one may; else the one that went longest ago."""
+        while self._ready and len(self._begun) < MAX_STREAMS and self._begun_bytes <= self.max_begun_bytes:
+            stream = self._ready.popleft()
+            if stream.begin():
                 self._begun_bytes += stream.size
-            header, data, last = stream.next_chunk(self._chunk_bytes)
-            self.waiting_bytes -= len(data)
-            if last:
-                self.waiting_messages -= 1
-                self._begun_bytes -= stream.size
-                self._release(stream)
-            else:
-                self._streams.append(stream)
-            return header, data
-        return None
+                return stream
+            self._release(stream)
+        return self._begun.popleft() if self._begun else None
 
     def forget_taken(self) -> None:
-        """Let go of what is left of parcels that were taken back while they waited behind a stream."""
+        """Let go of what is left of large parcels that were taken back, and of those that waited behind a stream."""
         for key, waiting in self._held.items():
             self._held[key] = deque(queued for queued in waiting if not _is_taken(queued.message))
+        taken = {stream for stream in itertools.chain(self._ready, self._coming) if stream.is_taken}
+        self._ready = deque(stream for stream in self._ready if stream not in taken)
+        self._coming = deque(stream for stream in self._coming if stream not in taken)
+        for stream in sorted(taken, key=lambda stream: stream.order):
+            self._release(stream)
 
     def _release(self, done: _Stream) -> None:
-        """Let go what waited for a stream that is through."""
+        """Let go what waited for a stream that is through, or was taken back."""
+        self._streams -= 1
         waiting = self._held.pop(done.key, None)
         while waiting:
             queued = waiting.popleft()
@@ -268,8 +281,9 @@ class Outbox:
 
     def _is_ahead_of(self, barrier: _Queued) -> bool:
         # What waits behind a stream is ahead of the barrier only if that stream is.
-        return any(stream.order < barrier.order for stream in itertools.chain(self._streams, self._coming))
+        streams = itertools.chain(self._begun, self._ready, self._coming)
+        return any(stream.order < barrier.order for stream in streams)
 
 
-def _is_taken(message: Content) -> bool:
+def _is_taken(message: Content | None) -> bool:
     return isinstance(message, Parcel) and message.is_taken

@@ -7,7 +7,7 @@ is no credit for waits here, in order, and nobody else's message for that mailbo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from greencoro.distributed.flow import Outflow
@@ -30,7 +30,9 @@ class Credited(Protocol):
 
     def outflow(self, target: int) -> Outflow: ...
 
-    def send_credited(self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None) -> object: ...
+    def send_credited(
+        self, target: int, buffers: Sequence[Buffer], waiter: Callable[[], object] | None, *, key: Hashable
+    ) -> object: ...
 
 
 class Overdraft:
@@ -39,7 +41,8 @@ class Overdraft:
     __slots__ = ("drained", "messages", "senders", "size")
 
     def __init__(self) -> None:
-        self.messages: deque[Sequence[Buffer]] = deque()
+        #: Each with its key (`Link.send_credited`).
+        self.messages: deque[tuple[Sequence[Buffer], Hashable]] = deque()
         #: In bytes.
         self.size = 0
         #: The ids of the coroutines that put something here.
@@ -84,8 +87,13 @@ class Overdrafts:
                 return
         then()
 
-    def put(self, target: int, buffers: Sequence[Buffer], sender: int) -> Overdraft | None:
+    def put(self, target: int, buffers: Sequence[Buffer], sender: int, key: Hashable = None) -> Overdraft | None:
         """Accept a message for which there is no credit; it goes when there is.
+
+        Args:
+            sender: The id of the coroutine that waits for it to go.
+
+            key: As for `Link.send_credited`.
 
         Returns:
             Overdraft | None: For its sender to wait for; None (and nothing is accepted) where so much waits already as
@@ -106,7 +114,7 @@ class Overdrafts:
                 overdraft = self._held[target] = Overdraft()
             elif len(overdraft.messages) >= window.window_messages or overdraft.size + size > window.window_bytes:
                 return None
-            overdraft.messages.append(buffers)
+            overdraft.messages.append((buffers, key))
             overdraft.senders.add(sender)
             overdraft.size += size
             self.largest = max(self.largest, size)
@@ -123,11 +131,13 @@ class Overdrafts:
         with self._lock:
             overdraft = self._held[target]
             while overdraft.messages and not self._is_over(target):
+                buffers, key = overdraft.messages[0]
                 # A loss or an end just before the waiter was there to hear of it is seen at the next look.
-                if not self._link.send_credited(target, overdraft.messages[0], lambda: self._drain(target)):
+                if not self._link.send_credited(target, buffers, lambda: self._drain(target), key=key):
                     if self._is_over(target):
                         break
                     return
-                overdraft.size -= sum(map(len, overdraft.messages.popleft()))
+                overdraft.messages.popleft()
+                overdraft.size -= sum(map(len, buffers))
             del self._held[target]
         overdraft.drained.set()

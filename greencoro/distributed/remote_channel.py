@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from greencoro.distributed import refs
 from greencoro.distributed.elsewhere import Elsewhere, Home, dumps
+from greencoro.distributed.fields import MAX_ROUTE, Route
 from greencoro.distributed.link import Entry, Link
-from greencoro.distributed.messages import MAX_ROUTE, ChannelDeliver, ChannelSend, Route, Withdraw
+from greencoro.distributed.messages import ChannelDeliver, ChannelSend, Withdraw
 from greencoro.distributed.refs import Reference
 from greencoro.errors import DeadlineExceeded, PeerLost
 from greencoro.hub import native
@@ -155,22 +156,27 @@ class RemoteChannel(Elsewhere, Channel):
 
             Exception: What pickling it raises; the link is as it was.
         """
-        buffers = self._buffers(message)
+        buffers, key = self._encoded(message)
         link = self.reach()
-        return 0 if link is not None and buffers is not None and self.queue_or_wait(link, buffers) else -1
+        return 0 if link is not None and buffers is not None and self.queue_or_wait(link, buffers, key) else -1
 
     async def send_async(self, message: Any) -> int:
         """`send` for code on an asyncio loop: where the credit is used up, more of it is awaited."""
-        buffers = self._buffers(message)
+        buffers, key = self._encoded(message)
         link = self.reach()
-        return 0 if link is not None and buffers is not None and await self.queue_awaiting(link, buffers) else -1
+        return 0 if link is not None and buffers is not None and await self.queue_awaiting(link, buffers, key) else -1
 
-    def _buffers(self, message: Any) -> list[Buffer] | None:
-        """What `send` sends; None where the message came through too many channels."""
+    def _encoded(self, message: Any) -> tuple[list[Buffer] | None, Hashable]:
+        """What `send` sends (None where the message came through too many channels), and in order with what."""
         message, sender, route = self._unwrapped(message)
+        key = self._key(sender)
         if len(route) > MAX_ROUTE:
-            return None
-        return dumps(message, ChannelSend(self._reference.id, sender, route, b"").header())
+            return None, key
+        return dumps(message, ChannelSend(self._reference.id, sender, route, b"").header()), key
+
+    def _key(self, sender: int) -> Hashable:
+        """What one sends keeps its order; nobody waits behind what another sends, however large that is."""
+        return self._reference.id, sender
 
     def deliver(self, message: Any, timeout: float | None = None, n: int = 0) -> int:
         """Send ``message`` and learn how many have it.
@@ -203,23 +209,21 @@ class RemoteChannel(Elsewhere, Channel):
         link = self.reach()
         if link is None or len(route) > MAX_ROUTE:
             return 0
-        target = self._reference.id
+        key = self._key(sender)
         grace = _ANSWER_SECONDS / (1 + len(route))
         answer = Completion()
         request = link.expect(lambda result, error: answer.set(result))
-        head = ChannelDeliver(target, sender, request, min(n, 0xFFFFFFFF), math.inf, route, b"")
+        head = ChannelDeliver(self._reference.id, sender, request, min(n, 0xFFFFFFFF), math.inf, route, b"")
         try:
             buffers = _Timed(head, deadline, dumps(message, b""))
-            entry = self.queue(link, buffers, None, True) or self.queue_waiting(
-                link, buffers, deadline, withdrawable=True
-            )
+            entry = self.queue(link, buffers, None, True, key) or self.queue_waiting(link, buffers, deadline, True, key)
             if not isinstance(entry, Entry):
                 return 0
             try:
                 answer.wait(None if deadline is None else deadline + grace - native.monotonic())
             finally:
                 if not answer.done:
-                    _take_back(link, target, request, entry)
+                    _take_back(link, key, request, entry)
         finally:
             link.pending.pop(request, None)
         return max(0, answer.value or 0)
@@ -268,7 +272,7 @@ def _number_of(origin: Origin) -> int:
     return origin.sender if not origin.peer else hash((origin.peer, origin.sender)) & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _take_back(link: Link, target: int, request: int, entry: Entry) -> None:
+def _take_back(link: Link, key: Hashable, request: int, entry: Entry) -> None:
     """Nobody waits for this delivery any more; what the sender sends next must not be overtaken by it."""
     if not link.withdraw(entry):
-        link.send(target, Withdraw(request).encode())
+        link.send(key, Withdraw(request).encode())

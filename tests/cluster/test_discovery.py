@@ -30,7 +30,7 @@ with Runtime("127.0.0.1", port, name=sys.argv[0] + str(os.getpid()), secret={sec
 
 @pytest.fixture
 def port():
-    """A UDP port that nobody has."""
+    """A port that nobody has, for UDP and TCP, nor gets for a connection of its own."""
     return free_port()
 
 
@@ -69,10 +69,12 @@ def test_L3_one_that_comes_back_at_its_place_is_found_again(programs, port):
             import time
             from greencoro import Runtime
             runtime = Runtime("127.0.0.1", {port}, tcp_port={port}, secret={SECRET!r})
+            print(runtime.location, flush=True)
             time.sleep(120)
             """,
             f"comes{round}.py",
         )
+        assert comes.line() == f"127.0.0.1:{port}"
         assert stays.line() == "came"
         os.kill(comes.pid, signal.SIGKILL)
         comes.wait()

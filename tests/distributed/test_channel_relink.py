@@ -1,17 +1,14 @@
 """Channels across re-connections of one peer, over every transport: M1 to M3, M8, B1."""
 
-import threading
-
 from greencoro.distributed import refs, subscriptions
 from greencoro.distributed.backlog import Backlogs
 from greencoro.distributed.location import Location
 from greencoro.distributed.refs import Reference
 from greencoro.errors import BusyResource
 from greencoro.hub.channel import Channel
-from greencoro.hub.execution import sleep
 from greencoro.hub.fan_out import leave
+from tests.distributed.channels import Gate, channel_at, collect, idle, remote, subscriber_of
 from tests.distributed.conftest import reference
-from tests.distributed.test_remote_channel import channel_at, collect, idle, remote, subscriber_of
 from tests.support.polling import poll_until
 
 
@@ -26,17 +23,8 @@ def relink(one, other, cut):
 
 def test_M1_M2_what_waited_when_the_connection_broke_is_given_before_anything_newer(runtime_pair):
     one, other = runtime_pair.one, runtime_pair.other
-    may_pass = threading.Event()
-    arrived = []
-
-    def hold(name, message):
-        arrived.append(message)
-        while not may_pass.is_set():
-            sleep(0.001)
-        sleep(0.001)
-        return message
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     subscriber = subscriber_of(channel, other, collect, 21)
 
     def send_all(coro=None):
@@ -49,7 +37,7 @@ def test_M1_M2_what_waited_when_the_connection_broke_is_given_before_anything_ne
         return anew.deliver(20, 20)
 
     sending = one.spawn(send_all)
-    poll_until(lambda: arrived, what="the first one is on its way")
+    poll_until(lambda: gate.arrived, what="the first one is on its way")
     (theirs,) = other.peer_table.online()
     number = refs.number("channel", channel.id)
     poll_until(lambda: theirs.inflows[number].arrived_messages == 10, what="all ten came")
@@ -57,7 +45,7 @@ def test_M1_M2_what_waited_when_the_connection_broke_is_given_before_anything_ne
     sending.send("go on")
     (theirs,) = other.peer_table.online()
     poll_until(lambda: number in theirs.inflows and theirs.inflows[number].arrived_messages >= 11)
-    may_pass.set()
+    gate.open()
     assert sending.value(20) == 1
     assert subscriber.value(20) == list(range(21))
     channel.close()

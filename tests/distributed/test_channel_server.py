@@ -10,8 +10,17 @@ from greencoro.distributed import messages
 from greencoro.distributed.peer_status import PeerStatus
 from greencoro.hub.channel import Channel
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import (
+    Gate,
+    await_one_that_waits_for_room,
+    channel_at,
+    collect,
+    idle,
+    remote,
+    subscriber_of,
+)
 from tests.distributed.conftest import reference
-from tests.distributed.test_remote_channel import channel_at, collect, idle, remote, subscriber_of
+from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
 np = pytest.importorskip("numpy")
@@ -74,14 +83,99 @@ def test_M9_messages_of_two_origins_that_come_through_one_channel_do_not_wait_fo
     for payload in payloads[:5]:
         through(one, payload)
     poll_until(lambda: len(slow._mailbox) == 4, what="a full backlog")
-    streams = last.services._channels._streams
-    poll_until(lambda: any(stream.is_running for stream in list(streams.values())), what="one that waits for room")
+    await_one_that_waits_for_room(last)
     quick = subscriber_of(end, last, collect, 1)
     through(other, payloads[7])
     assert quick.value(10)[-1] == 7
     slow.terminate()
     for channel in (between, end):
         channel.close()
+
+
+@pytest.mark.parametrize("how", ["send", "deliver", "send_async"])
+def test_M9_what_others_send_through_a_channel_passes_a_large_message_and_what_its_sender_sends_does_not(
+    runtime_pair, how
+):
+    one, other = runtime_pair.one, runtime_pair.other
+    channel = channel_at(other)
+    there = remote(one, channel)
+    assert there.deliver("nobody is there yet", 10) == 0
+    subscriber = subscriber_of(channel, other, collect, 4)
+    (link,) = one.peer_table.online()
+
+    def send_large():
+        there.send(bytes(60 << 20))
+        if how == "send_async":
+            asyncio.run(there.send_async("after it"))
+        else:
+            getattr(there, how)("after it")
+
+    go_on = hold_still(one.reactor)
+    sending = threading.Thread(target=send_large)
+    sending.start()
+    poll_until(lambda: link._queue.waiting[0] == 2)
+    pinging = [one.spawn(there.send, "sent"), one.spawn(there.deliver, "delivered", 20)]
+    poll_until(lambda: link._queue.waiting[0] == 4, what="all are queued behind the large one")
+    go_on.set()
+    *first, large, last = subscriber.value(30)
+    assert sorted(first) == ["delivered", "sent"] and len(large) == 60 << 20 and last == "after it"
+    assert [each.value(10) for each in pinging] == [0, 1]
+    sending.join(10)
+    channel.close()
+
+
+def test_M1_what_a_generator_sent_beyond_the_credit_does_not_overtake_what_it_sent_within_it(world):
+    one, other = world.runtime(max_queue_messages=2), world.runtime(max_queue_messages=2)
+    channel = channel_at(other)
+    there = remote(one, channel)
+    subscriber = subscriber_of(channel, other, collect, 3)
+    assert one.peer(other.location, timeout=10) == 0
+
+    def send_all(coro=None):
+        # There is credit for the last one as soon as the first has come, when the large one has hardly begun.
+        yield [there.send(message) for message in ("first", bytes(60 << 20), "overdrawn")]
+
+    go_on = hold_still(one.reactor)
+    sending = one.spawn(send_all)
+    (link,) = one.peer_table.online()
+    poll_until(lambda: len(link.overdrafts) == 1)
+    go_on.set()
+    assert sending.value(20) == [0] * 3
+    assert [message if len(message) < 20 else "large" for message in subscriber.value(20)] == [
+        "first",
+        "large",
+        "overdrawn",
+    ]
+    channel.close()
+
+
+def test_M6_that_a_large_delivery_is_taken_back_is_said_after_it_came(runtime_pair):
+    one, other = runtime_pair.one, runtime_pair.other
+    channel = channel_at(other)
+    there = remote(one, channel)
+    assert there.deliver("nobody is there yet", 10) == 0
+    (mine,), (theirs,) = one.peer_table.online(), other.peer_table.online()
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold_when_it_has_begun():
+        if mine.wire.connection._outbox._begun:
+            is_held.set()
+            go_on.wait(20)
+        else:
+            one.reactor.call_later(0.0, hold_when_it_has_begun)
+
+    one.reactor.post(hold_when_it_has_begun)
+    giving_up = one.spawn(there.deliver, bytes(60 << 20), None, 2)
+    assert is_held.wait(15), "a part of it is sent"
+    giving_up.terminate()
+    poll_until(lambda: not giving_up.is_alive())
+    go_on.set()
+    inflow = theirs.inflows[there._reference.id]
+    poll_until(lambda: inflow.arrived_messages == 2 and not other.services._channels._deliveries[theirs])
+    subscribers = [subscriber_of(channel, other, collect, 1) for _ in range(2)]
+    assert there.deliver("now", 10, n=2) == 2
+    assert [each.value(10) for each in subscribers] == [["now"], ["now"]]
+    channel.close()
 
 
 def test_after_unregister_no_peer_reaches_a_channel_that_only_travelled(runtime_pair):
@@ -115,14 +209,8 @@ def test_a_channel_with_another_name_stays_open_where_one_is_given_up(runtime_pa
 
 def test_B2_on_an_asyncio_loop_credit_is_awaited_and_the_loop_goes_on(world):
     one, other = world.runtime(max_queue_messages=8), world.runtime(max_queue_messages=8)
-    may_pass = threading.Event()
-
-    def hold(name, message):
-        while not may_pass.is_set():
-            sleep(0.001)
-        return message
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     above = one.spawn(Channel, "above").value(10)
     assert above.subscribe(there) == 0
@@ -133,10 +221,10 @@ def test_B2_on_an_asyncio_loop_credit_is_awaited_and_the_loop_goes_on(world):
 
         async def turn():
             nonlocal turns
-            while not may_pass.is_set():
+            while turns < 100:
                 turns += 1
                 if turns == 100:
-                    may_pass.set()
+                    gate.open()
                 await asyncio.sleep(0.001)
 
         turning = asyncio.create_task(turn())
@@ -155,13 +243,8 @@ def test_B2_on_an_asyncio_loop_credit_is_awaited_and_the_loop_goes_on(world):
 def test_send_async_after_a_loss_or_beyond_the_send_timeout_is_refused(world):
     one = world.runtime(max_queue_messages=4, send_timeout_seconds=0.05)
     other = world.runtime(max_queue_messages=4)
-    gate = threading.Event()
-
-    def hold(name, message):
-        while not gate.is_set():
-            sleep(0.001)
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     subscriber = subscriber_of(channel, other, idle)
 
@@ -169,7 +252,7 @@ def test_send_async_after_a_loss_or_beyond_the_send_timeout_is_refused(world):
         return [await there.send_async(number) for number in range(5)]
 
     assert asyncio.run(program()) == [0, 0, 0, 0, -1]
-    gate.set()
+    gate.open()
     other.finish()
     poll_until(lambda: not one.peers(), what="the loss")
     assert asyncio.run(there.send_async("x")) == -1
@@ -179,21 +262,15 @@ def test_send_async_after_a_loss_or_beyond_the_send_timeout_is_refused(world):
 
 def test_M8_a_delivery_that_waited_for_credit_waits_elsewhere_only_for_what_is_left(world):
     one, other = world.runtime(max_queue_messages=4), world.runtime(max_queue_messages=4)
-    gate = threading.Event()
-
-    def hold(name, message):
-        while not gate.is_set():
-            sleep(0.001)
-        return message
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     subscriber = subscriber_of(channel, other, collect, 5)
     assert [there.send(number) for number in range(4)] == [0] * 4
     began = time.monotonic()
     delivering = one.spawn(there.deliver, 4, 2.5, 3)
     poll_until(lambda: time.monotonic() - began > 1.2, what="half of its time is over")
-    gate.set()
+    gate.open()
     assert delivering.value(20) == 1, "the one that is there got it, and that was told in time"
     assert subscriber.value(10) == list(range(5))
     channel.close()
@@ -221,14 +298,8 @@ def test_a_subscriber_can_notice_that_the_channel_was_lost(runtime_pair):
 
 def test_B2_a_generator_never_waits_in_send_and_has_twice_the_limit_until_its_next_yield(world):
     one, other = world.runtime(max_queue_messages=8), world.runtime(max_queue_messages=8)
-    gate, told = threading.Event(), []
-
-    def hold(name, message):
-        while not gate.is_set():
-            sleep(0.001)
-        return message
-
-    channel = channel_at(other, transform=hold)
+    gate, told = Gate(), []
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     subscriber = subscriber_of(channel, other, collect, 17)
     assert one.peer(other.location, timeout=10) == 0
@@ -241,7 +312,7 @@ def test_B2_a_generator_never_waits_in_send_and_has_twice_the_limit_until_its_ne
     sending = one.spawn(send_all)
     poll_until(lambda: told)
     assert told == [[0] * 16 + [-1]]
-    gate.set()
+    gate.open()
     sending.value(20)
     assert told[1] == 0
     assert subscriber.value(20) == list(range(17))

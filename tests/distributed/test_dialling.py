@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from greencoro.distributed.link import Link
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.runtime import PeerEvent, Runtime
-from greencoro.errors import PeerUnreachable
+from greencoro.errors import NetworkError, PeerUnreachable
 from tests.distributed.conftest import World, reference
 from tests.distributed.forwarder import Forwarder
 from tests.support.held import hold_still
@@ -167,6 +168,21 @@ def test_who_has_answered_a_dial_of_the_lower_incarnation_is_not_let_in_by_its_o
         higher.connect(lower.location)
     assert not lower.peers() and not higher.peers()
     assert lower.peer(higher.location) == 0
+
+
+def test_L3_who_comes_where_another_is_dialled_again_is_let_in_though_the_two_dials_cross(world: World) -> None:
+    """Nobody but the other one will do for that dial: it makes no link that the newcomer could be left to."""
+    stays, comes = sorted((world.runtime(), world.runtime()), key=lambda runtime: runtime.incarnation)
+    done: list[tuple[Link | None, NetworkError | None]] = []
+
+    def cross() -> None:
+        stays.peer_table._dialling.dial(comes.location, lambda link, error: None, b"who was there".ljust(16), True)
+        comes.peer_table._dialling.dial(stays.location, lambda link, error: done.append((link, error)))
+
+    stays.reactor.post(cross)
+    poll_until(lambda: done)
+    assert done[0] == (comes.peer_table.links[stays.incarnation], None)
+    assert stays.peers() == [comes.location]
 
 
 # Who is told of what.

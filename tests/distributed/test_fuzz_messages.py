@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from greencoro.distributed import messages, refs
 from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.fields import MAX_JSON_BYTES, MAX_PARTS
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import MAX_JSON_BYTES, MAX_PARTS, Kind
+from greencoro.distributed.messages import Kind
 from greencoro.errors import LocalProtocolError, RemoteProtocolError
 from tests.distributed.test_messages import any_message
 from tests.fuzz.checks import (

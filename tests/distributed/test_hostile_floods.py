@@ -15,9 +15,9 @@ from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.watches import UnsentResult
 from greencoro.errors import RemoteError
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import channel_at
 from tests.distributed.conftest import SECRET_KEY
 from tests.distributed.hand_made import CHANNEL_DELIVER, MONITOR, PING, RESULT, HandMade, asked, text
-from tests.distributed.test_remote_channel import channel_at
 from tests.support.polling import poll_until
 
 NOTICE, PONG = 5, 13

@@ -12,14 +12,15 @@ import pytest
 
 from greencoro.config import Settings
 from greencoro.distributed import refs
+from greencoro.distributed.fields import MAX_JSON_BYTES, MAX_PARTS
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import MAX_JSON_BYTES, MAX_PARTS
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import LinkedCoroEnded, PeerLost
 from greencoro.hub.channel import Channel
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import channel_at
 from tests.distributed.conftest import SECRET_KEY, reference
 from tests.distributed.hand_made import (
     CHANNEL_DELIVER,
@@ -40,7 +41,6 @@ from tests.distributed.hand_made import (
     text,
 )
 from tests.distributed.test_rci import rci_at
-from tests.distributed.test_remote_channel import channel_at
 from tests.support.polling import poll_until
 
 MAX_MESSAGE = 5 << 20

@@ -16,10 +16,10 @@ from greencoro.distributed.messages import Located
 from greencoro.distributed.refs import MAX_NAME_CHARACTERS, Reference
 from greencoro.errors import BusyResource, RemoteProtocolError
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import channel_at
 from tests.distributed.conftest import reference
 from tests.distributed.hand_made import HandMade, asked
 from tests.distributed.hand_made_server import silent_place, taken
-from tests.distributed.test_remote_channel import channel_at
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
 

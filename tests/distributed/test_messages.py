@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greencoro.distributed import messages
+from greencoro.distributed.fields import MAX_ROUTE
 from greencoro.distributed.messages import Kind, decode
 from greencoro.errors import LocalProtocolError, RemoteProtocolError
 
@@ -26,7 +27,7 @@ header = st.dictionaries(
     max_size=4,
 )
 parts = st.lists(payload, max_size=4)
-route = st.lists(st.tuples(st.binary(min_size=16, max_size=16), u64), max_size=messages.MAX_ROUTE)
+route = st.lists(st.tuples(st.binary(min_size=16, max_size=16), u64), max_size=MAX_ROUTE)
 
 EVERY_KIND = {
     Kind.SEND: st.builds(messages.Send, u64, payload),

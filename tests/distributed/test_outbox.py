@@ -1,7 +1,5 @@
 """Which message goes out next, and large ones put together again."""
 
-import itertools
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,14 +205,44 @@ def test_there_is_room_for_about_a_batch():
 
 
 def test_only_so_many_streams_are_under_way_and_the_other_side_takes_as_many():
-    outbox, assembly, arrived = Outbox(CHUNK, MAX), Assembly(MAX, MAX), []
-    keys = itertools.count()
-    while outbox.has_room:
-        outbox.push(next(keys), bytes(2 * CHUNK), 2 * CHUNK)
-    assert next(keys) == MAX_STREAMS
-    assert outbox.waiting_bytes == MAX_STREAMS * 2 * CHUNK
+    outbox, assembly, arrived, most = Outbox(CHUNK, MAX), Assembly(MAX, MAX), [], 0
+    for key in range(2 * MAX_STREAMS):
+        outbox.push(key, bytes(4 * CHUNK), 4 * CHUNK)
+    while outbox:
+        records(outbox, arrived, assembly, 1)  # raises where they do not
+        most = max(most, len(assembly._streams))
+    assert most == MAX_STREAMS
+    assert len(arrived) == 2 * MAX_STREAMS
+
+
+def test_M9_a_small_message_passes_more_large_ones_than_may_be_under_way():
+    outbox, arrived, assembly = Outbox(CHUNK, MAX), [], Assembly(MAX, MAX)
+    for key in range(2 * MAX_STREAMS):
+        assert outbox.push(key, bytes(4 * CHUNK), 4 * CHUNK), "there is room for what is small and comes later"
+    records(outbox, arrived, assembly, 2 * MAX_STREAMS)
+    outbox.push("other", b"ping", 4)
+    arrived.clear()
+    records(outbox, arrived, assembly, 2)
+    assert b"ping" in arrived
+
+
+def test_B1_large_messages_that_were_taken_back_before_they_began_do_not_pile_up():
+    outbox, arrived, assembly = Outbox(CHUNK, 1), [], Assembly(MAX, 1)
+    outbox.push("first", bytes(4 * CHUNK), 4 * CHUNK)
+    records(outbox, arrived, assembly, 1)
+    parcels = [Parcel([bytes(2 * CHUNK)]) for _ in range(4)]
+    outbox.push("a", parcels[0], 2 * CHUNK)
+    outbox.push("small", b"before", 6)
+    for key, parcel in zip("bcd", parcels[1:], strict=True):
+        outbox.push(key, parcel, 2 * CHUNK)
+    outbox.push("a", b"behind", 6)
+    outbox.push("b", b"behind", 6)
+    assert all(map(taken_back, parcels[:3]))
+    outbox.forget_taken()
+    assert [stream.key for stream in (*outbox._ready, *outbox._coming)] == ["d"]
     records(outbox, arrived, assembly)
-    assert len(arrived) == MAX_STREAMS
+    assert [len(each) for each in arrived] == [6, 6, 6, 4 * CHUNK, 2 * CHUNK]
+    assert not outbox and not outbox._held
 
 
 def chunk(number, flags, size, data=b"x"):

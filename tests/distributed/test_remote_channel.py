@@ -16,33 +16,17 @@ from greencoro.hub import native
 from greencoro.hub.channel import Channel
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import (
+    Gate,
+    await_one_that_waits_for_room,
+    channel_at,
+    collect,
+    idle,
+    remote,
+    subscriber_of,
+)
 from tests.distributed.conftest import reference
 from tests.support.polling import poll_until
-
-
-def channel_at(runtime, name="news", transform=None):
-    """A registered channel at home in ``runtime``."""
-
-    def make():
-        channel = Channel(name, transform)
-        assert channel.register() == 0
-        return channel
-
-    return runtime.spawn(make).value(10)
-
-
-def remote(to, channel):
-    """What a reference to a channel becomes when it arrives at the runtime `to`."""
-    home = channel.home
-    return to.resolve(Reference(home.location, home.incarnation, refs.number("channel", channel.id), channel.name))
-
-
-def collect(count, coro=None):
-    return [coro.receive() for _ in range(count)]
-
-
-def idle(coro=None):
-    sleep(60)
 
 
 @pytest.fixture
@@ -57,12 +41,6 @@ def channel(runtime_pair):
 def there(runtime_pair, channel):
     """`one`'s reference to it."""
     return remote(runtime_pair.one, channel)
-
-
-def subscriber_of(channel, runtime, function, *args):
-    coro = runtime.spawn(function, *args)
-    assert channel.subscribe(coro) == 0
-    return coro
 
 
 def test_a_channel_is_located_and_leads_there(runtime_pair, channel):
@@ -322,8 +300,7 @@ def test_M1_what_comes_as_room_is_made_does_not_overtake_what_waits_for_it(world
 
     slow = subscriber_of(channel, other, read_late)
     assert [there.send(number) for number in range(5)] == [0] * 5
-    streams = other.services._channels._streams
-    poll_until(lambda: any(stream.is_running for stream in list(streams.values())), what="one that waits for room")
+    await_one_that_waits_for_room(other)
     poll_until(lambda: len(slow._mailbox) == 4)
     may_read.set()
     assert has_read.wait(10)
@@ -354,20 +331,14 @@ def test_M9_one_sender_that_waits_for_a_slow_subscriber_holds_up_no_other(world)
 
 def test_B2_a_sender_without_credit_waits_and_goes_on(world):
     one, other = world.runtime(max_queue_messages=8), world.runtime(max_queue_messages=8)
-    may_pass = threading.Event()
-
-    def hold(name, message):
-        while not may_pass.is_set():
-            sleep(0.01)
-        return message
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     subscriber = subscriber_of(channel, other, collect, 40)
     sending = one.spawn(lambda: [there.send(number) for number in range(40)])
     with pytest.raises(TimeoutError):
         sending.value(0.3)
-    may_pass.set()
+    gate.open()
     assert sending.value(20) == [0] * 40
     assert subscriber.value(20) == list(range(40))
     channel.close()
@@ -375,13 +346,8 @@ def test_B2_a_sender_without_credit_waits_and_goes_on(world):
 
 def test_B1_who_sends_beyond_its_credit_loses_its_link(world):
     one, other = world.runtime(), world.runtime(max_queue_messages=4)
-    may_pass = threading.Event()
-
-    def hold(name, message):
-        while not may_pass.is_set():
-            sleep(0.01)
-
-    channel = channel_at(other, transform=hold)
+    gate = Gate()
+    channel = channel_at(other, transform=gate)
     there = remote(one, channel)
     subscriber = subscriber_of(channel, other, idle)
     assert one.peer(other.location, timeout=10) == 0
@@ -390,7 +356,7 @@ def test_B1_who_sends_beyond_its_credit_loses_its_link(world):
     for _ in range(5):
         link.send(None, [head, b"\0\0N."])
     poll_until(lambda: link.is_lost, what="the end of the link")
-    may_pass.set()
+    gate.open()
     subscriber.terminate()
     channel.close()
 

@@ -10,12 +10,12 @@ from greencoro.distributed import codec
 from greencoro.distributed.user_code import reason, text_of
 from greencoro.errors import CoroTerminated, RemoteError
 from greencoro.hub.execution import sleep
+from tests.distributed.channels import channel_at
+from tests.distributed.channels import remote as remote_channel
 from tests.distributed.conftest import reference
 from tests.distributed.odd_objects import ODD_ERRORS, Beyond, Bomb, FailsOddly, Raises
 from tests.distributed.test_rci import rci_at
 from tests.distributed.test_rci import remote as remote_rci
-from tests.distributed.test_remote_channel import channel_at
-from tests.distributed.test_remote_channel import remote as remote_channel
 from tests.support.polling import poll_until
 
 every_error = pytest.mark.parametrize("error", ODD_ERRORS, ids=repr)
