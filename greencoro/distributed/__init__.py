@@ -43,6 +43,7 @@ Peers:
 - calls: requests of the layers above
 - reports: what was said already
 - dial: one attempt to reach a peer
+- crossing: connections that wait for what comes of a dial of ours
 - admission: whether a peer is let in as the one it says to be
 - dialling: who is being reached, where, and for whom
 - redial: reaching those again whose connection broke

@@ -61,8 +61,8 @@ class Claim:
         self._on_over = on_over
         self._has_room = has_room
 
-    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
-        return True
+    def on_introduced(self, wire: Wire, hello: Hello) -> None:
+        raise RemoteProtocolError("a connection cannot begin twice")
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         raise RemoteProtocolError("a connection cannot begin twice")

@@ -39,9 +39,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Introduced:
-    """The other side said who it is; a responder may still refuse it, before anything else was answered.
+    """The other side said who it is; a responder may still put off, or not give, its answer.
 
-    It may be a replay: nothing but refusing may be based on it.
+    It may be a replay: nothing else may be based on it.
     """
 
     hello: Hello

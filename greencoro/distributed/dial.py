@@ -47,6 +47,7 @@ class Dial:
         self.incarnation = incarnation
         self.only_that = only_that
         self.began = began
+        self.tries = 0
         self.waiting: list[OnDone] = []
         self.wire: Wire | None = None
         self.give_up: Callable[[], None] | None = None
@@ -75,8 +76,8 @@ class Dial:
         """Is this who is, or was to be, reached?"""
         return self.incarnation == info.incarnation or self.location == info.location
 
-    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
-        return True
+    def on_introduced(self, wire: Wire, hello: Hello) -> None:
+        """Who dials learns who is there with the proof of that."""
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self.dialling.established(self, wire, hello)

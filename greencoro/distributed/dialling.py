@@ -7,6 +7,7 @@ told of a peer that is refused.
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
 import random
@@ -36,6 +37,8 @@ _REFUSED_SECONDS = 0.3
 #: A connection that ends before the other side has let us in is tried again until an attempt has lasted so long: many
 #: that dial one place at once are more than it lets wait for their handshake.
 _TRY_AGAIN_SECONDS = 3.0
+#: And so often at least, where something is there that cuts it off or is slow: on a busy machine a try takes seconds.
+_TRIES = 6
 #: Between two tries there are so many seconds at least and at most, so that those many do not come at once again.
 _PAUSE_SECONDS = (0.0, 0.4)
 #: Under so many names one peer is remembered.
@@ -122,6 +125,7 @@ class Dialling:
     def _connect(self, dial: Dial) -> None:
         if self._is_over(dial):
             return
+        dial.tries += 1
         dial.give_up = self._transport.dial(
             dial.location, self._connect_seconds, lambda stream, error: self._connected(dial, stream, error)
         )
@@ -131,9 +135,13 @@ class Dialling:
 
     def _connected(self, dial: Dial, stream: Stream | None, error: OSError | None) -> None:
         dial.give_up = None
+        if error is not None and error.errno == errno.ECONNRESET:
+            # It was taken, and dropped before this thread looked.
+            self.closed(dial, PeerLost("the connection broke: Connection reset by peer"))
+            return
         if stream is None:
             reason = (error.strerror or str(error)) if error is not None else "no connection"
-            failed = PeerUnreachable(f"cannot reach {dial.location}: {reason}")
+            failed = PeerUnreachable(reason)
             failed.__cause__ = error
             self._failed(dial, failed)
             return
@@ -205,6 +213,7 @@ class Dialling:
 
     def closed(self, dial: Dial, error: NetworkError) -> None:
         """The connection ended before we were let in; perhaps because the other side dials as well."""
+        self._peers.crossings.look()
         self._reactor.call_later(_REFUSED_SECONDS, self._after_end, dial, error)
 
     def _after_end(self, dial: Dial, error: NetworkError) -> None:
@@ -212,9 +221,10 @@ class Dialling:
             return
         _stop_clock(dial)
         dial.wire = None
-        # One that dials us at the same time may refuse like one with another secret: it does not know our name for it.
-        is_worth_it = isinstance(error, PeerLost) or self._peers.has_incoming or self._came_at >= dial.began
-        if is_worth_it and native.monotonic() - dial.began < _TRY_AGAIN_SECONDS:
+        # Through a forwarded port, whom the other side cuts off because it dials us may look as refused for its secret.
+        is_early = native.monotonic() - dial.began < _TRY_AGAIN_SECONDS
+        is_there = isinstance(error, PeerLost) and (is_early or dial.tries < _TRIES)
+        if is_there or (is_early and (self._peers.has_incoming or self._came_at >= dial.began)):
             self._reactor.call_later(random.uniform(*_PAUSE_SECONDS), self._begin, dial)
         else:
             self._failed(dial, error)
@@ -226,9 +236,11 @@ class Dialling:
         if isinstance(error, REFUSALS):
             self._peers.report("cannot connect to %s: %s", dial.location, error)
             error = type(error)(f"cannot connect to {dial.location}: {error}")
-        elif isinstance(error, PeerLost):
-            error = PeerUnreachable(f"cannot reach {dial.location}: {error}")
-        self._end(dial, None, error)
+            self._end(dial, None, error)
+            return
+        failed = PeerUnreachable(f"cannot reach {dial.location}: {error}")
+        failed.__cause__ = error.__cause__
+        self._end(dial, None, failed)
 
     def _end(self, dial: Dial, link: Link | None, error: NetworkError | None) -> None:
         if not self._is_over(dial):
@@ -239,6 +251,7 @@ class Dialling:
             dial.give_up = None
         if dial.wire is not None and dial.wire.owner is dial and not dial.wire.is_closed:
             dial.wire.abort()
+        self._peers.crossings.look()
         waiting, dial.waiting = dial.waiting, []
         for on_done in waiting:
             on_done(link, error)

@@ -36,7 +36,7 @@ from greencoro.distributed.handshake_states import RECEIVING, TRANSITIONS, Event
 from greencoro.distributed.hello import Hello, check_python
 from greencoro.distributed.noise import HandshakeState
 from greencoro.distributed.preamble import PREAMBLE_BYTES, TLS_FIRST_BYTES
-from greencoro.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from greencoro.errors import AuthenticationError, LocalProtocolError, PeerLost, RemoteProtocolError
 
 __all__ = ["MAX_FRAME_BYTES", "Handshake", "TlsBinding"]
 
@@ -199,13 +199,18 @@ class Handshake:
 
         Raises:
             AuthenticationError: A responder closes in silence where it cannot open our proof, so that is the likely
-                reason.
+                reason. Whom it cuts off for another one it sends a reset.
+
+            PeerLost: The initiator closed before it had proved itself. It has heard nothing yet that could be wrong
+                with our secret; it has reached us otherwise, or was ended.
 
             LocalProtocolError: The handshake is over, well or badly.
         """
         if self._state not in RECEIVING:
             raise LocalProtocolError(f"the end of a handshake is not awaited in state {self._state.name}")
         self._advance(Event.REFUSED)
+        if self.role is Role.RESPONDER:
+            raise PeerLost("the other side closed the connection before it had proved itself")
         raise AuthenticationError(f"the other side closed the connection: {self._what_is_wrong()}")
 
     def confirm_peer(self) -> None:

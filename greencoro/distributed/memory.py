@@ -176,20 +176,26 @@ class MemoryStream:
         self._reactor.post(on_sent)
 
     def abort(self) -> None:
+        self._end(None)
+
+    def reset(self) -> None:
+        self._end(_reset_by_peer())
+
+    def _end(self, told: OSError | None) -> None:
         self._receiver = None
         self._arrived.clear()
         if not self._ended:
             self._ended = True
             if self.other is not None:
-                self._reactor.post(self.other._arrive, None)
+                self._reactor.post(self.other._arrive, told)
         if self._on_over is not None:
             self._on_over(self)
             self._on_over = None
 
-    def reset(self) -> None:
-        # There is no network that has taken something and not delivered it.
-        self.abort()
-
     def break_off(self) -> None:
         """The network fails: both sides are told so; any thread."""
-        self._reactor.post(self._arrive, OSError(errno.ECONNRESET, "Connection reset by peer"))
+        self._reactor.post(self._arrive, _reset_by_peer())
+
+
+def _reset_by_peer() -> OSError:
+    return OSError(errno.ECONNRESET, "Connection reset by peer")

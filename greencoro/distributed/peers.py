@@ -1,8 +1,8 @@
 """The peers of one runtime: letting them in, giving them up.
 
 One link per incarnation. When both sides dial at once, the dial of the lower incarnation stays: a responder that itself
-is connected to the other side and has the lower incarnation refuses, before anything was answered, and goes on. A
-side that has answered already, and has not heard the last of it, does not begin to dial before that is decided.
+is connected to the other side and has the lower incarnation answers only where its own dial fails (`crossing`). A side
+that has answered already, and has not heard the last of it, does not begin to dial before that is decided.
 
 Who dials a place that the other side does not know as its own (a port that a gateway or ssh forwards) learns only from
 the answer whom it dials. Where it has let the other side's dial in by then, that one stays.
@@ -20,6 +20,7 @@ from typing import Any
 from greencoro.config import Settings
 from greencoro.distributed.admission import REFUSED, Admission
 from greencoro.distributed.connection import Connection, Limits
+from greencoro.distributed.crossing import Crossings
 from greencoro.distributed.dial import REFUSALS, Dial, OnDone
 from greencoro.distributed.dialling import Dialling
 from greencoro.distributed.flow import Unread
@@ -100,6 +101,8 @@ class Peers:
         self._refused: dict[object, str] = {}
         self._admission = Admission(self, reactor, hello, settings.peer_timeout_seconds)
         self._dialling = Dialling(self, reactor, transport, hello, settings, self._admission, self._new_wire)
+        #: Those that wait for what comes of a dial of ours.
+        self.crossings = Crossings(self._dialling.crosses, self._take_up)
         #: Those whose connection broke.
         self.redials = Redials(reactor, self._dialling.dial, settings.peer_timeout_seconds)
         self._unread = Unread()
@@ -153,14 +156,22 @@ class Peers:
         if self._closed:
             stream.abort()
             return
-        per_address = [w for w in self._unproven if w.stream.peer_address == stream.peer_address]
+        self._make_room(stream.peer_address)
+        wire = self._new_wire(stream, Role.RESPONDER, self)
+        self._unproven[wire] = None
+        wire.open()
+
+    def _take_up(self, wire: Wire, hello: Hello) -> None:
+        """Go on with a connection that came in and was put off."""
+        self._make_room(wire.stream.peer_address)
+        self._unproven[wire] = hello
+
+    def _make_room(self, address: str) -> None:
+        per_address = [w for w in self._unproven if w.stream.peer_address == address]
         if len(per_address) >= self._settings.max_unauthenticated_per_address:
             self._drop_oldest(per_address)
         elif len(self._unproven) >= self._settings.max_unauthenticated:
             self._drop_oldest(list(self._unproven))
-        wire = self._new_wire(stream, Role.RESPONDER, self)
-        self._unproven[wire] = None
-        wire.open()
 
     def _drop_oldest(self, wires: list[Wire]) -> None:
         # Those that showed that they know the secret come last, before them those that said anything: nobody can fill
@@ -170,7 +181,7 @@ class Peers:
 
     def _drop_unproven(self, wire: Wire) -> None:
         del self._unproven[wire]
-        wire.abort()
+        wire.reset()
 
     def _new_wire(self, stream: Stream, role: Role, owner: Any) -> Wire:
         connection = Connection(
@@ -182,16 +193,16 @@ class Peers:
 
     # As the owner of wires: those that came in, and all once they belong to a link.
 
-    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
-        if wire in self._unproven:
-            if self._hello.incarnation < hello.incarnation and self._dialling.crosses(wire, hello):
-                del self._unproven[wire]
-                return False
+    def on_introduced(self, wire: Wire, hello: Hello) -> None:
+        if self._hello.incarnation < hello.incarnation and self._dialling.crosses(wire, hello):
+            del self._unproven[wire]
+            self.crossings.put_off(wire, hello)
+        else:
             self._unproven[wire] = hello
-        return True
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self._unproven.pop(wire, None)
+        self.crossings.forget(wire)
         self._refused.pop(wire.stream.peer_address, None)
         self._admission.judge(wire, hello, functools.partial(self._judged, wire, hello))
 
@@ -221,6 +232,7 @@ class Peers:
             if isinstance(error, REFUSALS):
                 self.report("refused a connection from %s: %s", wire.stream.peer_address, error)
             return
+        self.crossings.forget(wire)
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is not None and link.wire is wire:
             is_bad = isinstance(error, RemoteProtocolError)

@@ -67,9 +67,9 @@ class Stream(Protocol):
         """End now; what is kept is dropped. Reports nothing any more."""
 
     def reset(self) -> None:
-        """As `abort`, for one that acknowledges nothing: what the network was given and has not sent is dropped too.
+        """As `abort`, and the other side is told that the stream broke, where whatever is between passes that on.
 
-        To send that again and again, as `abort` leaves it to the network to do, would keep the end of the stream from
+        For one that acknowledges nothing, too: what the network was given and has not sent is dropped. To send that again and again, as `abort` leaves it to the network to do, would keep the end of the stream from
         one that still hears, and the memory from us.
         """
 

@@ -13,7 +13,7 @@ from greencoro.distributed.messages import Bye, Message, Ping
 from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.stream import Stream
-from greencoro.errors import NetworkError, PeerLost
+from greencoro.errors import NetworkError, PeerLost, PeerUnreachable
 from greencoro.hub import native
 
 __all__ = ["Owner", "Wire"]
@@ -27,8 +27,8 @@ _RECORDS_PER_TURN = 16
 class Owner(Protocol):
     """Whoever a wire belongs to: first the table of peers, which decides, then the peer's link."""
 
-    def on_introduced(self, wire: Wire, hello: Hello) -> bool:
-        """The other side said who it is; False refuses it."""
+    def on_introduced(self, wire: Wire, hello: Hello) -> None:
+        """The other side said who it is; nothing was answered yet."""
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
         """The other side is authenticated; ``wire.source`` is to be set."""
@@ -113,8 +113,7 @@ class Wire:
             if self._closed:
                 return
             if isinstance(event, Introduced):
-                if not self.owner.on_introduced(self, event.hello):
-                    self.abort()
+                self.owner.on_introduced(self, event.hello)
             elif isinstance(event, Established):
                 self._timer.cancel()
                 self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
@@ -187,7 +186,10 @@ class Wire:
         self.flush()
 
     def _too_slow(self) -> None:
-        self.fail(PeerLost(f"the handshake took longer than {self._deadline:g} s"))
+        self.stream.reset()
+        # Whoever said something is there, and may only be busy.
+        kind = PeerUnreachable if self.connection.heard_at is None else PeerLost
+        self.fail(kind(f"the handshake took longer than {self._deadline:g} s"))
 
     def _fail_by_bug(self, error: Exception) -> None:
         self._reactor.log.log(_log, logging.ERROR, "a connection failed by a bug in greencoro", error=error)
@@ -236,3 +238,8 @@ class Wire:
         self._closed = True
         self._timer.cancel()
         self.stream.abort()
+
+    def reset(self) -> None:
+        """As `abort`, where the other side is to see that it was cut off: an end in silence looks like a refusal."""
+        self.stream.reset()
+        self.abort()

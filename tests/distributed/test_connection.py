@@ -156,7 +156,11 @@ def test_a_wrong_secret_is_told_apart_by_the_fingerprint_and_answered_by_silence
 def test_half_a_handshake_and_then_the_end_is_an_error():
     one, other = pair()
     other.receive_data(everything(one), 0.0)
+    one.receive_data(everything(other), 0.0)
     with pytest.raises(AuthenticationError, match="closed"):
+        one.receive_eof()
+    # Who dialled has heard nothing that could be wrong with a secret.
+    with pytest.raises(PeerLost, match="closed the connection before it had proved itself"):
         other.receive_eof()
 
 

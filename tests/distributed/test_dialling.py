@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from greencoro.distributed.link import Link
+from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.runtime import PeerEvent, Runtime
 from greencoro.errors import NetworkError, PeerUnreachable
 from tests.distributed.conftest import World, reference
 from tests.distributed.forwarder import Forwarder
+from tests.distributed.hand_made import PREAMBLE
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
@@ -71,11 +74,83 @@ def test_one_that_cuts_every_connection_is_given_up_in_a_while(
     tcp_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.5)
-    monkeypatch.setattr(Peers, "_accept", lambda table, stream: stream.abort())
+    cut: list[Any] = []
+
+    def cuts(table: Peers, stream: Any) -> None:
+        cut.append(stream)
+        stream.abort()
+
+    monkeypatch.setattr(Peers, "_accept", cuts)
     one, other = tcp_world.runtime(), tcp_world.runtime()
     with pytest.raises(PeerUnreachable, match="cannot reach"):
-        one.connect(other.location)
+        one.connect(other.location, 60)
     assert not one.peer_table._dialling._dials
+    assert len(cut) >= 6, "each try may take long on a busy machine"
+
+
+def test_one_that_never_speaks_is_dialled_once(tcp_world: World) -> None:
+    one = tcp_world.runtime(handshake_seconds=0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = Location("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(PeerUnreachable, match=f"cannot reach {place}: the handshake took longer than 0.1 s"):
+            one.connect(place, 60)
+        silent.setblocking(False)
+        with silent.accept()[0], pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_one_that_speaks_too_slowly_is_dialled_again(tcp_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.0)
+    one = tcp_world.runtime(handshake_seconds=0.2)
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        place = Location("127.0.0.1", busy.getsockname()[1])
+        dial = one.spawn(one.peer, place)
+        for _ in range(2):
+            busy.settimeout(15)
+            sock = stack.enter_context(busy.accept()[0])
+            sock.sendall(PREAMBLE)
+        dial.terminate()
+
+
+def test_a_connection_that_was_reset_before_anybody_looked_is_made_again(
+    tcp_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tcp_world.runtime(), tcp_world.runtime()
+    transport = one.peer_table._dialling._transport
+    dials = [lambda place, timeout, on_done: one.reactor.post(on_done, None, ConnectionResetError(104, "reset"))]
+    really = transport.dial
+
+    def dial(*args: Any) -> Any:
+        return dials.pop()(*args) if dials else really(*args)
+
+    monkeypatch.setattr(transport, "dial", dial)
+    assert one.peer(other.location) == 0
+    assert not dials
+
+
+def test_who_is_cut_off_is_not_told_of_a_wrong_secret(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("greencoro.distributed.dialling._TRIES", 0)
+    monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.0)
+    # As for one more than may be in their handshake.
+    monkeypatch.setattr(Peers, "on_introduced", lambda table, wire, hello: table._drop_unproven(wire))
+    one, other = world.runtime(), world.runtime()
+    with pytest.raises(PeerUnreachable, match="Connection reset by peer"):
+        one.connect(other.location)
+    assert "secret" not in caplog.text
+
+
+def test_who_gives_its_dial_up_is_not_told_of_as_a_wrong_secret(
+    tcp_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = tcp_world.runtime()
+    with socket.create_connection((one.location.addr, one.location.port), 10) as sock:
+        sock.sendall(PREAMBLE)
+        assert sock.recv(16) == PREAMBLE
+    poll_until(lambda: not one.peer_table._unproven)
+    assert "secret" not in caplog.text
 
 
 def test_L3_forty_runtimes_on_one_machine_find_each_other(tcp_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +158,8 @@ def test_L3_forty_runtimes_on_one_machine_find_each_other(tcp_world: World, monk
     # which would let them try again those that were left out, does not come.
     monkeypatch.setattr("greencoro.distributed.neighbours.START_PINGS_SECONDS", (0.0, 0.4))
     port = free_port()
-    made = [tcp_world.runtime(discover_peers=True, udp_port=port) for _ in range(40)]
+    # In one process: all their reactors share one interpreter, so on a busy machine a handshake may take long.
+    made = [tcp_world.runtime(discover_peers=True, udp_port=port, handshake_seconds=15.0) for _ in range(40)]
     began = time.monotonic()
     poll_until(lambda: all(len(one.peers()) == 39 for one in made), 30)
     print(f"forty know each other after {time.monotonic() - began:.2f} s")

@@ -1,0 +1,57 @@
+"""Connections that came in and wait for what comes of a dial of ours, where both sides dial.
+
+To refuse one at once would rely on our dial, and that one may be cut off by the other side still: then neither would be
+left. So it is answered once our dial is over: where that one has made the two peers, the other side finds that out then,
+if it has not given its own dial up before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from greencoro.distributed.hello import Hello
+from greencoro.distributed.wire import Wire
+
+__all__ = ["Crossings"]
+
+
+class Crossings:
+    """See the module; on the reactor's thread.
+
+    Args:
+        crosses: Is a dial of ours likely to lead to where this connection is from, as this hello says?
+
+        take_up: Called with a connection, and what it said, that need not wait any more.
+    """
+
+    def __init__(self, crosses: Callable[[Wire, Hello], bool], take_up: Callable[[Wire, Hello], None]) -> None:
+        self._crosses = crosses
+        self._take_up = take_up
+        self._waiting: dict[Wire, Hello] = {}
+
+    def put_off(self, wire: Wire, hello: Hello) -> None:
+        """Send nothing by ``wire`` as long as a dial crosses it.
+
+        Of those that say to be from one place the latest waits, for nobody dials us twice at once; so no more wait than
+        we dial.
+        """
+        for other, theirs in list(self._waiting.items()):
+            if theirs.location == hello.location:
+                del self._waiting[other]
+                other.reset()
+        wire.held = True
+        self._waiting[wire] = hello
+
+    def forget(self, wire: Wire) -> None:
+        """This one is over, or has proved itself without an answer, as one inside TLS could."""
+        if self._waiting.pop(wire, None) is not None:
+            wire.held = False
+
+    def look(self) -> None:
+        """One of our dials is over, or its connection."""
+        for wire, hello in list(self._waiting.items()):
+            if not self._crosses(wire, hello):
+                del self._waiting[wire]
+                wire.held = False
+                self._take_up(wire, hello)
+                wire.flush()
