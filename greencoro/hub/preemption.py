@@ -45,6 +45,8 @@ TIMER_SIGNAL = signal.SIGVTALRM
 _COMPUTED_SECONDS = 0.002
 
 _TRY_SECONDS = 0.01
+#: More than the handler's go down.
+_CALLS = 50
 
 _OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
@@ -139,11 +141,7 @@ class _Order:
 
     def meet(self, frame: FrameType, carriers: frozenset[CodeType]) -> None:
         """Raise `Terminated` in the coroutine, which is at ``frame``, if this is a moment for it."""
-        try:
-            verdict = self.attempts.verdict(_moment(frame, carriers, self.error))
-        except RecursionError:
-            # It is too deep down for our own calls. Later it may be less so.
-            return
+        verdict = self.attempts.verdict(_moment(frame, carriers, self.error))
         if verdict is Verdict.GIVE_UP:
             self.swallowed = True
         elif verdict is Verdict.RAISE:
@@ -207,13 +205,24 @@ class _Preemption:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        worker = getcurrent()
-        if worker.__class__ is not workers.Worker or frame is None:
+        try:
+            worker = getcurrent()
+            coro = worker.coro if worker.__class__ is workers.Worker else None
+            order = None if coro is None else self._orders.get(coro.id)
+            if order is None or frame is None:
+                return
+            # What has no end may well be a recursion without one, which leaves no room for calls.
+            limit = sys.getrecursionlimit()
+            # Refused where it would be refused at the end.
+            sys.setrecursionlimit(limit)
+            sys.setrecursionlimit(limit + _CALLS)
+        except RecursionError:
+            # Right at the limit. Later it may be less deep down.
             return
-        coro = worker.coro
-        order = None if coro is None else self._orders.get(coro.id)
-        if order is not None:
+        try:
             order.meet(frame, self._carriers)
+        finally:
+            sys.setrecursionlimit(limit)
 
     # Its thread.
 

@@ -109,7 +109,36 @@ serve(control)
     assert result == "terminated"
 
 
-def test_one_that_runs_into_the_recursion_limit_is_ended_or_fails_by_that():
+def test_one_that_computes_close_to_the_recursion_limit_is_ended():
+    result = run_program("""
+def descend(began, room):
+    if room:
+        return descend(began, room - 1)
+    began()
+    while True:
+        pass
+
+def compute(began):
+    def depth():
+        try:
+            return 1 + depth()
+        except RecursionError:
+            return 0
+
+    # For `began` it needs some calls.
+    descend(began, depth() - 5)
+
+def control():
+    coro = computing(compute)
+    coro.terminate()
+    return wait_for_end(coro), sys.getrecursionlimit()
+
+serve(control)
+""")
+    assert result == ["terminated", sys.getrecursionlimit()]
+
+
+def test_one_that_runs_into_the_recursion_limit_again_and_again_is_ended():
     result = run_program("""
 def recur():
     try:
@@ -126,11 +155,13 @@ def control():
     coro = computing(compute)
     native.sleep(0.05)
     coro.terminate()
-    return wait_for_end(coro)
+    # The signal itself needs a call, for which there may be no room.
+    return wait_for_end(coro), sys.getrecursionlimit()
 
 serve(control)
 """)
-    assert result in ("terminated", "exception")
+    assert result[0] in ("terminated", "exception")
+    assert result[1] == sys.getrecursionlimit()
 
 
 def test_a_call_that_blocks_the_thread_is_interrupted():
