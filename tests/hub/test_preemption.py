@@ -369,6 +369,7 @@ serve(control, patience=0.2)
 def test_a_plain_greenlet_and_other_coroutines_are_not_interrupted():
     result = run_program("""
 import gevent
+import signal
 
 def compute(log):
     until = native.monotonic() + 0.4
@@ -387,6 +388,9 @@ def control():
         userhub.post(spawn, compute, log)
         native.sleep(0.1)
         waiting.terminate()
+        for _ in range(50):
+            signal.pthread_kill(userhub.ident, preemption.SIGNAL)
+            native.sleep(0.002)
         assert wait_for_end(waiting) == "terminated"
         poll(lambda: log and len(log) == 1 + (spawn is Coro))
     return log
