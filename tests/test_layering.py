@@ -30,7 +30,9 @@ ONLY = {"flask": "monitor"}  # third-party name -> its one home
 PURE = {
     "errors.py",
     "hub/framing.py",
+    "hub/instants.py",
     "hub/lifecycle.py",
+    "hub/preemption_rules.py",
     "hub/supervision.py",
     "hub/waiting.py",
     "distributed/assembly.py",

@@ -404,10 +404,11 @@ class Execution(Swappable):
         """
         if self._state > _ACTIVE:
             return -1
+        end = self._terminate if preempt is None else preempt(self)
         if native.get_ident() == userhub.ident:
-            self._terminate()
+            end()
         else:
-            userhub.post(self._terminate)
+            userhub.post(end)
         return 0
 
     def _terminate(self) -> None:
@@ -601,6 +602,10 @@ def _exception_of(given: tuple[Any, ...]) -> BaseException:
         raise TypeError(f"throw() takes an exception, or its class, value and traceback, not {given!r}")
     return error.with_traceback(trace) if isinstance(trace, TracebackType) else error
 
+
+#: Where a coroutine that computes can be ended as well (`preemption`): called with one that is being terminated, in any
+#: thread, it returns what to call on the hub in place of its `_terminate`. None: nothing of the kind.
+preempt: Callable[[Any], Callable[[], object]] | None = None
 
 #: Each says of a coroutine that raised whether what waits for it is told anyway, so that nobody else needs to be.
 is_told_elsewhere: list[Callable[[Any], bool]] = []
