@@ -57,7 +57,8 @@ class Repetitions:
     def _start(self, repetition: Repetition, seconds: float) -> None:
         if self._closed:
             repetition.stop()
-        elif not repetition.is_stopped:
+        else:
+            # Where it was stopped meanwhile, that follows.
             self._timers[repetition] = self._reactor.call_every(seconds, repetition.call)
 
     def _drop(self, repetition: Repetition) -> None:

@@ -250,7 +250,7 @@ def test_set_ping_interval_takes_the_place_of_the_setting(tcp_world, port):
 
 
 def test_set_ping_interval_makes_no_difference_without_discovery_or_after_the_end(tcp_world, port):
-    silent, over = tcp_world.runtime(udp_port=port), discovering(tcp_world, port)
+    silent, over = tcp_world.runtime(udp_port=port), discovering(tcp_world, port, ping_interval_seconds=3600)
     silent.set_ping_interval(0.05)
     over.finish()
     over.set_ping_interval(0.05)
