@@ -64,6 +64,8 @@ class OperationsApi:
         Raises:
             BusyResource: There was no room on the way to it for ``send_timeout`` seconds, or at all where nothing may
                 wait: on the reactor, or beside a loop of asyncio.
+
+            LocalProtocolError: It is larger than what this side or the peer takes.
         """
         try:
             link = self._link_of(to, None)

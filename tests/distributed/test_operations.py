@@ -94,12 +94,14 @@ def test_F3_a_post_that_waits_for_room_is_minus_1_once_the_peer_is_lost(world):
     assert waiting.value(10) == -1
 
 
-def test_what_is_too_large_or_no_JSON_raises_at_post_nowait(small_pair):
+@pytest.mark.parametrize("way", ["post", "post_nowait"])
+def test_what_is_too_large_or_no_JSON_raises_where_it_is_posted(small_pair, way):
     (info,) = small_pair.one.peer_infos()
+    post = getattr(small_pair.one, way)
     with pytest.raises(LocalProtocolError, match="too large"):
-        small_pair.one.post_nowait(info, "test.do", {}, [bytes(small_pair.one.settings.max_message_bytes)])
+        post(info, "test.do", {}, [bytes(small_pair.one.settings.max_message_bytes)])
     with pytest.raises(TypeError):
-        small_pair.one.post_nowait(info, "test.do", {"no": object()})
+        post(info, "test.do", {"no": object()})
 
 
 def test_what_cannot_be_taken_back_for_lack_of_room_is_told_of_in_the_log(small_pair, caplog):
