@@ -51,6 +51,7 @@ PURE = {
     "distributed/outbox.py",
     "distributed/plain_names.py",
     "distributed/preamble.py",
+    "distributed/presence.py",
     "distributed/record.py",
     "distributed/refs.py",
     "distributed/reports.py",

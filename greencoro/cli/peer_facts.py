@@ -36,7 +36,7 @@ def facts_of(runtime: Runtime) -> list[PeerFacts]:
         # Without one it was lost since.
         if wire is not None:
             hello = wire.connection.peer_hello
-            found.append(PeerFacts(link.info, hello.package_version, hello.python_version, hello.roles & 0xFFFF))
+            found.append(PeerFacts(link.info, hello.package_version, hello.python_version, hello.udp_port))
     return sorted(found, key=lambda facts: (facts.info.name, facts.info.location))
 
 

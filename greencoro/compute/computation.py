@@ -20,6 +20,7 @@ from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import (
+    BusyResource,
     ComputationClosed,
     ComputeError,
     DeadlineExceeded,
@@ -317,7 +318,10 @@ class Computation:
         """Have a job terminated, or not started."""
         if submission.peer is not None:
             header = {"token": self._token, "watch": submission.id}
-            self._runtime.post(submission.peer, "server.withdraw", header)
+            try:
+                self._runtime.post(submission.peer, "server.withdraw", header)
+            except BusyResource as error:
+                _log.warning("a job is not withdrawn: %s", error)
 
     def _header(self, submission: Submission, prepared: Prepared, peer: PeerInfo, lane: str | None) -> dict[str, Any]:
         limit, size = self._runtime.settings.max_message_bytes, len(prepared.arguments)

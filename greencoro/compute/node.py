@@ -354,7 +354,10 @@ class Node:
     def _tell(self, holder: bytes, what: str, told: dict[str, Any]) -> None:
         peer = self._peers.get(holder)
         if peer is not None:
-            self._runtime.post(peer, what, told)
+            try:
+                self._runtime.post(peer, what, told)
+            except BusyResource as error:
+                _log.warning("%s is not told: %s", peer, error)
 
     def _tell_released(self, order: decisions.TellReleased) -> None:
         order.request.reply({})

@@ -404,7 +404,10 @@ class Scheduler(StatusCodes):
         if node in self._nodes and current is not None:
             # It may hang, or hold the interpreter lock: nobody can use it any more.
             header = {"token": self._tokens[current], "incarnation": server}
-            self.runtime.post(self._nodes[node][0], "node.replace", header)
+            try:
+                self.runtime.post(self._nodes[node][0], "node.replace", header)
+            except BusyResource as error:
+                _log.warning("a server that cannot be reached is not replaced: %s", error)
         self._feed(vocabulary.ServerLost(server, f"cannot be reached any more: {reason}"))
 
     def _is_of_current(self, token: str) -> bool:

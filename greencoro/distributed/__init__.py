@@ -3,6 +3,7 @@
 What travels, and how it is protected:
 
 - location: where a runtime answers
+- presence: as what a runtime is met, and whom it wants to meet
 - refs: references as they travel
 - fields: the parts of messages that have no fixed length
 - messages: what runtimes say to each other, in a fixed layout
@@ -26,6 +27,7 @@ Sockets:
 
 - reactor: the native thread that has all sockets
 - stream: what a connection runs over, whatever carries it
+- repeating: what the reactor calls again and again, for the layers above
 - connecting: connecting to a host at whichever of its addresses answers
 - transport: streams over TCP
 - credentials: the certificate by which runtimes with TLS know each other
@@ -99,6 +101,7 @@ The whole:
 
 - options: what a Runtime is given, in one form
 - arrival: what people are told when a runtime has started
+- files_api: the part of a Runtime that is about files of its peers
 - peers_api: the part of a Runtime that is about its peers
 - operations_api: the part of a Runtime that layers above are built on
 - runtime: Runtime, which wires all of this together

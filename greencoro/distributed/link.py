@@ -28,11 +28,12 @@ OnAnswer = Callable[[Any, "NetworkError | None"], object]
 
 
 class PeerInfo(NamedTuple):
-    """Who a peer is."""
+    """Who a peer is; ``role`` is its own word (`presence.ROLES`), not known before it is online."""
 
     location: Location
     name: str
     incarnation: bytes
+    role: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.location})" if self.name != str(self.location) else str(self.location)
@@ -75,8 +76,7 @@ class Link:
     """See the module.
 
     Args:
-        own: This runtime's limits. The queue keeps to them; so does what is queued for a peer that is being dialled,
-            whose own limits are not known before it is `up`.
+        own: This runtime's limits. The queue keeps to them, also as long as the peer's own are not known: until `up`.
 
         unread: What may wait at its mailboxes from earlier links (`flow.Unread`).
     """

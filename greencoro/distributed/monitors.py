@@ -199,7 +199,7 @@ class Monitors:
         finally:
             if not is_answered:
                 # Late as it may come about there, it is undone.
-                self._calls.post(link, UNDO_NOTIFY, header, ())
+                self._calls.undo(link, UNDO_NOTIFY, header)
         return 0 if answer.get("result") == 0 else -1
 
     def serve(self, request: Request) -> None:

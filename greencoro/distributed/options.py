@@ -24,6 +24,7 @@ from greencoro.distributed.addresses import (
     resolve,
 )
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import Presence
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.secret import load as load_secret
@@ -37,6 +38,7 @@ __all__ = [
     "as_location",
     "as_locations",
     "as_peers",
+    "as_presence",
     "as_secret",
     "as_tcp_port",
     "as_udp_port",
@@ -52,6 +54,8 @@ __all__ = [
     "use_notifier",
 ]
 
+#: As ``discover_peers``: schedulers alone.
+SCHEDULERS = "schedulers"
 NOTIFIERS = ("epoll", "poll", "select", "kqueue")
 #: Where several addresses are to have one port, so many free ones are tried.
 _PORTS_TRIED = 20
@@ -79,7 +83,6 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "name": _TEXT,
     "secret": _TEXT,
     "secret_key": (bytes | None, "bytes or None"),
-    "discover_peers": _FLAG,
     "insecure": _FLAG,
     "announce": _FLAG,
     "certfile": _PATH,
@@ -135,6 +138,20 @@ def as_peers(peers: Location | str | Iterable[Location | str]) -> list[Location]
         raise ConfigError(str(error)) from None
     except ValueError as error:
         raise ConfigError(f"peers: {error}") from None
+
+
+def as_presence(role: Any, discover_peers: bool | str) -> Presence:
+    """What a runtime tells of itself where it is found.
+
+    Raises:
+        ConfigError: There is no such role, or nobody whom ``discover_peers`` could mean.
+    """
+    if not isinstance(discover_peers, bool) and discover_peers != SCHEDULERS:
+        raise ConfigError(f"discover_peers is True, False or {SCHEDULERS!r}, not {discover_peers!r}")
+    try:
+        return Presence(role, discover_peers == SCHEDULERS)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def as_udp_port(port: int | None) -> int:

@@ -245,7 +245,7 @@ class Peers:
 
     def adopt(self, wire: Wire, hello: Hello) -> Link:
         """Make an established connection the one of its peer's link."""
-        info = PeerInfo(hello.location, hello.name, hello.incarnation)
+        info = PeerInfo(hello.location, hello.name, hello.incarnation, hello.presence.role)
         self.lost.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self

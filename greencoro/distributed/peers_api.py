@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from greencoro.config import Settings
 from greencoro.distributed import options
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
@@ -28,6 +30,7 @@ class PeersApi:
     reactor: Reactor
     peer_table: Peers
     _contacts: Contacts
+    _neighbours: Neighbours
     _observers: PeerObservers
     _status: StatusReports
 
@@ -113,13 +116,34 @@ class PeersApi:
             # There what is online and what is told of do not change meanwhile.
             self.reactor.post(lambda: self._status.begin(registered, self.peer_infos()))
 
-    def watch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
-        """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block."""
-        self._observers.add(callback)
+    def watch_peers(self, callback: Callable[[PeerEvent], None], *, on_reactor: bool = False) -> None:
+        """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block.
+
+        Args:
+            on_reactor (bool): Call it on the reactor instead, in the order of what happens there: after the loss of an
+                earlier connection, before the first operation that the peer asks for. Only code that keeps to the
+                reactor's rules (`reactor`) belongs there.
+        """
+        if on_reactor:
+            self._observers.add_at_once(callback)
+        else:
+            self._observers.add(callback)
 
     def unwatch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
         """Do not call ``callback`` any more."""
         self._observers.remove(callback)
+
+    def set_ping_interval(self, interval: float | None) -> None:
+        """Tell those on the networks of this runtime that it is there, now and every ``interval`` seconds; any thread.
+
+        In place of the setting ``ping_interval_seconds``. None: not any more, save for what is left of the minute after
+        the start. Where this runtime takes no part in discovery it makes no difference.
+
+        Raises:
+            ConfigError: ``interval`` is nothing that the setting may be.
+        """
+        checked = Settings(ping_interval_seconds=interval)
+        self.reactor.post(self._neighbours.set_ping_interval, checked.ping_interval_seconds)
 
     def wait_aloud(self, outcome: Completion, timeout: float | None, what: str, at: Named | None = None) -> bool:
         """Wait for what is registered by name, and say every few seconds what is waited for; was it there in time?

@@ -153,6 +153,15 @@ class Reactor:
         timer.start(self.guard, function, *args)
         return Timer(timer)
 
+    def call_every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """Call ``function(*args)`` every ``seconds``, first in so many; on the reactor's thread only.
+
+        Calls that were missed, as while the process was stopped, are not made up for.
+        """
+        timer = self.loop.timer(seconds, seconds)
+        timer.start(self.guard, function, *args)
+        return Timer(timer)
+
     def watch(self, descriptor: int, writable: bool, function: Callable[[], None]) -> Any:
         """Call ``function()`` when ``descriptor`` is readable (or writable) until the watcher is stopped and closed."""
         watcher = self.loop.io(descriptor, 2 if writable else 1)

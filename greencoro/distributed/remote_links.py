@@ -126,7 +126,7 @@ class RemoteLinks:
         """Undo `link`; returns 0."""
         self._unwatch(here, there)
         if link is not None:
-            self._calls.post(link, UNLINK, {"target": there.id, "other": refs.to_json(here)}, ())
+            self._calls.undo(link, UNLINK, {"target": there.id, "other": refs.to_json(here)})
         return 0
 
     def serve_link(self, request: Request) -> None:

@@ -18,6 +18,7 @@ from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.delivery import Delivery
 from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.files_api import FilesApi
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.inflows import Inflows
 from greencoro.distributed.link import Link, PeerInfo
@@ -32,12 +33,12 @@ from greencoro.distributed.peers import Peers
 from greencoro.distributed.peers_api import PeersApi
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
+from greencoro.distributed.repeating import Repetitions
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.services import Services
 from greencoro.distributed.stream import Transport
 from greencoro.distributed.tls import Tls
 from greencoro.distributed.transfer import Transfers
-from greencoro.distributed.transfer_progress import Progress
 from greencoro.distributed.transport import Tcp
 from greencoro.distributed.watches import Watch, Watches
 from greencoro.errors import ConfigError
@@ -52,7 +53,7 @@ __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 _log = logging.getLogger(__name__)
 
 
-class Runtime(PeersApi, OperationsApi):
+class Runtime(PeersApi, FilesApi, OperationsApi):
     """Starts network services for this process: it can be dialled, dials others, and coroutines find each other.
 
     The first one of a process is its default: coroutines are at home there unless they were started with `spawn`.
@@ -72,8 +73,9 @@ class Runtime(PeersApi, OperationsApi):
         name (str | None): A name by which peers can `locate` this runtime, unlike those of all others; default: its
             location as text.
 
-        discover_peers (bool): Find those on the networks of ``node``, and be found. If False, only those that are named
-            become peers, and those who name this one.
+        discover_peers (bool | str): Find those on the networks of ``node``, and be found. If False, only those that are
+            named become peers, and those who name this one. ``"schedulers"``: as True, but with none except those of
+            the ``role`` of schedulers, however many others are there.
 
         peers: Who to connect to, now and until they answer: `Location`, ``"host:port"``, or a host, as in `peer`.
 
@@ -104,6 +106,9 @@ class Runtime(PeersApi, OperationsApi):
         announce (bool): Where this is the default runtime, say at its start where it is: to the log, or on a terminal
             whose program set up no logging.
 
+        role (str): What it is for, as peers are told (`PeerInfo.role`): "node", "server", "scheduler", or nothing of
+            these. For the layer that has such things.
+
     Raises:
         ConfigError: A parameter that cannot work.
 
@@ -117,7 +122,7 @@ class Runtime(PeersApi, OperationsApi):
         tcp_port: int = 0,
         ext_ip_addr: str | None = None,
         name: str | None = None,
-        discover_peers: bool = True,
+        discover_peers: bool | str = True,
         peers: Location | str | Sequence[Location | str] = (),
         secret: str | None = None,
         certfile: str | os.PathLike[str] | None = None,
@@ -133,13 +138,13 @@ class Runtime(PeersApi, OperationsApi):
         network: MemoryNetwork | None = None,
         insecure: bool = False,
         announce: bool = True,
+        role: str = "",
     ) -> None:
         options.check_types(
             ext_ip_addr=ext_ip_addr,
             name=name,
             secret=secret,
             secret_key=secret_key,
-            discover_peers=discover_peers,
             insecure=insecure,
             announce=announce,
             certfile=certfile,
@@ -149,6 +154,8 @@ class Runtime(PeersApi, OperationsApi):
             settings=settings,
             network=network,
         )
+        #: What it is for, and whom it wants to meet.
+        self.presence = options.as_presence(role, discover_peers)
         process_exit.prepare()
         self.settings = settings if settings is not None else Settings.from_env()
         wanted = options.as_peers(peers)
@@ -186,7 +193,7 @@ class Runtime(PeersApi, OperationsApi):
             self.location: Location = self.locations[0]
             self.name = name if name is not None else str(self.location)
             #: Does it take part in discovery, as far as its networks have a way for it?
-            self.discovers = discover_peers and network is None
+            self.discovers = bool(discover_peers) and network is None
             hello = Hello(
                 self.incarnation,
                 self.location,
@@ -196,6 +203,7 @@ class Runtime(PeersApi, OperationsApi):
                 self.settings.max_queue_messages,
                 self.settings.max_queue_bytes,
                 self.settings.max_message_bytes,
+                self.presence,
                 udp_port if self.discovers else 0,
             )
             dispatcher = Dispatcher()
@@ -208,7 +216,7 @@ class Runtime(PeersApi, OperationsApi):
             self.inflows = Inflows(*window)
             self._transfers = Transfers(self, dest_path, max_file_size, max_dest_size)
             undo[:0] = [self._transfers.close]
-            discovery = Discovery(self.incarnation, self.secret.discovery_key())
+            discovery = Discovery(self.incarnation, self.secret.discovery_key(), self.presence)
             self._neighbours = Neighbours(
                 self.reactor,
                 self.peer_table,
@@ -232,7 +240,8 @@ class Runtime(PeersApi, OperationsApi):
             watchdog.configure(self.settings.max_blocked_seconds)
         #: What is registered by coroutines at home here.
         self.names = names.default if is_default else names.Names()
-        self._observers = PeerObservers()
+        self._observers = PeerObservers(self.reactor.guard)
+        self._repetitions = Repetitions(self.reactor)
         self._status = StatusReports(self._observers)
         self._contacts = Contacts(self, self._neighbours, discovery, self._observers)
         self.watches = Watches(dispatcher, self._find)
@@ -307,6 +316,7 @@ class Runtime(PeersApi, OperationsApi):
         return location in self._own
 
     def _close(self, sent: Completion) -> None:
+        self._repetitions.close()
         self._neighbours.close()
         self._contacts.close()
         for listener in self._listeners:
@@ -329,30 +339,6 @@ class Runtime(PeersApi, OperationsApi):
             self._locator.peer_left(link)
         self._contacts.on_change(link, online)
         self._observers.tell(PeerEvent(link.info, online, reason, dropped))
-
-    # Files.
-
-    def send_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        overwrite: bool = False,
-        timeout: float | None = None,
-        progress: Progress | bool | None = None,
-    ) -> int | os.stat_result:
-        """Send a file to the peer at ``location``; see `transfer.Transfers.send_file`."""
-        return self._transfers.send_file(location, file, dir, overwrite, timeout, progress)
-
-    def del_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Remove a file that was sent to the peer at ``location``; see `transfer.Transfers.del_file`."""
-        return self._transfers.del_file(location, file, dir, timeout)
 
     # Coroutines and references.
 

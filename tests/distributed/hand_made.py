@@ -47,6 +47,8 @@ class HandMade:
         incarnation: That of an earlier connection, which it goes on as.
 
         source: The address that it comes from.
+
+        presence: The number of what it says it is for.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class HandMade:
         python: str = platform.python_version(),
         incarnation: bytes | None = None,
         source: str | None = None,
+        presence: int = 0,
     ) -> None:
         place, own = (runtime.location.addr, runtime.location.port), None if source is None else (source, 0)
         self.sock = socket.create_connection(place, 10, own)
@@ -73,7 +76,9 @@ class HandMade:
         self.sock.sendall(PREAMBLE)
         assert self._exactly(16) == PREAMBLE
         texts = b"".join(bytes((len(word),)) + word for word in (b"127.0.0.1", name.encode(), python.encode(), b"0"))
-        numbers = struct.pack(">16sHIQQIB", self.incarnation, port, 1 << 31, 1 << 40, max_message_bytes, 0, 0)
+        numbers = struct.pack(
+            ">16sHIQQHHB", self.incarnation, port, 1 << 31, 1 << 40, max_message_bytes, presence, 0, 0
+        )
         message = bytes(self._noise.write_message(numbers + texts))
         self.sock.sendall(struct.pack(">H", len(message)) + message)
         (length,) = struct.unpack(">H", self._exactly(2))

@@ -51,7 +51,7 @@ WRONG = {
     "tcp_port": [-1, 70_000, "51350", True, 1.5, None],
     "ext_ip_addr": ["no host/at all", "", 7, "nix.invalid"],
     "name": [5, b"name", "", "x" * 256, "a\nb"],
-    "discover_peers": ["no", None, 2],
+    "discover_peers": ["no", "", "Schedulers", None, 0, 2, ["schedulers"]],
     "peers": [5, None, [5], [None], [""], ["a b"], "", "1:2:3", b"host"],
     "secret": [5, b"a secret of some length"],
     "secret_key": ["k" * 32, b"short"],
@@ -66,6 +66,7 @@ WRONG = {
     "network": [5],
     "insecure": ["yes", None],
     "announce": ["yes", None],
+    "role": ["daemon", "Node", None, 1, b"node", ["node"]],
 }
 EACH_WRONG = [{parameter: value} for parameter, values in WRONG.items() for value in values]
 
