@@ -13,6 +13,8 @@
 - packaging: a function with all that it needs
 - confined_files: files that stay inside their directory
 - loader: what was packed, installed in a server process
+- words: what the words that processes say to each other are made of
+- node_words: what a node daemon and the holder of its lease say to each other
 - scheduler_vocabulary: what can happen to a scheduler, what it can order
 - scheduler_state: the decisions of a scheduler
 - node_state: the decisions of a node daemon
