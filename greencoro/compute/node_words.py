@@ -12,7 +12,7 @@ attempt says which reservation it is about, the token proves that it comes from 
                                 <-- ServerStarted, ServerDraining, ServerDied      as often as it happens
     Replace               -->                         a server that cannot be reached; ServerDied follows
                                 <-- LeaseEnded        the node ends the lease: of all its servers nothing more is told
-    Release               -->   <-- (empty)           once its servers have ended, be the lease known or not
+    Release               -->   <-- Released          once its servers have ended, be the lease known or not
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ __all__ = [
     "NodeFacts",
     "Refusal",
     "Release",
+    "Released",
     "Replace",
     "Reserve",
     "ReserveAnswer",
@@ -151,6 +152,11 @@ class Release(Word):
 
 
 @dataclass(frozen=True)
+class Released(Word):
+    """Nobody runs for that token."""
+
+
+@dataclass(frozen=True)
 class Replace(Word):
     """End a server by force, for it cannot be reached."""
 
@@ -190,7 +196,11 @@ class ServerDraining(Word):
 
 @dataclass(frozen=True)
 class ServerDied(Word):
-    """A server is gone; a fresh one follows, unless the node is ending."""
+    """A server is gone; a fresh one follows, unless the node is ending.
+
+    Attributes:
+        explanation (str): Goes on after "server so-and-so".
+    """
 
     operation: ClassVar[str] = "scheduler.server_died"
 
@@ -202,7 +212,11 @@ class ServerDied(Word):
 
 @dataclass(frozen=True)
 class LeaseEnded(Word):
-    """The node has ended the lease; its servers, with their jobs, are being ended."""
+    """The node has ended the lease; its servers, with their jobs, are being ended.
+
+    Attributes:
+        reason (str): Goes on after "server so-and-so".
+    """
 
     operation: ClassVar[str] = "scheduler.lease_ended"
 

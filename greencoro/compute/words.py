@@ -36,6 +36,7 @@ __all__ = [
     "Reason",
     "Seconds",
     "Switch",
+    "Table",
     "Text",
     "TextMap",
     "Token",
@@ -52,7 +53,13 @@ _LONGEST_SECONDS = 10.0 * 365 * 86_400
 
 
 class Field:
-    """A kind of field: how it is read from JSON, how it is written."""
+    """A kind of field: how it is read from JSON, how it is written.
+
+    Attributes:
+        is_secret (bool): An error does not show what came in its place.
+    """
+
+    is_secret = False
 
     def read(self, value: Any) -> Any:
         """What the JSON stands for.
@@ -87,7 +94,9 @@ class CutText(Text):
 
 
 class Hex(Field):
-    """So many bytes as lower-case hexadecimal digits."""
+    """So many bytes as lower-case hexadecimal digits; a token or key, perhaps."""
+
+    is_secret = True
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -198,6 +207,18 @@ class TextMap(Field):
         return dict(value)
 
 
+class Table(Field):
+    """An object of JSON, for others to check."""
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError
+        return value
+
+    def write(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(value)
+
+
 class Part(Field):
     """Another word."""
 
@@ -256,7 +277,8 @@ class Word:
             except RemoteProtocolError:
                 raise
             except ValueError:
-                raise RemoteProtocolError(f"{name!r} of {cls.__name__} cannot be {header.get(name)!r:.100}") from None
+                what = "that" if kind.is_secret else format(repr(header.get(name)), ".100")
+                raise RemoteProtocolError(f"{name!r} of {cls.__name__} cannot be {what}") from None
         return cls(**read)
 
 

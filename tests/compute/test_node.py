@@ -3,7 +3,8 @@
 import pytest
 
 from greencoro import Settings
-from greencoro.compute.node import Node, NodeOptions
+from greencoro.compute.node import Node
+from greencoro.compute.node_options import NodeOptions
 
 pytestmark = pytest.mark.cluster
 

@@ -133,5 +133,11 @@ def test_what_is_refused_is_shown_in_part_only():
     assert len(str(refused.value)) < 200
 
 
+def test_S5_what_may_be_a_key_is_not_shown_at_all():
+    with pytest.raises(RemoteProtocolError) as refused:
+        Every.from_header({**EVERY.to_header(), "token": "AB" * 32})
+    assert "AB" not in str(refused.value)
+
+
 def test_a_text_for_people_that_is_too_long_loses_its_end_on_its_way_out():
     assert Inner.from_header(Inner("x" * 5000).to_header()) == Inner("x" * 1000)
