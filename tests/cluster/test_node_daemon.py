@@ -5,69 +5,23 @@ import os
 import psutil
 import pytest
 
-from greencoro import Runtime, Settings
 from greencoro.compute.node_words import (
-    Attach,
     LeaseEnded,
-    NodeFacts,
     Refusal,
-    Release,
-    Released,
     Replace,
-    Reserve,
     ReserveAnswer,
     ServerDied,
-    ServerDraining,
     ServerStarted,
     lease_token,
 )
-from greencoro.errors import ComputationClosed, NetworkError, RemoteProtocolError
+from greencoro.errors import ComputationClosed, RemoteProtocolError
+from tests.cluster.holder import Holder
 from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster
 
-TOLD = (ServerStarted, ServerDraining, ServerDied, LeaseEnded)
 GRANTED = ReserveAnswer()
-
-
-class Holder:
-    """One who reserves a node, and keeps what it is told."""
-
-    def __init__(self, location):
-        self.runtime = Runtime(node="127.0.0.1", discover_peers=False, announce=False, settings=Settings.from_env())
-        self.told = []
-        for word in TOLD:
-            self.runtime.handle(word.operation, lambda request, word=word: self._hear(word, request))
-        self.location = location
-        self.node = self.runtime.connect(location)
-
-    def _hear(self, word, request):
-        self.told.append(word.from_header(request.header))
-
-    def ask(self, word, timeout=20.0):
-        return self.runtime.request(self.node, word.operation, word.to_header(), timeout=timeout).header
-
-    def facts(self):
-        return NodeFacts.from_header(self.ask(Attach()))
-
-    def reserve(self, token, attempt=1):
-        return ReserveAnswer.from_header(self.ask(Reserve(token, attempt, "a test")))
-
-    def tries(self, token, attempt):
-        """As `reserve`; None where the node cannot be reached just now."""
-        try:
-            self.node = self.runtime.connect(self.location)
-            return self.reserve(token, attempt)
-        except NetworkError:
-            return None
-
-    def release(self, token):
-        return Released.from_header(self.ask(Release(token)))
-
-    def hears(self, kind, seconds=20.0, number=1):
-        """The last of so many words of a kind."""
-        poll_until(lambda: len([word for word in self.told if isinstance(word, kind)]) >= number, seconds)
-        return [word for word in self.told if isinstance(word, kind)][number - 1]
+TOKEN, OTHER = lease_token(bytes(16), 1), lease_token(bytes(16), 2)
 
 
 @pytest.fixture
@@ -81,9 +35,6 @@ def holders():
     yield make
     for holder in made:
         holder.runtime.finish()
-
-
-TOKEN, OTHER = lease_token(bytes(16), 1), lease_token(bytes(16), 2)
 
 
 def test_a_node_says_what_it_is_and_who_has_it(programs, holders):
