@@ -25,6 +25,7 @@ from greencoro import (
     Status,
     sleep,
 )
+from greencoro.compute.client_state import Phase
 from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
 
@@ -435,7 +436,7 @@ def test_second_computation_waits_for_its_turn(cluster):
     assert first.schedule() == 0
     begun = Completion()
     coro = Coro(lambda: begun.set(second.schedule()))
-    poll_until(lambda: second._scheduler is not None)
+    poll_until(lambda: second._jobs.client.phase is Phase.QUEUED)
     assert first.run(add_offset, 1).value(10) == 1001
     assert not begun.done
     first.close()
@@ -456,7 +457,7 @@ def test_computation_that_is_closed_before_its_turn_says_so(computation):
             raised.set(error)
 
     coro = Coro(schedule)
-    poll_until(lambda: queued._scheduler is not None)
+    poll_until(lambda: queued._jobs.client.phase is Phase.QUEUED)
     queued.close()
     assert raised.wait(5)
     coro.value(5)
