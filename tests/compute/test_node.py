@@ -88,8 +88,10 @@ def test_servers_take_no_larger_files_than_their_node_says(tmp_path):
     large.write_bytes(b"x" * 11)
 
     def use(holder, started):
-        assert holder.runtime.send_file(started.location, large, timeout=20) == -1
-        assert holder.runtime.send_file(started.location, small, timeout=20) == 0
+        send, at = holder.runtime.send_file, started.location
+        assert send(at, large, overwrite=True, timeout=20) == -1
+        assert send(at, small, overwrite=True, timeout=20) == 0
+        assert holder.runtime.del_file(at, "small", timeout=20) == 0
 
     hold(tmp_path / "dest", use, max_file_size=10)
 
