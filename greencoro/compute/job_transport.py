@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,11 +12,13 @@ from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.submission import Submission
 from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import BusyResource, PackagingError
+from greencoro.errors import BusyResource, PackagingError, PeerLost
 from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
 
 __all__ = ["JobTransport", "NetworkTransport"]
+
+_log = logging.getLogger(__name__)
 
 #: More than what travels beside the arguments of a job.
 _HEADER_BYTES = 16 * 1024
@@ -103,9 +106,14 @@ class NetworkTransport:
         post(self._runtime, submission.peer, "server.queue", header, [submission.call.arguments])
 
     def withdraw(self, submission: Submission) -> None:
-        """See `JobTransport`; a server that is gone has no job any more."""
+        """See `JobTransport`."""
         header = {"token": submission.server.token, "watch": submission.id}
-        self._runtime.post(submission.peer, "server.withdraw", header)
+        try:
+            post(self._runtime, submission.peer, "server.withdraw", header)
+        except PeerLost:
+            return  # its jobs are over with it
+        except BusyResource as error:
+            _log.warning("%s goes on, though nobody waits for it: %s", submission.name, error)
 
     def _header(self, submission: Submission, peer: PeerInfo) -> dict[str, Any]:
         call, token = submission.call, submission.server.token

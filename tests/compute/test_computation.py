@@ -269,6 +269,7 @@ def test_what_a_server_sent_before_it_died_is_waited_for(computation, link):
     link.runtime.online = [SimpleNamespace(incarnation=bytes.fromhex(S))]
     link.notice(words.ServerGone, server=S, explanation="was killed")
     poll_until(lambda: not computation.servers())
+    assert not job.outcome.wait(0.2)
     link.runtime.watches[0].outcome.set(MonitorException(None, "finished", 3))
     link.runtime.online = []
     assert job.outcome.wait(5)

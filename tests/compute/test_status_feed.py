@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from greencoro import Coro
+from greencoro import Coro, MonitorException, Runtime, Status
 from greencoro.compute import status_feed
 from greencoro.compute.status_feed import StatusFeed
 from greencoro.distributed.location import Location
@@ -110,3 +110,24 @@ def test_what_waits_for_a_coroutine_elsewhere_is_bounded(far, caplog, monkeypatc
     assert "is not told 3" in caplog.text
     room.set()
     poll_until(lambda: sent == [0, 1, 2])
+
+
+def test_coroutine_of_another_runtime_is_told_of_a_job_and_its_end():
+    heard = []
+
+    def status(coro=None):
+        while True:
+            heard.append(coro.receive())
+
+    with (
+        Runtime(node="127.0.0.1", discover_peers=False, name="there", secret="of this test's own") as there,
+        Runtime(node="127.0.0.1", discover_peers=False, name="here", secret_key=there.secret.key) as here,
+    ):
+        coro = there.spawn(status)
+        feed = StatusFeed(here.reference(here.connect(there.location), coro.id, coro.name), here.spawn)
+        told = [Status(Status.NodeDiscovered, "10.0.0.1"), MonitorException(None, "finished", 42)]
+        Coro(lambda: [feed.tell(each) for each in told]).value(5)
+        poll_until(lambda: len(heard) == 2)
+        coro.terminate()
+    assert heard[0] == told[0]
+    assert (heard[1].kind, heard[1].value) == ("finished", 42)
