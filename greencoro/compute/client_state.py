@@ -163,6 +163,8 @@ class ClientState:
         #: Nodes by id: where they are; those that have had a server ready.
         self._addresses: dict[str, str] = {}
         self._initialized: set[str] = set()
+        #: What is to be told of a node when the last one of its servers is gone.
+        self._leaving: dict[str, Status] = {}
 
     def advance(self, event: str) -> None:
         """The one place where `phase` changes.
@@ -233,9 +235,14 @@ class ClientState:
         was_initialized = notice.node in self._initialized
         self._initialized.discard(notice.node)
         if notice.change is words.NodeChange.LOST:
-            yield Tell(Status(Status.NodeDisconnected, notice.address))
+            self._leaving[notice.node] = Status(Status.NodeDisconnected, notice.address)
         elif was_initialized:
-            yield Tell(Status(Status.NodeClosed, notice.address))
+            self._leaving[notice.node] = Status(Status.NodeClosed, notice.address)
+        yield from self._left(notice.node)
+
+    def _left(self, node: str) -> _Instructions:
+        if node in self._leaving and not self.pool.has_of(node):
+            yield Tell(self._leaving.pop(node))
 
     def _server_started(self, notice: words.ServerStarted) -> _Instructions:
         address = self._addresses.get(notice.node)
@@ -263,6 +270,8 @@ class ClientState:
         self.advance("ended")
         for server in self.pool.clear():
             yield Tell(Status(Status.ServerClosed, server.location))
+        for node in list(self._leaving):
+            yield from self._left(node)
         if self._location is not None:
             yield Tell(Status(Status.ComputationClosed, self._location))
         yield End(notice.reason)
@@ -315,7 +324,7 @@ class ClientState:
             return []
         self.pool.gone(server, explanation)
         code = Status.ServerClosed if closed else Status.ServerDisconnected
-        return [Gone(server), Tell(Status(code, server.location))]
+        return [Gone(server), Tell(Status(code, server.location)), *self._left(server.node)]
 
 
 _HANDLERS: dict[type, Callable[[ClientState, Any], _Instructions]] = {

@@ -125,6 +125,10 @@ class ServerPool:
         """The server with that id; None where there is none, or it is gone."""
         return self._servers.get(server)
 
+    def has_of(self, node: str) -> bool:
+        """Is there a server of that node?"""
+        return any(server.node == node for server in self._servers.values())
+
     def gone(self, server: Server, explanation: str) -> None:
         """Nothing more comes from a server."""
         server.advance("gone")

@@ -200,6 +200,30 @@ def test_lost_node_is_told_and_a_closed_one_only_where_it_was_initialized(state)
     assert statuses(hear(state, words.NodeChanged(1, 5, "n", "10.0.0.1", lost))) == ["NodeDisconnected"]
 
 
+@pytest.mark.parametrize(
+    ("change", "closed", "expected"),
+    [
+        (words.NodeChange.LOST, False, ["ServerDisconnected", "ServerDisconnected", "NodeDisconnected"]),
+        (words.NodeChange.CLOSED, True, ["ServerClosed", "ServerClosed", "NodeClosed"]),
+    ],
+)
+def test_node_is_told_of_after_the_last_of_its_servers(ready, change, closed, expected):
+    hear(ready, started("t", OTHER))
+    servers = [ready.pool.get(each) for each in "st"]
+    told = statuses(hear(ready, *(words.ServerGone(1, 4, each.id, "x", closed) for each in servers)))
+    told += statuses(hear(ready, words.NodeChanged(1, 6, "n", "10.0.0.1", change)))
+    assert told == []
+    for server in servers:
+        told += statuses(ready.gone(server, "x", closed))
+    assert told == expected
+
+
+def test_node_that_left_before_its_servers_were_heard_out_is_told_at_the_end(ready):
+    hear(ready, words.NodeChanged(1, 6, "n", "10.0.0.1", words.NodeChange.CLOSED))
+    told = statuses(hear(ready, words.Ended(1, 7)))
+    assert told == ["ServerClosed", "NodeClosed", "ComputationClosed"]
+
+
 def test_computation_that_its_scheduler_ends_gives_everything_up(ready):
     instructions = hear(ready, words.Ended(1, 4, "the scheduler was closed"))
     assert statuses(instructions) == ["ServerClosed", "ComputationClosed"]
