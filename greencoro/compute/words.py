@@ -28,7 +28,6 @@ __all__ = [
     "Field",
     "Hex",
     "Incarnation",
-    "Listed",
     "Name",
     "Number",
     "OneOf",
@@ -175,21 +174,6 @@ class _OrNone(Field):
 
     def write(self, value: Any) -> Any:
         return None if value is None else self._kind.write(value)
-
-
-class Listed(Field):
-    """At most so many of another kind, as a tuple."""
-
-    def __init__(self, kind: Field, most: int) -> None:
-        self._kind, self._most = kind, most
-
-    def read(self, value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) > self._most:
-            raise ValueError
-        return tuple(map(self._kind.read, value))
-
-    def write(self, value: tuple[Any, ...]) -> list[Any]:
-        return list(map(self._kind.write, value))
 
 
 class TextMap(Field):

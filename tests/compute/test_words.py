@@ -12,7 +12,6 @@ from greencoro.compute.words import (
     At,
     Count,
     Incarnation,
-    Listed,
     Name,
     OneOf,
     Part,
@@ -47,7 +46,6 @@ class Every(Word):
     colour: Annotated[Colour, OneOf(Colour)]
     tags: Annotated[Mapping[str, str], TextMap(2, 10)]
     inner: Annotated[Inner, Part(Inner)]
-    several: Annotated[tuple[Inner, ...], Listed(Part(Inner), 2)]
     reason: Reason | None
 
 
@@ -61,7 +59,6 @@ EVERY = Every(
     colour=Colour.RED,
     tags={"gpu": "yes"},
     inner=Inner("one"),
-    several=(Inner("two"), Inner("three")),
     reason=None,
 )
 
@@ -115,9 +112,6 @@ def test_S11_a_word_that_lacks_something_is_refused(missing):
         ("tags", {"x" * 11: "a"}),
         ("inner", "one"),
         ("inner", {"name": 1}),
-        ("several", {"name": "two"}),
-        ("several", [{"name": "x"}] * 3),
-        ("several", [1]),
         ("reason", 1),
         ("reason", "x" * 10_001),
     ],
