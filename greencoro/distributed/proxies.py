@@ -10,7 +10,7 @@ from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import Notice, Terminate
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import UnsentResult, decode_notice
+from greencoro.distributed.watches import UnsentResult, decode_notice, kind_of
 from greencoro.errors import (
     BusyResource,
     CoroTerminated,
@@ -378,6 +378,10 @@ class _Undecoded:
     def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
         self._coro = coro
         self._notice = notice
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self._notice)
 
     def decode(self) -> MonitorException:
         return decode_notice(self._coro, self._notice, self._coro.location)

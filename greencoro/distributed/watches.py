@@ -23,7 +23,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many"]
+__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many", "kind_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -313,6 +313,11 @@ def _both_ends(text: str, room: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n... ({left_out} characters left out)\n{text[-half:]}"
+
+
+def kind_of(notice: Notice) -> str:
+    """As `MonitorException.kind`, without decoding the result."""
+    return {_EXCEPTION: "exception", _TERMINATED: "terminated"}.get(notice.outcome, "finished")
 
 
 def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:
