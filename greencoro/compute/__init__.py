@@ -2,6 +2,8 @@
 
 - status: what a computation's status coroutine is told
 - placement: which server a job goes to
+- avail_info: how much of a node is free
+- filters: which nodes a computation accepts
 - parts: what travels when code is shipped, in a fixed layout
 - modules: which modules are the user's own
 - references: which names of other things a code object uses
