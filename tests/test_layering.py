@@ -63,11 +63,11 @@ PURE = {
     "compute/placement.py",
     "compute/scheduler_state.py",
     "compute/scheduler_vocabulary.py",
+    "compute/service_hours.py",
     "compute/status.py",
 }
 # Those to come, so that each is held to it from its first day.
 PLANNED = {
-    "compute/service_hours.py",
     "monitor/view.py",
 }
 IMPURE = {
