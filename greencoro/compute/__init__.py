@@ -17,6 +17,8 @@
 - loader: what was packed, installed in a server process
 - scheduler_vocabulary: what can happen to a scheduler, what it can order
 - scheduler_state: the decisions of a scheduler
+- pulse_clock: who has been silent for too long
+- lease_clock: when a node's lease is over by time
 - service_hours: at which times of day a node is in service
 - node_state: the decisions of a node daemon
 - directories: where a daemon and its servers keep files
