@@ -23,6 +23,9 @@
 - node_state: the decisions of a node daemon
 - directories: where a daemon and its servers keep files
 - inbox: things to do, from any thread to one
+- control_groups: the control groups that this process is in
+- cpu_count: how many CPUs this process may use
+- availability: measures what of this machine is free
 - child: a child process that speaks JSON lines with its parent
 - guard: the process that ends what a dead daemon's servers started
 - server: a node daemon's handle to one server process
