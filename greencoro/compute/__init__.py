@@ -4,6 +4,8 @@
 - placement: which server a job goes to
 - avail_info: how much of a node is free
 - filters: which nodes a computation accepts
+- versions: the order of version numbers
+- requirements: what of the packages that a computation needs a server lacks
 - parts: what travels when code is shipped, in a fixed layout
 - modules: which modules are the user's own
 - references: which names of other things a code object uses

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from greencoro.compute.control_groups import Group, groups
 
-__all__ = ["cpu_count", "cpu_quota"]
+__all__ = ["cpu_count", "cpu_quota", "quota_of"]
 
 
 def cpu_count(root: Path = Path("/")) -> int:
