@@ -28,6 +28,7 @@
 - control_groups: the control groups that this process is in
 - cpu_count: how many CPUs this process may use
 - availability: measures what of this machine is free
+- limits: what a server process may use, and as whom it runs
 - child: a child process that speaks JSON lines with its parent
 - guard: the process that ends what a dead daemon's servers started
 - server: a node daemon's handle to one server process

@@ -31,7 +31,9 @@ def test_versions_are_ordered():
                 assert Version.parse(text) < Version.parse(later[0]), (text, later[0])
 
 
-@pytest.mark.parametrize("text", ["", "numpy", "1.", ".1", "1..0", "1.0x", "1.0 beta", "\u0661.0", "1" * 201, "1.0+"])
+@pytest.mark.parametrize(
+    "text", ["", "numpy", "1.", ".1", "1..0", "1.0x", "1.0 beta", "\u0661.0", "1" * 201, "1.0+", "1.0po\u017ft1"]
+)
 def test_what_is_no_version_is_refused(text):
     with pytest.raises(ValueError, match="is no version"):
         Version.parse(text)
