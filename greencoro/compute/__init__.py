@@ -24,6 +24,7 @@
 - service_hours: at which times of day a node is in service
 - node_state: the decisions of a node daemon
 - directories: where a daemon and its servers keep files
+- service_lock: the lock that keeps a second node daemon from a service that one offers already
 - inbox: things to do, from any thread to one
 - control_groups: the control groups that this process is in
 - cpu_count: how many CPUs this process may use
