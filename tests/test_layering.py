@@ -60,6 +60,7 @@ PURE = {
     "compute/filters.py",
     "compute/lease_clock.py",
     "compute/node_state.py",
+    "compute/output_book.py",
     "compute/parts.py",
     "compute/placement.py",
     "compute/pulse_clock.py",

@@ -17,6 +17,7 @@
 - packaging: a function with all that it needs
 - confined_files: files that stay inside their directory
 - loader: what was packed, installed in a server process
+- output_book: what jobs print, on its way to the client
 - scheduler_vocabulary: what can happen to a scheduler, what it can order
 - scheduler_state: the decisions of a scheduler
 - pulse_clock: who has been silent for too long
