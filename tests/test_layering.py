@@ -58,6 +58,7 @@ PURE = {
     "cli/findings.py",
     "compute/avail_info.py",
     "compute/filters.py",
+    "compute/job_log.py",
     "compute/lease_clock.py",
     "compute/node_state.py",
     "compute/output_book.py",

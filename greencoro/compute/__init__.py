@@ -39,6 +39,7 @@
 - server_process: the program inside a server process
 - shipping: what each server has been sent of a computation's code
 - submission: one job as its client sees it
+- job_log: what became of the last jobs of a computation
 - scheduler: the shell of the scheduler
 - computation: what the user declares once, and calls
 - jobs: RemoteCoroScheduler
