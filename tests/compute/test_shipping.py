@@ -78,7 +78,7 @@ def test_server_that_is_gone_is_forgotten(shipping):
 
 
 def test_what_could_not_be_sent_for_want_of_room_is_no_loss_and_sent_the_next_time(shipping):
-    runtime = Runtime(answer=-1)
+    runtime = Runtime(answer=BusyResource("no room"))
     wanted = packages(shipping, first)
     with pytest.raises(BusyResource, match="no room"):
         shipping.send(runtime, SERVER, "token", wanted)
