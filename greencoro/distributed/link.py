@@ -16,6 +16,7 @@ from greencoro.distributed.flow import Outflow
 from greencoro.distributed.location import Location
 from greencoro.distributed.overdraft import Overdrafts
 from greencoro.distributed.send_queue import Entry, SendQueue
+from greencoro.distributed.standing import Standing
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -96,6 +97,7 @@ class Link:
         self.inflows: dict[int, Any] = {}
         #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
         self.gone: dict[int, None] = {}
+        self.standing = Standing()
         #: Messages of the peer that could not be decoded and were dropped.
         self.undecodable = 0
         #: Names the peer waits for, by the number of its request; the reactor's.

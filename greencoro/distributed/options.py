@@ -82,6 +82,7 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "discover_peers": _FLAG,
     "insecure": _FLAG,
     "announce": _FLAG,
+    "closed": _FLAG,
     "certfile": _PATH,
     "keyfile": _PATH,
     "dest_path": _PATH,

@@ -31,6 +31,7 @@ from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.peers_api import PeersApi
 from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.reach import Reach
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.services import Services
@@ -104,6 +105,9 @@ class Runtime(PeersApi, OperationsApi):
         announce (bool): Where this is the default runtime, say at its start where it is: to the log, or on a terminal
             whose program set up no logging.
 
+        closed (bool): Peers find what is here (coroutines, channels, RCIs, names) only once they were given a reference
+            to something here; whoever merely knows the secret does not. Operations are open to them all the same.
+
     Raises:
         ConfigError: A parameter that cannot work.
 
@@ -133,6 +137,7 @@ class Runtime(PeersApi, OperationsApi):
         network: MemoryNetwork | None = None,
         insecure: bool = False,
         announce: bool = True,
+        closed: bool = False,
     ) -> None:
         options.check_types(
             ext_ip_addr=ext_ip_addr,
@@ -142,6 +147,7 @@ class Runtime(PeersApi, OperationsApi):
             discover_peers=discover_peers,
             insecure=insecure,
             announce=announce,
+            closed=closed,
             certfile=certfile,
             keyfile=keyfile,
             dest_path=dest_path,
@@ -203,6 +209,9 @@ class Runtime(PeersApi, OperationsApi):
                 self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change
             )
             window = self.settings.max_queue_messages, self.settings.max_queue_bytes
+            #: Which peers reach what is here, by which key.
+            key = os.urandom(16) if closed else b""
+            self.reach = Reach(dispatcher, key, lambda link: self._locator.peer_came(link))
             self._calls = Calls(dispatcher, self.spawn, *window, self.send_timeout_seconds, self._warn)
             #: What peers have under way to mailboxes and channels.
             self.inflows = Inflows(*window)
@@ -235,13 +244,14 @@ class Runtime(PeersApi, OperationsApi):
         self._observers = PeerObservers()
         self._status = StatusReports(self._observers)
         self._contacts = Contacts(self, self._neighbours, discovery, self._observers)
-        self.watches = Watches(dispatcher, self._find)
+        find_for = self.reach.guard(self._find)
+        self.watches = Watches(dispatcher, find_for)
         self._locator = Locator(dispatcher, self, self.names)
-        self._delivery = Delivery(dispatcher, self._find, self.inflows, self._warn)
+        self._delivery = Delivery(dispatcher, self._find, self.reach, self.inflows, self._warn)
         self.names.network = self._locator
         homes.plug_in()
         #: What peers are offered beside mailboxes.
-        self.services = Services(self, dispatcher, self._calls, self._find, self._warn)
+        self.services = Services(self, dispatcher, self._calls, find_for, self._warn)
         self.serve_basics()
         process_exit.at_exit(0, self.finish)
         self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)])
@@ -323,6 +333,7 @@ class Runtime(PeersApi, OperationsApi):
 
     def _on_change(self, link: Link, online: bool, reason: str, dropped: int) -> None:
         if online:
+            self.reach.came(link)
             self._delivery.peer_came(link)
             self._locator.peer_came(link)
         else:
@@ -365,7 +376,10 @@ class Runtime(PeersApi, OperationsApi):
         if self._finished:
             return None
         location, incarnation = reference.location, reference.incarnation
-        return self.peer_table.link_to(location, str(location), incarnation, asker)
+        link = self.peer_table.link_to(location, str(location), incarnation, asker)
+        if link is not None and reference.key:
+            self.reach.show(link, reference.key)
+        return link
 
     def _find(self, coro_id: int) -> Coro | None:
         """The live coroutine with this id, if it is at home here: peers have no access to other runtimes' ones."""
@@ -376,15 +390,17 @@ class Runtime(PeersApi, OperationsApi):
         """What a reference means here: the thing itself at its home, else a `RemoteCoro` or the like."""
         if refs.kind_of(reference.id)[0] != "coro":
             return self.services.resolve(reference)
-        if reference.incarnation == self.incarnation:
+        if reference.incarnation == self.incarnation and self.reach.is_own(reference.key):
             coro = self._find(reference.id)
             if coro is not None:
                 return coro
         return RemoteCoro(self, reference)
 
-    def reference(self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None) -> RemoteCoro:
-        """A reference to a coroutine of ``peer``; with ``watch`` its result is kept."""
-        reference = Reference(peer.location, peer.incarnation, coro_id, name)
+    def reference(
+        self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None, key: bytes = b""
+    ) -> RemoteCoro:
+        """A reference to a coroutine of ``peer``, which may be closed (`reach`); with ``watch`` its result is kept."""
+        reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
         return RemoteCoro(self, reference, None if watch is None else watch.outcome)
 
 

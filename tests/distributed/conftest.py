@@ -37,7 +37,7 @@ class World:
     def runtime(
         self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, redials: bool = False, **kwargs: Any
     ) -> Runtime:
-        names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node"}
+        names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node", "closed"}
         settings = Settings(**{k: v for k, v in kwargs.items() if k not in names})
         # Runtimes of one test find each other only where that is what it is about.
         arguments = {"node": "127.0.0.1", "discover_peers": False} | {k: v for k, v in kwargs.items() if k in names}

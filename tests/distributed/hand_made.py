@@ -16,7 +16,8 @@ from noise.connection import NoiseConnection
 from greencoro.distributed.runtime import Runtime
 
 PREAMBLE = b"greencoro" + struct.pack(">H", 1) + bytes(5)
-SEND, DELIVER, RESULT, MONITOR, LOCATE, LOCATED = 1, 2, 3, 4, 9, 10
+SEND, DELIVER, RESULT, MONITOR, TERMINATE, GONE, LOCATE, LOCATED = 1, 2, 3, 4, 6, 7, 9, 10
+UNLOCK, UNLOCKED = 23, 24
 PING, REQUEST, REPLY, CHANNEL_SEND, CHANNEL_DELIVER = 12, 15, 16, 17, 18
 FIRST, LAST = 1, 2
 
