@@ -31,6 +31,7 @@ Sockets:
 - tls: streams inside TLS, over any other transport
 - memory: streams inside one process
 - wire: the shell of a connection
+- listening: where peers come in at one runtime
 
 Peers:
 
@@ -100,6 +101,7 @@ The whole:
 
 - options: what a Runtime is given, in one form
 - arrival: what people are told when a runtime has started
+- files_api: the part of a Runtime that sends files
 - peers_api: the part of a Runtime that is about its peers
 - operations_api: the part of a Runtime that layers above are built on
 - runtime: Runtime, which wires all of this together

@@ -108,8 +108,7 @@ class Link:
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
         #: Largest message that may be sent: no side sends what it would not take itself.
         self.max_message_bytes = own.max_message_bytes
-        self._own = own
-        self._peer = own
+        self._own = self._peer = own
         self._post = post
         # An RLock, because a destructor that runs in the middle may send something as well.
         self._lock = native.RLock()
@@ -392,8 +391,7 @@ class Link:
         if len(self.gone) >= _MAX_GONE:
             self.gone.pop(next(iter(self.gone)))
         self.gone[target] = None
-        flow = self.outflows.pop(target, None)
-        if flow is not None:
+        if (flow := self.outflows.pop(target, None)) is not None:
             flow.waiters.wake()
 
     def _move(self, state: LinkState) -> None:

@@ -18,9 +18,11 @@ from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.delivery import Delivery
 from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.files_api import FilesApi
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.inflows import Inflows
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
+from greencoro.distributed.listening import Listening
 from greencoro.distributed.locate import Locator
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
@@ -38,9 +40,8 @@ from greencoro.distributed.services import Services
 from greencoro.distributed.stream import Transport
 from greencoro.distributed.tls import Tls
 from greencoro.distributed.transfer import Transfers
-from greencoro.distributed.transfer_progress import Progress
 from greencoro.distributed.transport import Tcp
-from greencoro.distributed.watches import Watch, Watches
+from greencoro.distributed.watches import Watches
 from greencoro.errors import ConfigError
 from greencoro.hub import coroutine, names, native, watchdog
 from greencoro.hub import exit as process_exit
@@ -53,7 +54,7 @@ __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 _log = logging.getLogger(__name__)
 
 
-class Runtime(PeersApi, OperationsApi):
+class Runtime(PeersApi, OperationsApi, FilesApi):
     """Starts network services for this process: it can be dialled, dials others, and coroutines find each other.
 
     The first one of a process is its default: coroutines are at home there unless they were started with `spawn`.
@@ -108,6 +109,11 @@ class Runtime(PeersApi, OperationsApi):
         closed (bool): Peers find what is here (coroutines, channels, RCIs, names) only once they were given a reference
             to something here; whoever merely knows the secret does not. Operations are open to them all the same.
 
+        listen_on (Sequence[int]): Descriptors of listening TCP sockets, IPv4 or IPv6, in place of ``node`` and
+            ``tcp_port``. They are duplicated, and do not block from then on, wherever else they are open.
+
+        accepting (bool): Let peers in from the start; if False, with `accept`. They can connect before, and wait.
+
     Raises:
         ConfigError: A parameter that cannot work.
 
@@ -138,6 +144,8 @@ class Runtime(PeersApi, OperationsApi):
         insecure: bool = False,
         announce: bool = True,
         closed: bool = False,
+        listen_on: Sequence[int] = (),
+        accepting: bool = True,
     ) -> None:
         options.check_types(
             ext_ip_addr=ext_ip_addr,
@@ -148,6 +156,7 @@ class Runtime(PeersApi, OperationsApi):
             insecure=insecure,
             announce=announce,
             closed=closed,
+            accepting=accepting,
             certfile=certfile,
             keyfile=keyfile,
             dest_path=dest_path,
@@ -162,10 +171,12 @@ class Runtime(PeersApi, OperationsApi):
         dest_path = options.dest_path_of(dest_path, dest_path_prefix)
         shown = credentials.load(certfile, keyfile)
         self.secret = options.as_secret(secret, secret_key, self.settings)
-        hosts = options.hosts_of(node, self.secret.is_open and not insecure)
+        descriptors = options.as_descriptors(listen_on, node, tcp_port)
+        loopback_only = self.secret.is_open and not insecure
+        hosts = [] if descriptors else options.hosts_of(node, loopback_only)
         if network is None:
             hosts = options.addresses_of(hosts)
-            if self.secret.is_open and not insecure:
+            if loopback_only:
                 options.refuse_insecure(hosts, ext_ip_addr)
         options.use_notifier(notifier)
         #: 16 random bytes that tell this runtime from all others, earlier ones at the same place among them.
@@ -181,13 +192,16 @@ class Runtime(PeersApi, OperationsApi):
             transport: Transport = Tcp(self.reactor) if network is None else network.transport(self.reactor)
             if shown is not None:
                 transport = Tls(transport, shown)
-            self._listeners = options.listen(transport, hosts, tcp_port)
-            undo[:0] = [listener.close for listener in self._listeners]
+            if descriptors:
+                listeners = options.adopt(transport, descriptors, loopback_only)
+            else:
+                listeners = options.listen(transport, hosts, tcp_port)
+            undo[:0] = [listener.close for listener in listeners]
             #: Where this runtime can be dialled: first what peers are told, then what else it listens at.
             self.locations: Sequence[Location] = options.locations_of(
-                self._listeners, ext_ip_addr if network is None else None
+                listeners, ext_ip_addr if network is None else None
             )
-            self._own = options.own_locations(self._listeners, self.locations)
+            self._own = options.own_locations(listeners, self.locations)
             #: The first of them.
             self.location: Location = self.locations[0]
             self.name = name if name is not None else str(self.location)
@@ -208,6 +222,7 @@ class Runtime(PeersApi, OperationsApi):
             self.peer_table = Peers(
                 self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change
             )
+            self._listening = Listening(self.reactor, transport, listeners, self.peer_table.let_in, accepting)
             window = self.settings.max_queue_messages, self.settings.max_queue_bytes
             #: Which peers reach what is here, by which key.
             key = os.urandom(16) if closed else b""
@@ -224,8 +239,8 @@ class Runtime(PeersApi, OperationsApi):
                 self._calls,
                 discovery,
                 self.locations,
-                options.told_of(self._listeners, self.settings.multicast_group) if self.discovers else {},
-                [listener.location.addr for listener in self._listeners],
+                options.told_of(listeners, self.settings.multicast_group) if self.discovers else {},
+                [listener.location.addr for listener in listeners],
                 udp_port,
                 self.settings.ping_interval_seconds,
             )
@@ -256,11 +271,10 @@ class Runtime(PeersApi, OperationsApi):
         process_exit.at_exit(0, self.finish)
         self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)])
         if network is None:
-            arrival.tell_of(self, announce and is_default, node is None)
+            arrival.tell_of(self, announce and is_default, node is None and not descriptors)
 
     def _start(self, wanted: list[Location]) -> None:
-        for listener in self._listeners:
-            self.peer_table.serve(listener)
+        self._listening.start()
         self._neighbours.start()
         for location in wanted:
             self._contacts.keep(location, self._neighbours.udp_port)
@@ -319,8 +333,7 @@ class Runtime(PeersApi, OperationsApi):
     def _close(self, sent: Completion) -> None:
         self._neighbours.close()
         self._contacts.close()
-        for listener in self._listeners:
-            listener.close()
+        self._listening.close()
         self.peer_table.close("it finished", sent.set)
 
     def _warn(self, logger: logging.Logger, line: str, *args: Any) -> None:
@@ -340,30 +353,6 @@ class Runtime(PeersApi, OperationsApi):
             self._locator.peer_left(link)
         self._contacts.on_change(link, online)
         self._observers.tell(PeerEvent(link.info, online, reason, dropped))
-
-    # Files.
-
-    def send_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        overwrite: bool = False,
-        timeout: float | None = None,
-        progress: Progress | bool | None = None,
-    ) -> int | os.stat_result:
-        """Send a file to the peer at ``location``; see `transfer.Transfers.send_file`."""
-        return self._transfers.send_file(location, file, dir, overwrite, timeout, progress)
-
-    def del_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Remove a file that was sent to the peer at ``location``; see `transfer.Transfers.del_file`."""
-        return self._transfers.del_file(location, file, dir, timeout)
 
     # Coroutines and references.
 
@@ -395,13 +384,6 @@ class Runtime(PeersApi, OperationsApi):
             if coro is not None:
                 return coro
         return RemoteCoro(self, reference)
-
-    def reference(
-        self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None, key: bytes = b""
-    ) -> RemoteCoro:
-        """A reference to a coroutine of ``peer``, which may be closed (`reach`); with ``watch`` its result is kept."""
-        reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
-        return RemoteCoro(self, reference, None if watch is None else watch.outcome)
 
 
 def runtime() -> Runtime:

@@ -9,9 +9,8 @@ from greencoro.distributed import reach, refs
 from greencoro.distributed.link import Link, PeerInfo, PeerLimits
 from greencoro.distributed.messages import Unlocked
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.standing import MAX_SHOWN
-from greencoro.errors import BrokenResource, ConfigError, RemoteError
+from greencoro.errors import BrokenResource, RemoteError
 from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import Pair, reference
 from tests.distributed.test_rci import rci_at
@@ -359,8 +358,3 @@ def test_keys_are_compared_in_a_time_that_does_not_tell_how_alike_they_are(monke
     standing = reach.Reach(type("Nobody", (), {"register": lambda *_: None})(), b"k" * 16, lambda link: None)
     assert not standing.is_own(b"k" * 16)
     assert compared == [(b"k" * 16, b"k" * 16)]
-
-
-def test_closed_is_true_or_false():
-    with pytest.raises(ConfigError, match="closed"):
-        Runtime(closed=1)
