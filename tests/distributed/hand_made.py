@@ -96,6 +96,11 @@ class HandMade:
         cipher = self._noise.noise_protocol.cipher_state_encrypt
         return header + bytes(cipher.encrypt_with_ad(header, plaintext))
 
+    @staticmethod
+    def altered(record: bytes) -> bytes:
+        """The same with another last byte."""
+        return record[:-1] + bytes((record[-1] ^ 1,))
+
     def send(self, *messages: bytes) -> None:
         """A batch."""
         table = struct.pack(f">{len(messages) + 1}I", len(messages), *map(len, messages))
