@@ -34,13 +34,16 @@ Sockets:
 - tls: streams inside TLS, over any other transport
 - memory: streams inside one process
 - wire: the shell of a connection
+- listening: where peers come in at one runtime
 
 Peers:
 
 - overdraft: what generators sent beyond the credit of mailboxes
 - send_queue: what waits to be sent on one link
+- standing: what each side of a link may name of what is at the other
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies
 - dispatch: which part handles which kind of message
+- reach: which peers reach what is here
 - per_peer: what each incarnation has under way, whatever becomes of its links
 - calls: requests of the layers above
 - reports: what was said already

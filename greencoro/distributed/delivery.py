@@ -11,6 +11,7 @@ from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.inflows import ALL_DEBTS, Inflows, LinkedInflow, owe
 from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Credit, Debt, Deliver, Gone, Ping, Pong, Result, Send, Terminate
+from greencoro.distributed.reach import Reach
 from greencoro.hub.coroutine import Coro, find
 from greencoro.hub.mailbox import Encoded
 from greencoro.log import escape
@@ -56,6 +57,8 @@ class Delivery:
     Args:
         find: The live coroutine with an id, if it is at home in this runtime.
 
+        reach: Which peers may name it.
+
         inflows: What peers have under way.
 
         warn: Logs a warning, rate-limited: (logger, line, *arguments); any thread.
@@ -65,11 +68,13 @@ class Delivery:
         self,
         dispatcher: Dispatcher,
         find: Callable[[int], Coro | None],
+        reach: Reach,
         inflows: Inflows,
         warn: Callable[..., None],
     ) -> None:
         self._warn = warn
         self._find = find
+        self._find_for = reach.guard(find)
         self._inflows = inflows
         dispatcher.register(Send, self._on_send)
         dispatcher.register(Deliver, self._on_deliver)
@@ -82,9 +87,9 @@ class Delivery:
         dispatcher.register(Pong, lambda link, _: None)
 
     def _put(self, link: Link, target: int, payload: Any, size: int) -> bool:
-        inflow = link.inflows.get(target)
+        inflow = link.inflows.get(target) if link.standing.is_let_in else None
         if inflow is None:
-            inflow = self._new_inflow(link, target)
+            inflow = self._new_inflow(link, target, self._find_for(link, target))
         coro = find(target)
         if coro is None or inflow is None:
             link.send_urgent(Gone(target).encode())
@@ -97,13 +102,12 @@ class Delivery:
     def peer_came(self, link: Link) -> None:
         """Tell a peer what waits here of what it sent over links that are lost."""
         for target in self._inflows.left_over(link):
-            if self._new_inflow(link, target) is None:
+            if self._new_inflow(link, target, self._find(target)) is None:
                 # A channel, or over: then it is told so when it sends.
                 self._inflows.of(link, target)
         link.send_urgent(ALL_DEBTS.encode())
 
-    def _new_inflow(self, link: Link, target: int) -> LinkedInflow | None:
-        coro = self._find(target)
+    def _new_inflow(self, link: Link, target: int, coro: Coro | None) -> LinkedInflow | None:
         if coro is None:
             return None
 
@@ -130,8 +134,8 @@ class Delivery:
         link.send_urgent(Result(message.request, 1 if taken else 0).encode())
 
     def _on_terminate(self, link: Link, message: Terminate) -> None:
-        coro = self._find(message.target)
-        told = -1 if coro is None else coro.terminate()
+        coro = self._find_for(link, message.target)
+        told = -1 if coro is None else coro.terminate(message.hard)
         if message.request:
             link.send_urgent(Result(message.request, told).encode())
 

@@ -16,6 +16,7 @@ from greencoro.distributed.flow import Outflow
 from greencoro.distributed.location import Location
 from greencoro.distributed.overdraft import Overdrafts
 from greencoro.distributed.send_queue import Entry, SendQueue
+from greencoro.distributed.standing import Standing
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -96,6 +97,7 @@ class Link:
         self.inflows: dict[int, Any] = {}
         #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
         self.gone: dict[int, None] = {}
+        self.standing = Standing()
         #: Messages of the peer that could not be decoded and were dropped.
         self.undecodable = 0
         #: Names the peer waits for, by the number of its request; the reactor's.
@@ -106,8 +108,7 @@ class Link:
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
         #: Largest message that may be sent: no side sends what it would not take itself.
         self.max_message_bytes = own.max_message_bytes
-        self._own = own
-        self._peer = own
+        self._own = self._peer = own
         self._post = post
         # An RLock, because a destructor that runs in the middle may send something as well.
         self._lock = native.RLock()
@@ -397,8 +398,7 @@ class Link:
         if len(self.gone) >= _MAX_GONE:
             self.gone.pop(next(iter(self.gone)))
         self.gone[target] = None
-        flow = self.outflows.pop(target, None)
-        if flow is not None:
+        if (flow := self.outflows.pop(target, None)) is not None:
             flow.waiters.wake()
 
     def _move(self, state: LinkState) -> None:

@@ -124,3 +124,10 @@ class OperationsApi:
     def serve_watch(self, request: Request, watch_id: int, coro: Coro) -> None:
         """Send the asker of ``request`` the notice for its watch when ``coro`` is over."""
         self.watches.serve(request.link, watch_id, coro)
+
+    def reference(
+        self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None, key: bytes = b""
+    ) -> RemoteCoro:
+        """A reference to a coroutine of ``peer``, which may be closed (`reach`); with ``watch`` its result is kept."""
+        reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
+        return RemoteCoro(cast(Home, self), reference, None if watch is None else watch.outcome)

@@ -33,7 +33,7 @@ from greencoro.distributed.redial import Redials
 from greencoro.distributed.referrals import Referrals
 from greencoro.distributed.reports import Reports
 from greencoro.distributed.secret import Secret
-from greencoro.distributed.stream import Listener, Stream, Transport
+from greencoro.distributed.stream import Stream, Transport
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -145,11 +145,8 @@ class Peers:
 
     # The reactor's thread: coming in.
 
-    def serve(self, listener: Listener) -> None:
-        """Let peers in at ``listener``."""
-        listener.start(self._accept)
-
-    def _accept(self, stream: Stream) -> None:
+    def let_in(self, stream: Stream) -> None:
+        """A connection came in."""
         if self._closed:
             stream.abort()
             return

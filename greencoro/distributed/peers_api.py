@@ -8,6 +8,7 @@ from greencoro.config import Settings
 from greencoro.distributed import options
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.listening import ListenerHandle, Listening
 from greencoro.distributed.location import Location
 from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
@@ -29,6 +30,7 @@ class PeersApi:
     name: str
     reactor: Reactor
     peer_table: Peers
+    _listening: Listening
     _contacts: Contacts
     _neighbours: Neighbours
     _observers: PeerObservers
@@ -82,6 +84,39 @@ class PeersApi:
             DeadlineExceeded: None of this within ``timeout`` seconds.
         """
         return self._contacts.connect(options.as_location(loc), timeout).info
+
+    def accept(self, on: bool) -> None:
+        """Let peers in at this runtime's locations, or do not any more; it is so when this returns.
+
+        Those who connect while it does not wait in the queue of the listening socket, for this runtime or for another
+        process that has that socket. Peers stay, and this runtime goes on reaching others.
+
+        Raises:
+            TypeError: ``on`` is neither True nor False.
+        """
+        if not isinstance(on, bool):
+            raise TypeError(f"accept takes True or False, not {on!r}")
+        self._listening.accept(on)
+
+    def add_listener(self, descriptor: int) -> ListenerHandle:
+        """Let peers in at a listening TCP socket as well, which somebody else opened.
+
+        Who comes in there meets this runtime, at its own `location`; the socket's is none of its `locations`. It is
+        duplicated, and closed with the runtime.
+
+        Returns:
+            ListenerHandle: Accepts; its ``stop()``, ``start()`` and ``close()`` have done that when they return.
+
+        Raises:
+            TypeError: ``descriptor`` is no number.
+
+            OSError, ValueError: It is no listening TCP socket; inside a `MemoryNetwork` there are none.
+
+            ClosedResource: This runtime is finished.
+        """
+        if isinstance(descriptor, bool) or not isinstance(descriptor, int):
+            raise TypeError(f"add_listener takes the number of a descriptor, not {descriptor!r}")
+        return self._listening.add(descriptor)
 
     def peers(self) -> list[Location]:
         """The locations of the peers that are online."""

@@ -81,10 +81,13 @@ class Listener(Protocol):
     location: Location
 
     def start(self, on_stream: Callable[[Stream], None]) -> None:
-        """Begin to accept; on the reactor's thread."""
+        """Begin to accept, once or again; on the reactor's thread."""
+
+    def stop(self) -> None:
+        """Accept nobody until `start`; on the reactor's thread."""
 
     def close(self) -> None:
-        """Stop; on the reactor's thread."""
+        """Stop, for good; on the reactor's thread."""
 
 
 class Transport(Protocol):
@@ -95,6 +98,13 @@ class Transport(Protocol):
 
         Raises:
             OSError: It cannot be had; the message says why.
+        """
+
+    def adopt(self, descriptor: int) -> Listener:
+        """Listen at a duplicate of a listening socket that somebody else opened; any thread.
+
+        Raises:
+            OSError, ValueError: It is none, or none of this kind.
         """
 
     def dial(

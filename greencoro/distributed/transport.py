@@ -260,11 +260,15 @@ class TcpListener:
         if self._watcher is not None:
             self._watcher.start(self._reactor.guard, self._accept)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
             self._watcher = None
+
+    def close(self) -> None:
+        self.stop()
+        # Closed and not shut down: another process may have the same socket, and listen on.
         self._sock.close()
 
 
@@ -296,6 +300,25 @@ class Tcp:
             sock.close()
             raise
         return TcpListener(self._reactor, sock, Location(address, sock.getsockname()[1]))
+
+    def adopt(self, descriptor: int) -> TcpListener:
+        own = os.dup(descriptor)
+        try:
+            sock = _socket(fileno=own)
+        except BaseException:
+            native.close(own)
+            raise
+        try:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+                raise ValueError(f"descriptor {descriptor} is no TCP socket")
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ValueError(f"descriptor {descriptor} is a socket that does not listen")
+            sock.setblocking(False)
+            address, port = sock.getsockname()[:2]
+            return TcpListener(self._reactor, sock, Location(address, port))
+        except BaseException:
+            sock.close()
+            raise
 
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]

@@ -16,7 +16,8 @@ from noise.connection import NoiseConnection
 from greencoro.distributed.runtime import Runtime
 
 PREAMBLE = b"greencoro" + struct.pack(">H", 1) + bytes(5)
-SEND, DELIVER, RESULT, MONITOR, LOCATE, LOCATED = 1, 2, 3, 4, 9, 10
+SEND, DELIVER, RESULT, MONITOR, TERMINATE, GONE, LOCATE, LOCATED = 1, 2, 3, 4, 6, 7, 9, 10
+UNLOCK, UNLOCKED = 23, 24
 PING, REQUEST, REPLY, CHANNEL_SEND, CHANNEL_DELIVER = 12, 15, 16, 17, 18
 FIRST, LAST = 1, 2
 
@@ -99,6 +100,11 @@ class HandMade:
         header = struct.pack(">IB3x", len(plaintext) + 16, kind)
         cipher = self._noise.noise_protocol.cipher_state_encrypt
         return header + bytes(cipher.encrypt_with_ad(header, plaintext))
+
+    @staticmethod
+    def altered(record: bytes) -> bytes:
+        """The same with another last byte."""
+        return record[:-1] + bytes((record[-1] ^ 1,))
 
     def send(self, *messages: bytes) -> None:
         """A batch."""
