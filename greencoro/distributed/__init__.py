@@ -30,10 +30,13 @@ Sockets:
 - credentials: the certificate by which runtimes with TLS know each other
 - tls: streams inside TLS, over any other transport
 - memory: streams inside one process
+- hub_door: what the user hub watches for all connections that it serves
+- hub_io: a connection served by the user hub while that turns
 - wire: the shell of a connection
 
 Peers:
 
+- peer_info: what a peer says of itself
 - overdraft: what generators sent beyond the credit of mailboxes
 - send_queue: what waits to be sent on one link
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies

@@ -51,7 +51,7 @@ class RemoteMessage(Encoded):
 
 
 class Delivery:
-    """The receiving side of `send`, `deliver` and `terminate`; its handlers run on the reactor.
+    """The receiving side of `send`, `deliver` and `terminate`; its handlers run in the reactor's turn.
 
     Args:
         find: The live coroutine with an id, if it is at home in this runtime.
