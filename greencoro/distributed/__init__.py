@@ -33,11 +33,14 @@ Sockets:
 - credentials: the certificate by which runtimes with TLS know each other
 - tls: streams inside TLS, over any other transport
 - memory: streams inside one process
+- hub_door: what the user hub watches for all connections that it serves
+- hub_io: a connection served by the user hub while that turns
 - wire: the shell of a connection
 - listening: where peers come in at one runtime
 
 Peers:
 
+- peer_info: what a peer says of itself
 - overdraft: what generators sent beyond the credit of mailboxes
 - send_queue: what waits to be sent on one link
 - standing: what each side of a link may name of what is at the other

@@ -27,7 +27,7 @@ _DELIVER_HEADER_BYTES = 13
 class RemoteMessage(Encoded):
     """A message in a mailbox, as it came; its receiver decodes it, in its own coroutine."""
 
-    __slots__ = ("_inflow", "_inflows", "_link", "_payload", "_size", "_warn")
+    __slots__ = ("_inflow", "_inflows", "_link", "_payload", "_size", "_warn", "was_received")
 
     def __init__(
         self, link: Link, inflows: Inflows, inflow: LinkedInflow, payload: Any, size: int, warn: Callable[..., None]
@@ -38,11 +38,14 @@ class RemoteMessage(Encoded):
         self._payload = payload
         self._size = size
         self._warn = warn
+        #: Did a coroutine receive it?
+        self.was_received = False
 
     def taken(self) -> None:
         self._inflows.taken(self._inflow, self._size)
 
     def decode(self) -> tuple[bool, Any]:
+        self.was_received = True
         message, why = codec.opened(self._payload)
         if why is not None:
             self._link.undecodable += 1
@@ -52,7 +55,7 @@ class RemoteMessage(Encoded):
 
 
 class Delivery:
-    """The receiving side of `send`, `deliver` and `terminate`; its handlers run on the reactor.
+    """The receiving side of `send`, `deliver` and `terminate`; its handlers run in the reactor's turn.
 
     Args:
         find: The live coroutine with an id, if it is at home in this runtime.
@@ -95,9 +98,10 @@ class Delivery:
             link.send_urgent(Gone(target).encode())
             return False
         inflow.arrived(size)
-        coro.put_past_limit(RemoteMessage(link, self._inflows, inflow, payload, size, self._warn))
-        # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
-        return find(target) is coro
+        message = RemoteMessage(link, self._inflows, inflow, payload, size, self._warn)
+        coro.put_past_limit(message)
+        # It may have ended in the middle of this: where it is not alive now, it has got the message if it received it.
+        return find(target) is coro or message.was_received
 
     def peer_came(self, link: Link) -> None:
         """Tell a peer what waits here of what it sent over links that are lost."""

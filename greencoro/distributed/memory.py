@@ -143,6 +143,10 @@ class MemoryStream:
     def sent_bytes(self) -> int:
         return self._written - (0 if self.other is None else self.other._unread)
 
+    @property
+    def shared(self) -> None:
+        return None
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._ended or self.other is None:
             return

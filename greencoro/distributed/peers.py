@@ -57,7 +57,7 @@ _MAX_REFUSED = 3
 
 
 class Peers:
-    """See the module; everything but `link_to` and the properties runs on the reactor's thread.
+    """See the module; everything but `link_to`, the properties and `on_message` runs on the reactor's thread.
 
     Args:
         on_message: Called with (link, message) for each message of an authenticated peer.

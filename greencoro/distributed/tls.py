@@ -143,6 +143,10 @@ class TlsStream:
     def sent_bytes(self) -> int:
         return self._carrier.sent_bytes
 
+    @property
+    def shared(self) -> None:
+        return None
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._state is _State.HANDSHAKE:
             self._early.extend(buffers)

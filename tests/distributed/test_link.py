@@ -33,8 +33,9 @@ class FakeWire:
         self.connection = FakeConnection()
         self.link = link
         self.source = None
+        self.hub_io = None
 
-    def flush(self):
+    def flush(self, records=None):
         if self.source is not None:
             self.source(self.connection)
 
