@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 
 __all__ = ["PeerFacts", "asked_of", "facts_of"]

@@ -10,7 +10,7 @@ from greencoro.compute.posting import post
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.submission import Submission
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import BusyResource, PackagingError, PeerLost
 from greencoro.hub import native

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.compute.node_words import Attach, NodeFacts
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import AuthenticationError, GreencoroError, IncompatibleVersion, NetworkError
 from greencoro.hub.completion import Completion

@@ -16,8 +16,8 @@ from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.compute.status import StatusCodes
 from greencoro.compute.words import Word
 from greencoro.distributed import runtime as runtimes
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.errors import BusyResource, ConfigError, GreencoroError
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from greencoro.compute.packaging import Packager
 from greencoro.compute.parts import Package
 from greencoro.compute.posting import post
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import PackagingError
 from greencoro.hub.binding import bind, is_generator_function, name_of

@@ -9,7 +9,7 @@ from typing import Any
 from greencoro.compute.job import Outcome
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputationClosed, MonitorException, NetworkError, ServerDied
 from greencoro.hub import userhub

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from greencoro import errors
 from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.distributed.user_code import text_of
 from greencoro.errors import (

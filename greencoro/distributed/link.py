@@ -22,7 +22,7 @@ from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
 
-__all__ = ["Entry", "Link", "LinkState", "PeerInfo", "PeerLimits"]
+__all__ = ["Entry", "Link", "LinkState"]
 
 Buffer = bytes | bytearray | memoryview
 #: Called once on the reactor, with the answer and None, or with None and why there is none.

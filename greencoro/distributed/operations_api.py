@@ -8,8 +8,9 @@ from typing import Any, cast
 from greencoro.distributed.calls import Calls, Reply, Request
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.elsewhere import Home
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.proxies import RemoteCoro, outcome_setter
 from greencoro.distributed.reactor import Reactor

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.hub import exit as process_exit
 from greencoro.hub import userhub
 

@@ -25,9 +25,10 @@ from greencoro.distributed.dialling import Dialling
 from greencoro.distributed.flow import Unread
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
+from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Welcome
+from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.redial import Redials
 from greencoro.distributed.referrals import Referrals

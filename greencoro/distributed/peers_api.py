@@ -7,11 +7,11 @@ from collections.abc import Callable
 from greencoro.config import Settings
 from greencoro.distributed import options
 from greencoro.distributed.contacts import Contacts
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.listening import ListenerHandle, Listening
 from greencoro.distributed.location import Location
 from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.reactor import Reactor

@@ -7,8 +7,8 @@ import pytest
 from greencoro.compute.job_transport import NetworkTransport
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Shipping
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.errors import BusyResource, PackagingError, PeerLost
 from greencoro.hub.completion import Completion
 

@@ -7,8 +7,8 @@ import pytest
 
 from greencoro import Coro
 from greencoro.compute.shipping import Shipping
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.errors import BusyResource, PackagingError, PeerLost
 from greencoro.hub.completion import Completion
 from tests.support import hygiene

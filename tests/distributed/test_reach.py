@@ -6,8 +6,9 @@ import threading
 import pytest
 
 from greencoro.distributed import reach, refs
-from greencoro.distributed.link import Link, PeerInfo, PeerLimits
+from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Unlocked
+from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.standing import MAX_SHOWN
 from greencoro.errors import BrokenResource, RemoteError
