@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from greencoro.compute.child import Channel
-from greencoro.compute.node import Node, NodeOptions
+from greencoro.compute.node import Node
+from greencoro.compute.node_options import NodeOptions
 from greencoro.config import Settings
 from greencoro.errors import ConfigError
 from greencoro.hub import native

@@ -14,7 +14,8 @@ import click
 
 from greencoro import log
 from greencoro.cli.ports import expand_ports
-from greencoro.compute.node import Node, NodeOptions
+from greencoro.compute.node import Node
+from greencoro.compute.node_options import NodeOptions
 from greencoro.config import Settings
 from greencoro.errors import GreencoroError
 from greencoro.hub import native
@@ -112,7 +113,15 @@ def node(
         settings = Settings.from_env()
         if secret_file is not None:
             settings = dataclasses.replace(settings, secret_file=secret_file)
-        options = NodeOptions(servers, ip_addr, own_port, server_ports, name, dest_path)
+        options = NodeOptions(
+            servers,
+            host=ip_addr,
+            port=own_port,
+            udp_port=udp_port,
+            server_ports=server_ports,
+            name=name,
+            dest_path=dest_path,
+        )
         daemon_node = Node(options, settings, secret=secret)
         daemon_node.end_on_signals()
         return daemon_node.run(functools.partial(_announce, daemon_node, servers, not daemon and _is_in_foreground()))

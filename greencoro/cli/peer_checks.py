@@ -20,8 +20,8 @@ from greencoro.cli.steps import Warnings
 from greencoro.config import Settings
 from greencoro.distributed.addresses import resolve
 from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Echo
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import (
     AuthenticationError,

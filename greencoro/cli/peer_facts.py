@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 
 __all__ = ["PeerFacts", "asked_of", "facts_of"]
@@ -36,7 +36,7 @@ def facts_of(runtime: Runtime) -> list[PeerFacts]:
         # Without one it was lost since.
         if wire is not None:
             hello = wire.connection.peer_hello
-            found.append(PeerFacts(link.info, hello.package_version, hello.python_version, hello.roles & 0xFFFF))
+            found.append(PeerFacts(link.info, hello.package_version, hello.python_version, hello.udp_port))
     return sorted(found, key=lambda facts: (facts.info.name, facts.info.location))
 
 

@@ -6,6 +6,7 @@ import os
 from types import TracebackType
 
 from greencoro.compute.child import settings_as_json, spawn
+from greencoro.compute.node_words import Attach, NodeFacts
 from greencoro.compute.scheduler import Scheduler, current_scheduler
 from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.config import Settings
@@ -139,11 +140,10 @@ class LocalCluster:
         """How many servers the daemon says are ready; 0 where it does not answer."""
         left = _END_SECONDS if deadline is None else max(_ASK_SECONDS, deadline - native.monotonic())
         try:
-            header = self.scheduler.runtime.request(self.location, "node.attach", {}, timeout=left).header
+            answer = self.scheduler.runtime.request(self.location, Attach.operation, Attach().to_header(), timeout=left)
         except (NetworkError, DeadlineExceeded):
             return 0  # it is ending, or hangs: the next look at its process tells
-        count: int = header["ready"]
-        return count
+        return NodeFacts.from_header(answer.header).ready
 
     @property
     def pid(self) -> int:

@@ -8,9 +8,8 @@ computation's token.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gevent.lock import RLock
 
@@ -22,7 +21,10 @@ from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["JobHost"]
+__all__ = ["JobHost", "JobListener", "Key"]
+
+#: Of a job: the client's incarnation, and the number under which it waits for the end.
+Key = tuple[bytes, int]
 
 #: The token comes from the node, the first request from the client: either may be here first.
 _TOKEN_SECONDS = 5.0
@@ -32,11 +34,31 @@ _MAX_EARLY = 100
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    key: Key
     packages: list[str]
     entry: list[str]
     arguments: bytes
     #: The end of the job before it in its lane; None where it may run at once.
     turn: Completion | None
+
+
+class JobListener(Protocol):
+    """Hears of jobs, on the user hub; nothing here may wait."""
+
+    def began(self, key: Key, name: str, coro: Coro) -> None:
+        """A job's turn has come: its function is called next."""
+
+    def over(self, key: Key, name: str, coro: Coro) -> None:
+        """A job that began is over; its client does not know yet."""
+
+    def busy(self) -> None:
+        """The first job after none began."""
+
+    def idle(self) -> None:
+        """No job is left, be it one that waits for its turn."""
+
+    def drained(self) -> None:
+        """No job is left, and no more are taken; may be said again."""
 
 
 class JobHost:
@@ -47,20 +69,25 @@ class JobHost:
 
         loader: Where what is shipped is installed.
 
-        on_idle: Called when the last job is over, on the user hub.
+        listener: Hears of them.
     """
 
-    def __init__(self, runtime: Any, loader: Loader, on_idle: Callable[[], None]) -> None:
+    def __init__(self, runtime: Any, loader: Loader, listener: JobListener) -> None:
         self._runtime = runtime
         self._loader = loader
-        self._on_idle = on_idle
+        self._listener = listener
         self._token = Completion()
         #: Packages that came before the token; the reactor's.
         self._early: list[Any] = []
+        #: Written by the reactor alone: whether jobs are refused, what they may refer to.
         self._draining = False
-        #: Written by the reactor alone: what jobs may refer to, and the jobs, by whoever waits for them.
         self._packages: dict[str, Package] = {}
-        self._jobs: dict[tuple[bytes, int], Coro] = {}
+        #: Filled by the reactor, emptied by the user hub.
+        self._jobs: dict[Key, Coro] = {}
+        self._coros: set[Coro] = set()
+        #: The user hub's: jobs that have begun, by key and with their names, and whether the listener knows of any.
+        self._begun: dict[Key, str] = {}
+        self._is_busy = False
         self._installing = RLock()
         self._lanes: dict[str, Completion] = {}
         execution.is_told_elsewhere.append(self._is_job)
@@ -75,10 +102,8 @@ class JobHost:
         self._runtime.reactor.post(self._assign, token)
 
     def drain(self) -> None:
-        """Take no more jobs."""
-        self._draining = True
-        if not self._jobs:
-            self._on_idle()
+        """Take no more jobs; the listener hears when none is left."""
+        self._runtime.reactor.post(self._drain)
 
     @property
     def job_count(self) -> int:
@@ -101,7 +126,12 @@ class JobHost:
         if token is None or not isinstance(given, str) or not hmac.compare_digest(token.encode(), given.encode()):
             raise ComputationClosed(f"server {self._runtime.name} does not serve this computation")
 
-    # The reactor's thread: single operations on dicts, and coroutines made but not entered.
+    # The reactor's thread: single operations on dicts and sets, and coroutines made but not entered.
+
+    def _drain(self) -> None:
+        # Here, where jobs are taken in: after this there are only those that the user hub will see.
+        self._draining = True
+        userhub.post(self._look_whether_idle)
 
     def _assign(self, token: str) -> None:
         early, self._early = self._early, []
@@ -149,6 +179,7 @@ class JobHost:
         header = request.header
         lane = header.get("lane")
         job = _Job(
+            key=_key_of(request),
             packages=header["packages"],
             entry=header["entry"],
             arguments=request.parts[0],
@@ -164,24 +195,55 @@ class JobHost:
         return coro
 
     def _watch_job(self, request: Any, coro: Coro) -> None:
-        key = (request.peer.incarnation, request.header["watch"])
+        key = _key_of(request)
         self._jobs[key] = coro
-        if not coro.add_observer(lambda coro: self._over(key)):
-            self._over(key)
+        self._coros.add(coro)
+        if coro.add_observer(lambda coro: self._over(key, coro)):
+            self._tell_end(request, coro)
+        else:
+            # It ran already, and is over.
+            userhub.post(self._over_early, request, coro)
+
+    def _tell_end(self, request: Any, coro: Coro) -> None:
         self._runtime.serve_watch(request, request.header["watch"], coro)
 
     def _withdraw(self, request: Any) -> None:
         self._check_token(request)
-        coro = self._jobs.get((request.peer.incarnation, request.header["watch"]))
+        coro = self._jobs.get(_key_of(request))
         if coro is not None:
             coro.terminate()
 
     # The user hub.
 
-    def _over(self, key: tuple[bytes, int]) -> None:
+    def _over(self, key: Key, coro: Coro) -> None:
         self._jobs.pop(key, None)
-        if self._draining and not self._jobs:
-            self._on_idle()
+        self._coros.discard(coro)
+        name = self._begun.pop(key, None)
+        if name is not None:
+            self._listener.over(key, name, coro)
+        self._look_whether_idle()
+
+    def _over_early(self, request: Any, coro: Coro) -> None:
+        self._over(_key_of(request), coro)
+        self._runtime.reactor.post(self._tell_end, request, coro)
+
+    def _look_whether_idle(self) -> None:
+        # Before the jobs: where none are taken any more, none comes while these are looked at.
+        is_draining = self._draining
+        if self._jobs or self._begun:
+            return
+        if self._is_busy:
+            self._is_busy = False
+            self._listener.idle()
+        if is_draining:
+            self._listener.drained()
+
+    def _begin(self, key: Key, coro: Coro) -> None:
+        self._begun[key] = coro.name
+        if not self._is_busy:
+            self._is_busy = True
+            self._listener.busy()
+        self._listener.began(key, coro.name, coro)
 
     def _install(self, digests: list[str]) -> None:
         # One at a time: what a module does while it is imported may let others run.
@@ -195,6 +257,7 @@ class JobHost:
     def _call(self, job: _Job, coro: Coro) -> Any:
         if job.turn is not None:
             job.turn.wait()
+        self._begin(job.key, coro)
         self._install(job.packages)
         function = self._loader.resolve(Entry.from_wire(job.entry))
         args, kwargs = self._loader.load_arguments(job.arguments)
@@ -204,7 +267,11 @@ class JobHost:
 
     def _is_job(self, coro: Coro) -> bool:
         """How a job ended is told to who waits for it."""
-        return coro in self._jobs.values()
+        return coro in self._coros
+
+
+def _key_of(request: Any) -> Key:
+    return request.peer.incarnation, request.header["watch"]
 
 
 def _run_job(host: JobHost, job: _Job, coro: Coro) -> Any:

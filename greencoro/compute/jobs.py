@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from greencoro.compute.computation import Computation, Where
+from greencoro.compute.computation import Computation
 from greencoro.compute.placement import Candidate, lane_depth, least_loaded
-from greencoro.compute.scheduler_state import SchedulerState
+from greencoro.compute.server_pool import Server, Where
 from greencoro.compute.shipping import Prepared
 from greencoro.compute.submission import Submission
-from greencoro.errors import PackagingError
+from greencoro.errors import BusyResource, PackagingError
 from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
@@ -28,24 +28,36 @@ _NEWEST = 0.2
 class _Lane:
     """The jobs of one scheduler at one server, run one after another there."""
 
-    __slots__ = ("job_seconds", "outstanding", "since")
+    __slots__ = ("_jobs", "_since", "job_seconds")
 
     def __init__(self) -> None:
-        self.outstanding = 0
+        #: In the order in which the server runs them: the first one is running.
+        self._jobs: dict[object, None] = {}
         #: What a job takes, on average; None before the first is over.
         self.job_seconds: float | None = None
         #: When the server became free for the job that is running now.
-        self.since = 0.0
+        self._since = 0.0
 
-    def begin(self, now: float) -> None:
-        if not self.outstanding:
-            self.since = now
-        self.outstanding += 1
+    @property
+    def outstanding(self) -> int:
+        """Jobs that are not over."""
+        return len(self._jobs)
 
-    def end(self, now: float) -> None:
-        self.outstanding -= 1
-        took, self.since = now - self.since, now
-        self.job_seconds = took if self.job_seconds is None else self.job_seconds + _NEWEST * (took - self.job_seconds)
+    def begin(self, job: object, now: float) -> None:
+        if not self._jobs:
+            self._since = now
+        self._jobs[job] = None
+
+    def end(self, job: object, now: float, ran: bool) -> None:
+        """A job is over; one that did not run to its end says nothing of how long jobs take."""
+        was_running = next(iter(self._jobs)) is job
+        del self._jobs[job]
+        if ran:
+            took = now - self._since
+            before = self.job_seconds
+            self.job_seconds = took if before is None else before + _NEWEST * (took - before)
+        if ran or was_running:
+            self._since = now
 
 
 class RemoteCoroScheduler:
@@ -57,6 +69,7 @@ class RemoteCoroScheduler:
 
     def __init__(self, computation: Computation) -> None:
         self.computation = computation
+        self._jobs = computation._jobs
         self._name = secrets.token_hex(8)  # of its lanes at the servers
         # For the lanes' numbers; held for a few lines.
         self._lock = native.Lock()
@@ -64,7 +77,7 @@ class RemoteCoroScheduler:
         self._outstanding: dict[Submission, None] = {}
         #: Set, once each, when a server may have become free.
         self._waiting: list[Completion] = []
-        computation._on_servers.append(self._servers_changed)
+        self._jobs.on_servers.append(self._wake)
 
     # Jobs.
 
@@ -77,10 +90,10 @@ class RemoteCoroScheduler:
         Raises:
             As `Computation.run`. While all servers are busy the wait has no limit.
         """
-        computation = self.computation
-        prepared = computation._shipping.prepare(function, args, kwargs)
+        jobs = self._jobs
+        prepared = jobs.shipping.prepare(function, args, kwargs)
         submission = self._claim(prepared, lambda lane: 1)
-        computation._start(submission, prepared, self._name, native.monotonic() + computation.timeout)
+        jobs.start(submission, native.monotonic() + jobs.timeout)
         coro: Coro = submission.coro
         return coro
 
@@ -101,7 +114,7 @@ class RemoteCoroScheduler:
 
     def submit_at(self, where: Where, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
         """As `Computation.run_at`, without regard to what runs at the server already; `finish` waits for it too."""
-        submission = self.computation._run_at(where, function, args, kwargs)
+        submission = self._jobs.run_at(where, function, args, kwargs)
         self._keep(submission)
         coro: Coro = submission.coro
         return coro
@@ -118,8 +131,8 @@ class RemoteCoroScheduler:
 
         Returns:
             list: What each element came to, in the order of the elements; where one failed, the exception object in its
-            place: what the job raised, `ServerDied`, `CoroTerminated`, or why its arguments cannot be shipped. The
-            others are not disturbed.
+            place: what the job raised, `ServerDied`, `CoroTerminated`, or why it could not be sent. The others are not
+            disturbed.
 
         Raises:
             PackagingError: ``function`` cannot be shipped.
@@ -128,24 +141,22 @@ class RemoteCoroScheduler:
 
             ComputationClosed: It is not scheduled, or was closed before all jobs were sent.
         """
-        computation = self.computation
-        computation._shipping.check(function)
+        jobs = self._jobs
+        jobs.shipping.check(function)
         results: list[Any] = []
         under_way: deque[tuple[int, Submission]] = deque()
         try:
             for index, element in enumerate(iterable):
                 results.append(None)
                 try:
-                    prepared = computation._shipping.prepare(
-                        function, element if type(element) is tuple else (element,), {}
-                    )
+                    prepared = jobs.shipping.prepare(function, element if type(element) is tuple else (element,), {})
                 except Exception as error:
                     results[index] = error  # of the arguments: the function itself was fine
                     continue
-                submission = self._claim(prepared, lambda lane: lane_depth(lane.job_seconds))
                 try:
-                    computation._queue(submission, prepared, self._name)
-                except PackagingError as error:
+                    submission = self._claim(prepared, lambda lane: lane_depth(lane.job_seconds))
+                    jobs.queue(submission)
+                except (PackagingError, BusyResource) as error:
                     results[index] = error
                     continue
                 under_way.append((index, submission))
@@ -157,7 +168,7 @@ class RemoteCoroScheduler:
                 _take_result(results, *under_way.popleft())
         except BaseException:
             for _, submission in under_way:
-                computation._withdraw(submission)
+                jobs.withdraw(submission)
             raise
         return results
 
@@ -176,34 +187,37 @@ class RemoteCoroScheduler:
 
     def _claim(self, prepared: Prepared, depth: Callable[[_Lane], int]) -> Submission:
         """A submission to the server with the fewest jobs of ours, waiting for one with less than ``depth``."""
-        computation = self.computation
+        jobs = self._jobs
+        job = object()
         deadline: float | None = None
         while True:
             changed = Completion()
             self._waiting.append(changed)
             try:
-                server = computation._assign(functools.partial(self._choose, depth))
+                server = jobs.assign(functools.partial(self._choose, job, depth))
                 if server is not None:
                     break
-                if computation.servers():
+                if jobs.client.ready():
                     deadline = None
                     changed.wait()
                     continue
                 if deadline is None:
-                    deadline = native.monotonic() + computation.timeout
+                    deadline = native.monotonic() + jobs.timeout
                 if not changed.wait(deadline - native.monotonic()):
-                    raise computation._no_server()
+                    raise jobs.no_server()
             finally:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(changed)
-        submission = computation._submit(server, prepared)
+        try:
+            submission = jobs.submit(server, prepared, self._name)
+        except BaseException:
+            self._over(server, job, ran=False)
+            raise
         self._keep(submission)
-        submission.outcome.add_callback(lambda: self._over(server))
+        submission.outcome.add_callback(lambda: self._over(server, job, submission.ended().ran_to_its_end))
         return submission
 
-    def _choose(
-        self, depth: Callable[[_Lane], int], state: SchedulerState, candidates: Iterable[Candidate]
-    ) -> str | None:
+    def _choose(self, job: object, depth: Callable[[_Lane], int], candidates: Iterable[Candidate]) -> str | None:
         with self._lock:
             free = []
             for candidate in candidates:
@@ -214,20 +228,19 @@ class RemoteCoroScheduler:
                     free.append(candidate._replace(load=lane.outstanding))
             server = least_loaded(free)
             if server is not None:
-                self._lanes[server].begin(native.monotonic())
+                self._lanes[server].begin(job, native.monotonic())
             return server
 
-    def _over(self, server: str) -> None:
+    def _over(self, server: Server, job: object, ran: bool) -> None:
         with self._lock:
-            lane = self._lanes[server]
-            lane.end(native.monotonic())
+            lane = self._lanes[server.id]
+            lane.end(job, native.monotonic(), ran)
+            if server.is_gone and not lane.outstanding:
+                del self._lanes[server.id]
             # Where many short jobs are under way, whoever waits for room is woken for several at once.
             worth_it = lane.outstanding <= lane_depth(lane.job_seconds) // 2
         if worth_it:
             self._wake()
-
-    def _servers_changed(self, server: str) -> None:
-        self._wake()
 
     def _wake(self) -> None:
         for waiting in tuple(self._waiting):

@@ -10,56 +10,40 @@ import contextlib
 import errno
 import functools
 import logging
+import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from greencoro.compute import node_state as decisions
+from greencoro.compute import node_vocabulary as vocabulary
+from greencoro.compute import server_words
 from greencoro.compute.child import settings_as_json
 from greencoro.compute.directories import DaemonDirectory
 from greencoro.compute.guard import Guard
 from greencoro.compute.inbox import Inbox
+from greencoro.compute.launching import LaunchOrder, Spawner
+from greencoro.compute.node_options import NodeOptions
+from greencoro.compute.node_state import NodeState
+from greencoro.compute.node_words import NodeFacts, Release, Replace, Reserve, ReserveAnswer
 from greencoro.compute.server import ServerProcess
 from greencoro.config import Settings
-from greencoro.errors import BusyResource, ConfigError
+from greencoro.errors import ConfigError, NetworkError
 from greencoro.hub import native
 
-__all__ = ["Node", "NodeOptions"]
+if TYPE_CHECKING:
+    from greencoro.compute.holders import Holders
+    from greencoro.distributed.calls import Request
+    from greencoro.distributed.link import Link
+    from greencoro.distributed.runtime import Runtime
+
+__all__ = ["Node"]
 
 _log = logging.getLogger(__name__)
 
 #: What a server is given to end by itself; what its jobs hold it up with ends there.
 _END_SECONDS = 1.0
 _STATUS_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class NodeOptions:
-    """What a node daemon is started with.
-
-    Attributes:
-        servers (int): Number of server processes.
-
-        host (str | None): Address to listen on; None for the default of `Runtime`.
-
-        port (int): The daemon's own TCP port; 0 for any.
-
-        server_ports (tuple[int, ...]): One for each server; 0 for any.
-
-        name (str | None): The node's name; None for the default of `Runtime`. Server k is called ``<name>-<k>``.
-
-        dest_path (Path | None): Where the servers' directories are made.
-    """
-
-    servers: int
-    host: str | None = None
-    port: int = 0
-    server_ports: tuple[int, ...] = ()
-    name: str | None = None
-    dest_path: Path | None = None
 
 
 class Node:
@@ -79,15 +63,15 @@ class Node:
         self._secret_key = secret_key
         self._secret = secret
         self._inbox = Inbox()
-        self._state = decisions.NodeState(options.servers)
+        self._state = NodeState(options.servers)
         self._servers: dict[int, ServerProcess] = {}
         self._kill_at: dict[int, float] = {}
-        self._peers: dict[bytes, Any] = {}
         self._census: dict[int, int] | None = None
         self._census_until = 0.0
         self._stopped = False
         self._exit_code = 0
-        self._runtime: Any = None
+        #: None until the first servers have been started.
+        self._runtime: Runtime | None = None
 
     # For other threads, and signal handlers.
 
@@ -122,8 +106,8 @@ class Node:
         with contextlib.ExitStack() as undo:
             self._directory = DaemonDirectory(self._options.dest_path)
             undo.callback(self._directory.remove)
-            self._guard = Guard()
-            undo.callback(self._guard.close)
+            self._launcher = Spawner(Guard())
+            undo.callback(self._launcher.close)
             undo.callback(self._kill_servers)
             # The servers' interpreters start while this one still imports and looks up its secret.
             self._carry_out(self._state.start(native.monotonic()))
@@ -160,47 +144,41 @@ class Node:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGUSR1, _show_stacks)
 
-    def _start_runtime(self) -> Any:
+    def _start_runtime(self) -> Runtime:
+        # What the servers' interpreters need not wait for.
+        from greencoro.compute.holders import Holders
         from greencoro.distributed.runtime import Runtime
 
         options = self._options
-        given: dict[str, Any] = {"tcp_port": options.port, "discover_peers": False, "settings": self._settings}
-        if options.host is not None:
-            given["node"] = options.host
-        if options.name is not None:
-            given["name"] = options.name
-        if self._secret_key is not None:
-            given["secret_key"] = self._secret_key
-        else:
-            given["secret"] = self._secret
         try:
-            runtime = self._runtime = Runtime(**given)
+            runtime = self._runtime = Runtime(
+                node=options.host,
+                udp_port=options.udp_port,
+                tcp_port=options.port,
+                ext_ip_addr=options.ext_ip_addr,
+                name=options.name,
+                discover_peers=options.discover_peers,
+                peers=options.peers,
+                secret=self._secret,
+                secret_key=self._secret_key,
+                certfile=options.certfile,
+                keyfile=options.keyfile,
+                max_file_size=options.max_file_size,
+                settings=self._settings,
+            )
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             hint = "; another node may run there, --port chooses another port" if taken else ""
             raise ConfigError(f"{error.strerror or error}{hint}") from error
         for server in self._servers.values():
-            self._configure(server)
-        runtime.handle("node.attach", self._from_network(self._attach), on_reactor=True)
-        runtime.handle("node.reserve", self._from_network(self._reserve), on_reactor=True)
-        runtime.handle("node.release", self._from_network(self._release), on_reactor=True)
-        runtime.handle("node.replace", self._from_network(self._replace), on_reactor=True)
-        runtime.watch_peers(self._on_peer)
+            self._configure(server, runtime)
+        self._holders: Holders = Holders(runtime, self._inbox, self)
         return runtime
 
-    def _from_network(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
-        def handle(request: Any) -> None:
-            self._inbox.put(functools.partial(self._answer, handler, request))
-
-        return handle
-
-    def _answer(self, handler: Callable[[Any], None], request: Any) -> None:
-        try:
-            handler(request)
-        except Exception as error:
-            # One boundary: what a peer asks for must not end the daemon.
-            _log.warning("a request of %s failed: %r", request.peer, error)
-            request.fail(error)
+    @property
+    def _running(self) -> Runtime:
+        assert self._runtime is not None, "only a daemon that was ready is asked for anything"
+        return self._runtime
 
     def _until_due(self) -> float | None:
         dues = [*self._kill_at.values()]
@@ -221,55 +199,54 @@ class Node:
             self._print_status()
         self._carry_out(self._state.due(now))
 
-    # Requests of schedulers.
+    # Requests of holders, and of those who would like to be; see `holders.Servant`.
 
-    def _attach(self, request: Any) -> None:
+    def facts(self) -> NodeFacts:
+        """What schedulers may know of the node."""
         import platform
 
-        request.reply(
-            {
-                "address": self._runtime.location.addr,
-                "name": self._runtime.name,
-                "servers": self._options.servers,
-                "ready": self._state.ready_count,
-                "platform": platform.platform(),
-            }
+        runtime = self._running
+        return NodeFacts(
+            address=runtime.location.addr,
+            name=runtime.name,
+            servers=self._options.servers,
+            ready=self._state.ready_count,
+            platform=platform.platform(),
+            cpus=len(os.sched_getaffinity(0)),
+            tags=self._options.tags,
+            in_use_by=self._state.in_use_by,
         )
 
-    def _reserve(self, request: Any) -> None:
-        token, name = str(request.header["token"]), str(request.header["name"])
-        self._peers[request.peer.incarnation] = request.peer
-        self._carry_out(self._state.reserve(request, request.peer.incarnation, token, name))
+    def reserve(self, request: Request, asked: Reserve) -> None:
+        """Somebody wants all servers."""
+        self._carry_out(self._state.reserve(request, request.link, asked))
 
-    def _release(self, request: Any) -> None:
-        self._carry_out(self._state.release(request, str(request.header["token"])))
+    def release(self, request: Request, asked: Release) -> None:
+        """Somebody needs them no more."""
+        self._carry_out(self._state.release(request, asked))
 
-    def _replace(self, request: Any) -> None:
-        incarnation = request.header["incarnation"]
-        token = str(request.header["token"])
-        self._carry_out(self._state.replace(token, lambda identity: identity["incarnation"] == incarnation))
+    def replace(self, asked: Replace) -> None:
+        """Somebody cannot reach one."""
+        self._carry_out(self._state.replace(asked))
 
-    def _on_peer(self, event: Any) -> None:
-        if not event.online:
-            self._inbox.put(functools.partial(self._peer_lost, event))
-
-    def _peer_lost(self, event: Any) -> None:
-        incarnation = event.peer.incarnation
-        if self._peers.pop(incarnation, None) is not None:
-            _log.info("scheduler %s was lost: %s", event.peer, event.reason)
-        self._carry_out(self._state.holder_lost(incarnation))
+    def holder_lost(self, holder: Link, error: NetworkError) -> None:
+        """A link by which somebody wanted the servers is lost."""
+        instructions = self._state.holder_lost(holder)
+        if instructions:
+            _log.info("scheduler %s was lost: %s", holder.info, error)
+        self._carry_out(instructions)
 
     # What the servers report.
 
-    def _on_report(self, slot: int, run: int, report: dict[str, Any]) -> None:
-        event = report["event"]
-        if event == "ready":
-            identity = {**report["identity"], "pid": self._servers[slot].pid}
+    def _on_report(self, slot: int, run: int, report: server_words.Report) -> None:
+        if isinstance(report, server_words.Ready):
+            pid = self._servers[slot].pid
+            identity = vocabulary.Identity(report.incarnation, report.location, report.name, pid)
             self._carry_out(self._state.ready(slot, run, identity))
-        elif event == "drained":
+        elif isinstance(report, server_words.Drained):
             self._carry_out(self._state.drained(slot, run))
-        elif event == "status" and self._census is not None:
-            self._census[slot] = report["jobs"]
+        elif self._census is not None:
+            self._census[slot] = report.count
 
     def _on_exit(self, slot: int, run: int, explanation: str) -> None:
         server = self._servers.pop(slot, None)
@@ -283,83 +260,71 @@ class Node:
 
     # Instructions.
 
-    def _carry_out(self, instructions: list[decisions.Instruction]) -> None:
+    def _carry_out(self, instructions: list[vocabulary.Instruction]) -> None:
         for instruction in instructions:
             _CARRY_OUT[type(instruction)](self, instruction)
 
-    def _start_server(self, order: decisions.StartServer) -> None:
+    def _start_server(self, order: vocabulary.StartServer) -> None:
         def later(method: Callable[..., None]) -> Callable[[Any], None]:
             return lambda news: self._inbox.put(functools.partial(method, order.slot, order.run, news))
 
         directory = self._directory.path / f"server-{order.slot}" / str(order.run)
+        launch = LaunchOrder(order.slot, order.run)
         exited = later(self._on_exit)
         try:
-            server = ServerProcess(order.slot, directory, self._guard, later(self._on_report), exited)
+            server = ServerProcess(launch, directory, self._launcher, later(self._on_report), exited)
         except OSError as error:
             # As a process that ended at once: it is tried again, after longer and longer pauses.
             exited(f"could not be started: {error}")
             return
         self._servers[order.slot] = server
         if self._runtime is not None:
-            self._configure(server)
+            self._configure(server, self._runtime)
 
-    def _configure(self, server: ServerProcess) -> None:
-        ports = self._options.server_ports
+    def _configure(self, server: ServerProcess, runtime: Runtime) -> None:
+        options = self._options
         server.send(
-            {
-                "key": self._runtime.secret.key.hex(),
-                "host": self._runtime.location.addr,
-                "port": ports[server.slot - 1] if ports else 0,
-                "name": f"{self._runtime.name}-{server.slot}",
-                "directory": str(server.directory),
-                "settings": settings_as_json(self._settings),
-                "log_level": _log.getEffectiveLevel(),
-            }
+            server_words.Configure(
+                key=runtime.secret.key.hex(),
+                # Behind a gateway the daemon's location is the gateway's.
+                host=runtime.location.addr if options.ext_ip_addr is None else options.host,
+                port=options.server_ports[server.slot - 1] if options.server_ports else 0,
+                name=f"{runtime.name}-{server.slot}",
+                directory=str(server.directory),
+                settings=settings_as_json(self._settings),
+                log_level=_log.getEffectiveLevel(),
+                ext_ip_addr=options.ext_ip_addr,
+                certfile=None if options.certfile is None else str(options.certfile.absolute()),
+                keyfile=None if options.keyfile is None else str(options.keyfile.absolute()),
+                max_file_size=options.max_file_size,
+            )
         )
 
-    def _end_server(self, order: decisions.EndServer) -> None:
+    def _end_server(self, order: vocabulary.EndServer) -> None:
         server = self._servers.get(order.slot)
         if server is None:
             return  # it could not be started, which is being told
         if order.at_once:
             server.kill()
             return
-        server.send({"order": "end"})
+        server.send(server_words.End())
         self._kill_at[order.slot] = native.monotonic() + _END_SECONDS
 
-    def _assign(self, order: decisions.Assign) -> None:
-        self._servers[order.slot].send({"order": "assign", "token": order.token})
+    def _assign(self, order: vocabulary.Assign) -> None:
+        self._servers[order.slot].send(server_words.Assign(order.token))
 
-    def _drain(self, order: decisions.Drain) -> None:
-        self._servers[order.slot].send({"order": "drain"})
+    def _drain(self, order: vocabulary.Drain) -> None:
+        self._servers[order.slot].send(server_words.Drain())
 
-    def _grant(self, order: decisions.Grant) -> None:
-        _log.info("reserved by %s", order.request.peer)
-        order.request.reply({})
+    def _answer(self, order: vocabulary.Answer) -> None:
+        if order.word == ReserveAnswer():
+            _log.info("reserved by %s", order.request.peer)
+        self._holders.answer(order.request, order.word)
 
-    def _refuse(self, order: decisions.Refuse) -> None:
-        order.request.fail(BusyResource(order.reason))
+    def _tell(self, order: vocabulary.Tell) -> None:
+        self._holders.tell(order.holder, order.word)
 
-    def _tell_ready(self, order: decisions.TellReady) -> None:
-        self._tell(order.holder, "scheduler.server_started", {"token": order.token, **order.identity})
-
-    def _tell_died(self, order: decisions.TellDied) -> None:
-        told = {"token": order.token, "incarnation": order.identity["incarnation"], "explanation": order.explanation}
-        self._tell(order.holder, "scheduler.server_died", told)
-
-    def _tell_draining(self, order: decisions.TellDraining) -> None:
-        told = {"token": order.token, "incarnation": order.identity["incarnation"]}
-        self._tell(order.holder, "scheduler.server_draining", told)
-
-    def _tell(self, holder: bytes, what: str, told: dict[str, Any]) -> None:
-        peer = self._peers.get(holder)
-        if peer is not None:
-            self._runtime.post(peer, what, told)
-
-    def _tell_released(self, order: decisions.TellReleased) -> None:
-        order.request.reply({})
-
-    def _have_stopped(self, order: decisions.Stopped) -> None:
+    def _have_stopped(self, order: vocabulary.Stopped) -> None:
         self._stopped = True
 
     # What people and parents ask for.
@@ -374,7 +339,7 @@ class Node:
         if line == "status":
             self._census, self._census_until = {}, native.monotonic() + _STATUS_SECONDS
             for server in self._servers.values():
-                server.send({"order": "status"})
+                server.send(server_words.CountJobs())
         elif line == "close":
             self._carry_out(self._state.close())
         elif line in ("quit", "exit"):
@@ -388,10 +353,10 @@ class Node:
         jobs, self._census = self._census or {}, None
         for slot in self._state.slots:
             server = self._servers.get(slot.number)
-            where = "" if slot.identity is None else f" at {slot.identity['host']}:{slot.identity['port']}"
+            where = "" if slot.identity is None else f" at {slot.identity.location}"
             pid = "" if server is None else f", PID {server.pid}"
-            line = f"{self._runtime.name}-{slot.number}{where}{pid}: {slot.state.value}"
-            if slot.state is decisions.SlotState.LEASED:
+            line = f"{self._running.name}-{slot.number}{where}{pid}: {slot.state.value}"
+            if slot.is_leased:
                 count = jobs.get(slot.number)
                 busy = "busy" if count is None else f"{count} coroutine{'' if count == 1 else 's'}"
                 line += f", {busy} for {self._state.in_use_by}"
@@ -406,15 +371,11 @@ def _show_stacks(number: int, frame: FrameType | None) -> None:
 
 
 _CARRY_OUT: dict[type, Callable[[Node, Any], None]] = {
-    decisions.StartServer: Node._start_server,
-    decisions.EndServer: Node._end_server,
-    decisions.Assign: Node._assign,
-    decisions.Drain: Node._drain,
-    decisions.Grant: Node._grant,
-    decisions.Refuse: Node._refuse,
-    decisions.TellReady: Node._tell_ready,
-    decisions.TellDied: Node._tell_died,
-    decisions.TellDraining: Node._tell_draining,
-    decisions.TellReleased: Node._tell_released,
-    decisions.Stopped: Node._have_stopped,
+    vocabulary.StartServer: Node._start_server,
+    vocabulary.EndServer: Node._end_server,
+    vocabulary.Assign: Node._assign,
+    vocabulary.Drain: Node._drain,
+    vocabulary.Answer: Node._answer,
+    vocabulary.Tell: Node._tell,
+    vocabulary.Stopped: Node._have_stopped,
 }

@@ -1,13 +1,14 @@
 """The decisions of a node daemon about its servers and their lease.
 
 Every *slot* holds one server process at a time. Processes are started ahead and wait, warm, for a lease; one that was
-leased never serves a second computation: it ends with the lease and a fresh one takes its slot.
+leased never serves a second computation: it ends with the lease and a fresh one takes its slot. A lease that has ended,
+however it did, never comes back: its token is refused from then on.
 
 ::
 
-    slot   STARTING --ready--> WARM --lease--> LEASED --end--> ENDING --exited--> (started again)
-              STARTING, WARM, LEASED --exited--> (started again, or WAITING --due--> STARTING)
-              STARTING, WARM --end--> ENDING;  where the node stops, ENDED comes in place of a start
+    node   OPEN --drain--> DRAINING --stop--> STOPPING --stopped--> STOPPED
+           OPEN, DRAINING --retire--> RETIRED --stop--> STOPPING
+           OPEN --stop--> STOPPING
 
 A process that ends soon after its start is started again at once the first time, then after longer and longer pauses.
 """
@@ -16,222 +17,83 @@ from __future__ import annotations
 
 import enum
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from greencoro.compute.node_vocabulary import (
+    Answer,
+    Assign,
+    Drain,
+    EndServer,
+    Identity,
+    Instruction,
+    StartServer,
+    Stopped,
+    Tell,
+)
+from greencoro.compute.node_words import (
+    LeaseEnded,
+    Refusal,
+    Release,
+    Released,
+    Replace,
+    Reserve,
+    ReserveAnswer,
+    ServerDied,
+    ServerDraining,
+    ServerStarted,
+)
+from greencoro.compute.slots import Slot, SlotState
 from greencoro.errors import LocalProtocolError
 
-__all__ = [
-    "Assign",
-    "Drain",
-    "EndServer",
-    "Grant",
-    "NodeState",
-    "Refuse",
-    "StartServer",
-    "Stopped",
-    "TellDied",
-    "TellDraining",
-    "TellReady",
-    "TellReleased",
-]
+__all__ = ["NodePhase", "NodeState"]
 
 #: A process that lived longer than this did not fail at its start.
 _SOON_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
+#: Leases that have ended, by token: so many are known as such.
+_MAX_ENDED = 10_000
 
 
-# What is to be done.
+class NodePhase(enum.Enum):
+    """What a node is at."""
+
+    #: May be reserved.
+    OPEN = "in service"
+    #: Serves the jobs that it has, then stops.
+    DRAINING = "waits for the last jobs"
+    #: Starts no process any more, because it is going to be stopped.
+    RETIRED = "about to end"
+    #: Ends its processes.
+    STOPPING = "ending"
+    #: Has none any more.
+    STOPPED = "ended"
 
 
-@dataclass(frozen=True)
-class StartServer:
-    """Start a process in the slot; `run` tells it from those before it."""
-
-    slot: int
-    run: int
-
-
-@dataclass(frozen=True)
-class EndServer:
-    """End the slot's process and what it started; soon, if need be by force.
-
-    Attributes:
-        at_once (bool): It has no jobs that could want to clean up.
-    """
-
-    slot: int
-    at_once: bool = False
-
-
-@dataclass(frozen=True)
-class Assign:
-    """Hand the lease's token to the slot's process."""
-
-    slot: int
-    token: str
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Have the slot's process take no more jobs, and report when it has none left."""
-
-    slot: int
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Answer the request: the node is reserved."""
-
-    request: Any
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer the request: no, and why."""
-
-    request: Any
-    reason: str
-
-
-@dataclass(frozen=True)
-class TellReady:
-    """Tell the lease's holder of a server that waits for it; `identity` is what its process reported."""
-
-    holder: Any
-    token: str
-    slot: int
-    identity: Any
-
-
-@dataclass(frozen=True)
-class TellDied:
-    """Tell the lease's holder that a server it knew of is gone, and how it ended."""
-
-    holder: Any
-    token: str
-    identity: Any
-    explanation: str
-
-
-@dataclass(frozen=True)
-class TellDraining:
-    """Tell the lease's holder of a server that takes no more jobs, because its node is ending."""
-
-    holder: Any
-    token: str
-    identity: Any
-
-
-@dataclass(frozen=True)
-class TellReleased:
-    """Answer the request: the lease is over and its servers are gone."""
-
-    request: Any
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """No process is left; the daemon may end."""
-
-
-Instruction = (
-    StartServer
-    | EndServer
-    | Assign
-    | Drain
-    | Grant
-    | Refuse
-    | TellReady
-    | TellDied
-    | TellDraining
-    | TellReleased
-    | Stopped
-)
-
-
-class SlotState(enum.Enum):
-    """What a slot's process is at."""
-
-    #: Started, has not reported yet.
-    STARTING = "starting"
-    #: Waits for a lease.
-    WARM = "not used"
-    #: Serves a computation.
-    LEASED = "in use"
-    #: Was told to end.
-    ENDING = "ending"
-    #: There is none: the next one waits for its time.
-    WAITING = "failed, will be started again"
-    #: There is none and there will be none.
-    ENDED = "ended"
-
-
-_TABLE: dict[SlotState, dict[str, SlotState]] = {
-    SlotState.STARTING: {
-        "ready": SlotState.WARM,
-        "exited": SlotState.STARTING,
-        "failed": SlotState.WAITING,
-        "end": SlotState.ENDING,
-        "stopped": SlotState.ENDED,
-    },
-    SlotState.WARM: {
-        "lease": SlotState.LEASED,
-        "exited": SlotState.STARTING,
-        "failed": SlotState.WAITING,
-        "end": SlotState.ENDING,
-        "stopped": SlotState.ENDED,
-    },
-    SlotState.LEASED: {
-        "exited": SlotState.STARTING,
-        "failed": SlotState.WAITING,
-        "end": SlotState.ENDING,
-        "stopped": SlotState.ENDED,
-    },
-    SlotState.ENDING: {"exited": SlotState.STARTING, "stopped": SlotState.ENDED},
-    SlotState.WAITING: {"due": SlotState.STARTING, "stopped": SlotState.ENDED},
-    SlotState.ENDED: {},
+_PHASES: dict[NodePhase, dict[str, NodePhase]] = {
+    NodePhase.OPEN: {"drain": NodePhase.DRAINING, "retire": NodePhase.RETIRED, "stop": NodePhase.STOPPING},
+    NodePhase.DRAINING: {"retire": NodePhase.RETIRED, "stop": NodePhase.STOPPING},
+    NodePhase.RETIRED: {"stop": NodePhase.STOPPING},
+    NodePhase.STOPPING: {"stopped": NodePhase.STOPPED},
+    NodePhase.STOPPED: {},
 }
 
 
 @dataclass
-class Slot:
-    """One place for a server process."""
-
-    number: int
-    state: SlotState = SlotState.WAITING
-    run: int = 0
-    started_at: float = 0.0
-    quick_ends: int = 0
-    due_at: float = 0.0
-    #: What the process reported when it was ready; None before.
-    identity: Any = None
-
-    @property
-    def is_ending(self) -> bool:
-        """Was its process told to end?"""
-        return self.state is SlotState.ENDING
-
-    def advance(self, event: str) -> None:
-        """The one place where `state` changes."""
-        try:
-            self.state = _TABLE[self.state][event]
-        except KeyError:
-            raise LocalProtocolError(f"server {self.number}, {self.state.value}, cannot take {event!r}") from None
-
-
-@dataclass
 class _Lease:
-    token: str
+    asked: Reserve
     holder: Any
-    name: str
     #: Slots whose process served this lease and has not ended yet, once it is being released.
     ending: set[int] = field(default_factory=set)
     #: Requests to be answered when they have.
     waiting: list[Any] = field(default_factory=list)
     over: bool = False
+
+    def is_of(self, token: str) -> bool:
+        """Does the token prove that whoever shows it may speak of this lease?"""
+        return hmac.compare_digest(self.asked.token, token)
 
 
 class NodeState:
@@ -243,66 +105,78 @@ class NodeState:
 
     def __init__(self, slots: int) -> None:
         self.slots = [Slot(number) for number in range(1, slots + 1)]
+        self.phase = NodePhase.OPEN
         self._lease: _Lease | None = None
-        self._stopping = False
-        self._retired = False
-        #: While the node waits for the last jobs: the slots that have none left.
-        self._drained: set[int] | None = None
+        #: Tokens of leases that have ended, the oldest first. They are of no use to anybody: no secrets any more.
+        self._ended: dict[str, None] = {}
 
     @property
     def in_use_by(self) -> str | None:
         """The name of the computation that has the lease; None where nobody has."""
-        return None if self._lease is None or self._lease.over else self._lease.name
+        return None if self._lease is None or self._lease.over else self._lease.asked.name
 
     @property
     def ready_count(self) -> int:
         """Servers that serve a computation, or could at once."""
-        return sum(slot.state in (SlotState.WARM, SlotState.LEASED) for slot in self.slots)
+        return sum(slot.is_leased or slot.state is SlotState.WARM for slot in self.slots)
 
     @property
     def is_stopping(self) -> bool:
         """Has `stop` been called?"""
-        return self._stopping
+        return self.phase in (NodePhase.STOPPING, NodePhase.STOPPED)
 
     def start(self, now: float) -> list[Instruction]:
         """Begin: start a process in every slot."""
         return [instruction for slot in self.slots for instruction in self._start(slot, "due", now)]
 
+    def _advance(self, event: str) -> None:
+        """The one place where `phase` changes."""
+        try:
+            self.phase = _PHASES[self.phase][event]
+        except KeyError:
+            raise LocalProtocolError(f"a node, {self.phase.value}, cannot take {event!r}") from None
+
     # The lease.
 
-    def reserve(self, request: Any, holder: Any, token: str, name: str) -> list[Instruction]:
-        """``holder`` asks for all servers, for the computation that ``token`` stands for."""
-        if self._stopping or self._drained is not None:
-            return [Refuse(request, "the node is ending")]
+    def reserve(self, request: Any, holder: Any, asked: Reserve) -> list[Instruction]:
+        """``holder`` asks for all servers."""
+        if self.phase is not NodePhase.OPEN:
+            return [_refusal(request, Refusal.ENDING, "the node is ending")]
+        if asked.token in self._ended:
+            return [_refusal(request, Refusal.EXPIRED, "the lease has ended")]
         lease = self._lease
         if lease is not None:
-            if lease.over or lease.holder != holder or not hmac.compare_digest(lease.token, token):
-                return [Refuse(request, f"the node is in use by {lease.name}")]
+            if lease.over or lease.holder != holder or not lease.is_of(asked.token):
+                return [_refusal(request, Refusal.BUSY, f"the node is in use by {lease.asked.name}")]
             # Its first answer came too late for the holder, which asks again.
-            leased = [slot for slot in self.slots if slot.state is SlotState.LEASED]
-            return [Grant(request), *(TellReady(holder, token, slot.number, slot.identity) for slot in leased)]
-        lease = self._lease = _Lease(token, holder, name)
-        instructions: list[Instruction] = [Grant(request)]
+            leased = [slot for slot in self.slots if slot.is_leased]
+            return [Answer(request, ReserveAnswer()), *(Tell(holder, _started(lease, slot)) for slot in leased)]
+        lease = self._lease = _Lease(asked, holder)
+        instructions: list[Instruction] = [Answer(request, ReserveAnswer())]
         for slot in self.slots:
             if slot.state is SlotState.WARM:
                 instructions += self._hand_over(slot, lease)
         return instructions
 
-    def release(self, request: Any, token: str) -> list[Instruction]:
-        """The holder gives its servers back; with another token than the lease's, nothing is given back."""
+    def release(self, request: Any, asked: Release) -> list[Instruction]:
+        """Give back what the token stands for; answered when its servers are gone, at once where there are none."""
         lease = self._lease
-        if lease is None or not hmac.compare_digest(lease.token, token):
-            return [TellReleased(request)]
+        if lease is None or not lease.is_of(asked.token):
+            return [Answer(request, Released())]
         lease.waiting.append(request)
         return list(self._end_lease(lease, None))
 
-    def replace(self, token: str, is_meant: Callable[[Any], bool]) -> list[Instruction]:
-        """The holder cannot reach a server any more: end its process, so that a fresh one takes its place."""
+    def replace(self, asked: Replace) -> list[Instruction]:
+        """A server cannot be reached: end it, so that a fresh one takes its place."""
         lease = self._lease
-        if lease is None or lease.over or not hmac.compare_digest(lease.token, token):
+        if lease is None or lease.over or not lease.is_of(asked.token):
             return []
-        leased = [slot for slot in self.slots if slot.state is SlotState.LEASED]
-        return [EndServer(slot.number, at_once=True) for slot in leased if is_meant(slot.identity)]
+        leased = [slot for slot in self.slots if slot.is_leased]
+        return [
+            EndServer(slot.number, at_once=True)
+            for slot in leased
+            if slot.identity is not None and slot.identity.incarnation == asked.incarnation
+        ]
 
     def holder_lost(self, holder: Any) -> list[Instruction]:
         """``holder`` cannot be reached any more."""
@@ -318,13 +192,16 @@ class NodeState:
         return list(self._end_lease(self._lease, "was closed by whoever runs its node"))
 
     def _end_lease(self, lease: _Lease, reason: str | None) -> Iterator[Instruction]:
-        """End the lease; a holder that did not want it is told of the reason."""
+        """End the lease for good; a holder that did not want it is told of the reason."""
         if not lease.over:
             lease.over = True
+            self._ended[lease.asked.token] = None
+            if len(self._ended) > _MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+            if reason is not None:
+                yield Tell(lease.holder, LeaseEnded(lease.asked.token, lease.asked.attempt, reason))
             for slot in self.slots:
-                if slot.state is SlotState.LEASED:
-                    if reason is not None:
-                        yield TellDied(lease.holder, lease.token, slot.identity, reason)
+                if slot.is_leased:
                     slot.advance("end")
                     lease.ending.add(slot.number)
                     yield EndServer(slot.number)
@@ -334,12 +211,12 @@ class NodeState:
         if lease.over and not lease.ending:
             self._lease = None
             for request in lease.waiting:
-                yield TellReleased(request)
+                yield Answer(request, Released())
             yield from self._stop_if_drained()
 
     # Server processes.
 
-    def ready(self, number: int, run: int, identity: Any) -> list[Instruction]:
+    def ready(self, number: int, run: int, identity: Identity) -> list[Instruction]:
         """The slot's process reported."""
         slot = self._slot(number, run)
         if slot is None or slot.state is not SlotState.STARTING:
@@ -347,11 +224,11 @@ class NodeState:
         slot.advance("ready")
         slot.identity = identity
         lease = self._lease
-        return [] if lease is None or lease.over or self._drained is not None else self._hand_over(slot, lease)
+        return [] if lease is None or lease.over or self.phase is not NodePhase.OPEN else self._hand_over(slot, lease)
 
     def _hand_over(self, slot: Slot, lease: _Lease) -> list[Instruction]:
         slot.advance("lease")
-        return [Assign(slot.number, lease.token), TellReady(lease.holder, lease.token, slot.number, slot.identity)]
+        return [Assign(slot.number, lease.asked.token), Tell(lease.holder, _started(lease, slot))]
 
     def exited(self, number: int, run: int, explanation: str, now: float) -> list[Instruction]:
         """The slot's process is gone, with all it started."""
@@ -362,12 +239,13 @@ class NodeState:
 
     def _exited(self, slot: Slot, explanation: str, now: float) -> Iterator[Instruction]:
         lease = self._lease
-        if lease is not None and not lease.over and slot.state is SlotState.LEASED:
-            yield TellDied(lease.holder, lease.token, slot.identity, explanation)
+        if lease is not None and not lease.over and slot.is_leased:
+            asked = lease.asked
+            yield Tell(lease.holder, ServerDied(asked.token, asked.attempt, _incarnation(slot), explanation))
         slot.identity = None
-        if self._stopping or self._retired:
+        if self.phase is not NodePhase.OPEN:
             slot.advance("stopped")
-        elif slot.state is SlotState.ENDING:
+        elif slot.is_ending:
             slot.quick_ends = 0
             yield from self._start(slot, "exited", now)
         else:
@@ -404,35 +282,45 @@ class NodeState:
         waiting = [slot for slot in self.slots if slot.state is SlotState.WAITING and slot.due_at <= now]
         return [instruction for slot in waiting for instruction in self._start(slot, "due", now)]
 
+    def _wait_no_more(self) -> None:
+        for slot in self.slots:
+            if slot.state is SlotState.WAITING:
+                slot.advance("stopped")
+
     # The end.
 
     def retire(self) -> None:
         """Start no process any more: the next thing to come is `stop`."""
-        self._retired = True
+        if self.phase in (NodePhase.OPEN, NodePhase.DRAINING):
+            self._advance("retire")
+            self._wait_no_more()
 
     def drain(self) -> list[Instruction]:
         """Take no more jobs, and stop when the last one is over."""
-        if self._drained is not None or self._stopping:
+        if self.phase is not NodePhase.OPEN:
             return []
-        self._drained = set()
-        instructions: list[Instruction] = []
+        self._advance("drain")
+        self._wait_no_more()
+        return list(self._drain_servers())
+
+    def _drain_servers(self) -> Iterator[Instruction]:
         for slot in self.slots:
             if slot.state is SlotState.LEASED and self._lease is not None:
-                instructions.append(Drain(slot.number))
-                instructions.append(TellDraining(self._lease.holder, self._lease.token, slot.identity))
-        return [*instructions, *self._stop_if_drained()]
+                asked = self._lease.asked
+                yield Drain(slot.number)
+                yield Tell(self._lease.holder, ServerDraining(asked.token, asked.attempt, _incarnation(slot)))
+        yield from self._stop_if_drained()
 
     def drained(self, number: int, run: int) -> list[Instruction]:
-        """The slot's process has no jobs left."""
-        if self._drained is None or self._slot(number, run) is None:
+        """The slot's process takes no more jobs and has none left."""
+        slot = self._slot(number, run)
+        if slot is None or slot.state is not SlotState.LEASED:
             return []
-        self._drained.add(number)
+        slot.advance("drained")
         return list(self._stop_if_drained())
 
     def _stop_if_drained(self) -> Iterator[Instruction]:
-        if self._drained is None or self._stopping:
-            return
-        if all(slot.state is not SlotState.LEASED or slot.number in self._drained for slot in self.slots):
+        if self.phase is NodePhase.DRAINING and not any(slot.state is SlotState.LEASED for slot in self.slots):
             yield from self._stop()
 
     def stop(self) -> list[Instruction]:
@@ -440,19 +328,36 @@ class NodeState:
         return list(self._stop())
 
     def _stop(self) -> Iterator[Instruction]:
-        if self._stopping:
+        if self.is_stopping:
             return
-        self._stopping = True
+        self._advance("stop")
+        self._wait_no_more()
         if self._lease is not None:
             yield from self._end_lease(self._lease, "was ended with its node")
         for slot in self.slots:
-            if slot.state is SlotState.WAITING:
-                slot.advance("stopped")
-            elif slot.state in (SlotState.STARTING, SlotState.WARM, SlotState.LEASED):
+            if slot.state in (SlotState.STARTING, SlotState.WARM):
                 slot.advance("end")
                 yield EndServer(slot.number, at_once=True)
         yield from self._stopped_if_all_ended()
 
     def _stopped_if_all_ended(self) -> Iterator[Instruction]:
-        if self._stopping and all(slot.state is SlotState.ENDED for slot in self.slots):
+        if self.phase is NodePhase.STOPPING and all(slot.state is SlotState.ENDED for slot in self.slots):
+            self._advance("stopped")
             yield Stopped()
+
+
+def _refusal(request: Any, refusal: Refusal, reason: str) -> Answer:
+    return Answer(request, ReserveAnswer(refusal, reason))
+
+
+def _started(lease: _Lease, slot: Slot) -> ServerStarted:
+    asked, identity = lease.asked, slot.identity
+    assert identity is not None
+    return ServerStarted(
+        asked.token, asked.attempt, identity.incarnation, identity.location, identity.name, identity.pid
+    )
+
+
+def _incarnation(slot: Slot) -> str:
+    assert slot.identity is not None
+    return slot.identity.incarnation

@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
-import secrets
-import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
+from greencoro.compute import client_words, node_words
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.placement import Candidate
+from greencoro.compute.node_finder import NodeFinder
+from greencoro.compute.node_words import NodeFacts, Refusal, lease_token
 from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.compute.status import StatusCodes
+from greencoro.compute.words import Word
 from greencoro.distributed import runtime as runtimes
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
-from greencoro.errors import (
-    AuthenticationError,
-    BusyResource,
-    ConfigError,
-    GreencoroError,
-    IncompatibleVersion,
-    NetworkError,
-)
+from greencoro.distributed.peer_info import PeerInfo
+from greencoro.errors import BusyResource, ConfigError, GreencoroError
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
-from greencoro.hub.execution import sleep
-
-if TYPE_CHECKING:
-    from greencoro.compute.computation import Computation
 
 __all__ = ["Scheduler", "current_scheduler"]
 
 _log = logging.getLogger(__name__)
 
-#: Longest wait for a node's or server's answer to what it can do at once, in seconds.
+#: Longest wait for a node's answer to what it can do at once, in seconds.
 _ANSWER_SECONDS = 10.0
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
-#: Before a node is asked again that answers but does not know our secret or our protocol: somebody has to see to that.
-_REFUSED_PAUSE_SECONDS = 30.0
 #: How soon a node that is in use is asked again.
 _RETRY_SECONDS = 0.5
 #: How long a node may take to say how a server ended whose connection broke.
 _EXPLANATION_SECONDS = 2.0
-_SAY_EVERY_SECONDS = 5.0
+#: Beyond the nodes' own limit for ending their servers.
+_CLOSE_SECONDS = 15.0
 
+T = TypeVar("T")
 Nodes = Iterable[Location | str] | Location | str
 
 _current: Scheduler | None = None
@@ -61,33 +50,20 @@ def current_scheduler() -> Scheduler | None:
     return _current
 
 
-class _Sought:
-    """A place where a node is looked for.
+class _Client:
+    """Whose computation it is, until that is over."""
 
-    Attributes:
-        problem (str): Why there is none to be used; empty where there is one.
+    __slots__ = ("ended", "listener", "name", "request")
 
-        hint (str): What a person can do about it.
+    def __init__(self, request: client_words.Ask, listener: Callable[[client_words.Notice], None], name: str) -> None:
+        self.request = request
+        self.listener = listener
+        self.name = name
+        self.ended = Completion()
 
-        dropped (Completion): Set when it is not looked for any more.
-    """
-
-    __slots__ = ("dropped", "hint", "problem")
-
-    def __init__(self) -> None:
-        self.problem = "not answered yet"
-        self.hint = ""
-        self.dropped = Completion()
-
-    def failed(self, error: GreencoroError) -> None:
-        """It could not be reached, or not be used."""
-        self.problem = str(error)
-        if isinstance(error, AuthenticationError):
-            self.hint = "both sides need the same secret: copy the secret file of one machine to the other"
-        elif isinstance(error, NetworkError) and not isinstance(error, IncompatibleVersion):
-            self.hint = "start one with `greencoro node`"
-        else:
-            self.hint = ""  # the error says all
+    def lease(self, attempt: int) -> str:
+        """The token of a lease."""
+        return lease_token(bytes.fromhex(self.request.token), attempt)
 
 
 class Scheduler(StatusCodes):
@@ -132,7 +108,7 @@ class Scheduler(StatusCodes):
 
     def __init__(self, *, nodes: Nodes = (), **runtime_options: Any) -> None:
         wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
-        if not wanted and not self._sought:
+        if not wanted and not self._finder.places:
             wanted = [Location("127.0.0.1", runtimes.DEFAULT_PORT)]
         for node in wanted:
             self.add_node(node)
@@ -147,17 +123,12 @@ class Scheduler(StatusCodes):
         # Held for a few lines and never by the reactor.
         self._lock = native.Lock()
         self._numbers = 0
-        self._computations: dict[int, Computation] = {}
-        self._tokens: dict[int, str] = {}
-        #: Node daemons by id (incarnation as hex), and what to set when one is lost.
-        self._nodes: dict[str, tuple[PeerInfo, Completion]] = {}
-        self._servers: dict[str, PeerInfo] = {}
-        self._sought: dict[Location, _Sought] = {}
-        self._closed = Completion()
-        runtime.handle("scheduler.server_started", self._on_server_started)
-        runtime.handle("scheduler.server_draining", self._on_server_draining)
-        runtime.handle("scheduler.server_died", self._on_server_died)
-        runtime.watch_peers(self._on_peer)
+        self._clients: dict[int, _Client] = {}
+        #: Node daemons by id (incarnation as hex).
+        self._nodes: dict[str, PeerInfo] = {}
+        self._finder = NodeFinder(runtime, self._node_up, self._node_lost)
+        for word, take in _FROM_NODES.items():
+            runtime.handle(word.operation, _taking(word, take, self))
         process_exit.at_exit(20, self.close)
 
     def __enter__(self) -> Scheduler:
@@ -176,14 +147,13 @@ class Scheduler(StatusCodes):
                 return
             _current = None
         process_exit.cancel_at_exit(self.close)
-        for computation in list(self._computations.values()):
-            computation.close()
-        self._closed.set()
-        for sought in list(self._sought.values()):
-            sought.dropped.set()
-        for _, lost in list(self._nodes.values()):
-            lost.set("it is not used any more")
-        self.runtime.unwatch_peers(self._on_peer)
+        deadline = native.monotonic() + _CLOSE_SECONDS
+        clients = dict(self._clients)
+        for number in clients:
+            self.tell(client_words.Close(number))
+        if not all(client.ended.wait(deadline - native.monotonic()) for client in clients.values()):
+            _log.warning("not every node has said within %g s that its servers have ended", _CLOSE_SECONDS)
+        self._finder.close()
         if self._owns_runtime:
             self.runtime.finish()
 
@@ -192,64 +162,35 @@ class Scheduler(StatusCodes):
         location = node if isinstance(node, Location) else Location.parse(node)
         if not location.port:
             location = Location(location.addr, runtimes.DEFAULT_PORT)
-        sought = _Sought()
-        if self._sought.setdefault(location, sought) is sought:
-            self._spawn(self._keep, location, sought)
+        self._finder.add(location)
 
     def remove_node(self, node: Location) -> None:
         """Look for a node daemon there no more; one that is in use stays so until it is lost."""
-        sought = self._sought.pop(node, None)
-        if sought is not None:
-            sought.dropped.set()
+        self._finder.remove(node)
 
-    # What a computation asks for; any thread.
+    # What clients ask for; any thread.
 
-    def submit(self, computation: Computation) -> tuple[int, str]:
-        """Queue a computation for its turn; its number, and the token that servers want to see with every request."""
-        token = secrets.token_hex(16)
+    def submit(self, ask: client_words.Ask, listener: Callable[[client_words.Notice], None]) -> int:
+        """Queue a computation for its turn; its number. ``listener`` gets its notices, in order, on the user hub."""
         with self._lock:
             self._numbers += 1
             number = self._numbers
-            self._computations[number] = computation
-            self._tokens[number] = token
+            self._clients[number] = _Client(ask, listener, f"{ask.name}, computation {number}")
         self._feed(vocabulary.Submitted(number))
-        return number, token
+        return number
 
-    def give_up(self, computation: int) -> None:
-        """Have everything given back that a computation has."""
-        self._feed(vocabulary.CloseRequested(computation))
+    def tell(self, request: client_words.Request) -> None:
+        """Take in what a client asks for one of its computations."""
+        self._feed(request)
 
-    def assign(self, choose: Callable[[SchedulerState, Iterable[Candidate]], str | None]) -> str | None:
-        """Count a job for the server that ``choose`` picks, and return its id."""
-        with self._lock:
-            server = choose(self._state, self._state.candidates())
-            if server is not None:
-                self._state.job_started(server)
-            return server
-
-    def job_over(self, server: str) -> None:
-        """Count a job less."""
-        with self._lock:
-            self._state.job_over(server)
-
-    def look(self, question: Callable[[SchedulerState], Any]) -> Any:
+    def look(self, question: Callable[[SchedulerState], T]) -> T:
         """What the state answers."""
         with self._lock:
             return question(self._state)
 
-    def peer_of(self, server: str) -> PeerInfo | None:
-        """Who a server is; None where it is gone."""
-        return self._servers.get(server)
-
     def why_no_server(self) -> str:
         """What was tried and came to nothing, for people."""
-        with self._lock:
-            problems = self._state.problems()
-        tried = [(location, sought) for location, sought in list(self._sought.items()) if sought.problem]
-        if tried:
-            each = ", ".join(f"{location} ({sought.problem})" for location, sought in tried)
-            hints = dict.fromkeys(sought.hint for _, sought in tried if sought.hint)
-            problems.insert(0, "; ".join([f"tried {each}", *hints]))
+        problems = [*self._finder.problems(), *self.look(SchedulerState.problems)]
         return "; ".join(problems) or "every server is gone"
 
     # Events and instructions.
@@ -266,181 +207,121 @@ class Scheduler(StatusCodes):
     def _spawn(self, function: Callable[..., None], *args: Any) -> None:
         self.runtime.spawn(function, *args).set_daemon()
 
-    def _begin_computation(self, order: vocabulary.Begun) -> None:
-        self._computations[order.computation]._has_begun()
-        self._spawn(self._say_what_is_waited_for, order.computation)
-
-    def _end_computation(self, order: vocabulary.Ended) -> None:
-        with self._lock:
-            self._servers = {server: peer for server, peer in self._servers.items() if self._state.node_of(server)}
-        self._tokens.pop(order.computation)
-        self._computations.pop(order.computation)._has_ended()
-
     def _tell(self, order: vocabulary.Tell) -> None:
-        self._computations[order.computation]._tell(order.status)
+        notice = order.notice
+        client = self._clients[notice.computation]
+        if isinstance(notice, client_words.Ended):
+            del self._clients[notice.computation]
+            client.ended.set()
+        client.listener(notice)
 
-    def _offer(self, order: vocabulary.ServerReady) -> None:
-        self._computations[order.computation]._server_ready(order.server)
-
-    def _server_gone(self, order: vocabulary.ServerGone) -> None:
-        peer = self._servers.pop(order.server)
-        self._computations[order.computation]._server_gone(order.server, peer.location, order.explanation)
+    # What nodes are asked. The client is looked up here, and not by the coroutine that may come after its end.
 
     def _reserve(self, order: vocabulary.Reserve) -> None:
-        self._spawn(self._ask_for_servers, order)
+        client = self._clients[order.computation]
+        word = node_words.Reserve(
+            client.lease(order.attempt),
+            order.attempt,
+            client.name,
+            client.request.pulse_interval,
+            client.request.zombie_period,
+        )
+        self._spawn(self._ask_for_servers, order, word)
 
-    def _ask_for_servers(self, order: vocabulary.Reserve) -> None:
-        header = {
-            "token": self._tokens[order.computation],
-            "name": f"{self.runtime.name}, computation {order.computation}",
-        }
+    def _ask_for_servers(self, order: vocabulary.Reserve, word: node_words.Reserve) -> None:
         try:
-            self.runtime.request(self._nodes[order.node][0], "node.reserve", header, timeout=_ANSWER_SECONDS)
+            answer = node_words.ReserveAnswer.from_header(self._request(order.node, word))
         except (GreencoroError, KeyError) as error:
-            if not isinstance(error, BusyResource | KeyError):
+            if not isinstance(error, KeyError):  # the node was lost, which is told
                 _log.warning("a node could not be reserved: %s", error)
-            self._feed(vocabulary.Refused(order.node))
+            self._feed(vocabulary.Unanswered(order.node, order.attempt))
+            return
+        if answer.refusal is None:
+            self._feed(vocabulary.Granted(order.node, order.attempt))
         else:
-            self._feed(vocabulary.Granted(order.node))
+            in_use = answer.refusal is Refusal.BUSY
+            why = "is in use by another computation" if in_use else f"does not take the computation: {answer.reason}"
+            self._feed(vocabulary.Refused(order.node, order.attempt, why))
 
     def _retry_later(self, order: vocabulary.RetryLater) -> None:
-        userhub.call_later(_RETRY_SECONDS, self._feed, vocabulary.Retry(order.node))
+        userhub.call_later(_RETRY_SECONDS, self._feed, vocabulary.Retry(order.node, order.attempt))
 
     def _release(self, order: vocabulary.Release) -> None:
-        self._spawn(self._give_back, order)
+        word = node_words.Release(self._clients[order.computation].lease(order.attempt))
+        self._spawn(self._give_back, order, word)
 
-    def _give_back(self, order: vocabulary.Release) -> None:
-        header = {"token": self._tokens[order.computation]}
+    def _give_back(self, order: vocabulary.Release, word: node_words.Release) -> None:
         try:
-            self.runtime.request(self._nodes[order.node][0], "node.release", header, timeout=_ANSWER_SECONDS)
+            self._request(order.node, word)
         except (GreencoroError, KeyError) as error:
-            _log.warning("a node did not say that its servers have ended: %s", error)
-        self._feed(vocabulary.Released(order.node))
+            if not isinstance(error, KeyError):
+                _log.warning("a node did not say that its servers have ended: %s", error)
+        self._feed(vocabulary.Released(order.node, order.attempt))
 
-    def _set_up(self, order: vocabulary.SetUp) -> None:
-        self._spawn(self._send_components, order)
+    def _request(self, node: str, word: Word) -> dict[str, Any]:
+        peer = self._nodes[node]
+        return self.runtime.request(peer, word.operation, word.to_header(), timeout=_ANSWER_SECONDS).header
 
-    def _send_components(self, order: vocabulary.SetUp) -> None:
-        computation = self._computations.get(order.computation)
-        peer = self._servers.get(order.server)
-        if computation is None or peer is None:
-            return  # closed, or lost, meanwhile
-        try:
-            found = self.runtime.connect(peer.location)
-            if found.incarnation != peer.incarnation:
-                raise BusyResource(f"another process answers at {peer.location}")
-            computation._set_up(order.server, found)
-        except Exception as error:
-            # Whatever is wrong with this server or with a component: this server is not used, and the error is shown.
-            _log.warning("server %s could not be set up: %s", peer.location, error)
-            self._feed(vocabulary.SetUpFailed(order.server, str(error)))
-        else:
-            self._feed(vocabulary.SetUpDone(order.server))
+    def _replace(self, order: vocabulary.Replace) -> None:
+        word = node_words.Replace(self._clients[order.computation].lease(order.attempt), order.server)
+        self._spawn(self._have_replaced, order.node, word)
 
-    def _say_what_is_waited_for(self, computation: int) -> None:
-        """While the computation has its turn and no server: after a few seconds, then whenever it is something else."""
-        said = ""
-        while not self._closed.wait(_SAY_EVERY_SECONDS):
-            if self.look(lambda state: state.current) != computation:
-                return
-            if self.look(lambda state: state.ready_locations()):
-                continue
-            why = self.why_no_server()
-            if why == said:
-                continue
-            said = why
-            if sys.stderr is not None and sys.stderr.isatty():
-                print(f"greencoro: no servers yet: {why}", file=sys.stderr, flush=True)
-            else:
-                _log.warning("no servers yet: %s", why)
-
-    # Nodes.
-
-    def _keep(self, location: Location, sought: _Sought) -> None:
-        """Connect to the node at ``location``, and again whenever it is lost."""
-        pause = _FIRST_PAUSE_SECONDS
-        while not sought.dropped.done:
-            try:
-                peer = self.runtime.connect(location)
-                answer = self.runtime.request(peer, "node.attach", {}, timeout=_ANSWER_SECONDS).header
-            except GreencoroError as error:
-                sought.failed(error)
-                if isinstance(error, AuthenticationError | IncompatibleVersion):
-                    pause = _REFUSED_PAUSE_SECONDS
-                else:
-                    pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            else:
-                pause = _FIRST_PAUSE_SECONDS
-                sought.problem = ""
-                lost = Completion()
-                node = peer.incarnation.hex()
-                self._nodes[node] = peer, lost
-                self._feed(vocabulary.NodeUp(node, answer["address"]))
-                if peer.incarnation not in (known.incarnation for known in self.runtime.peer_infos()):
-                    lost.set("it ended")  # before it was watched for
-                lost.wait()
-                sought.problem, sought.hint = "it was lost", ""
-                self._feed(vocabulary.NodeLost(node, lost.value))
-                del self._nodes[node]
-            sought.dropped.wait(pause)
-
-    def _on_peer(self, event: Any) -> None:
-        if event.online:
+    def _have_replaced(self, node: str, word: node_words.Replace) -> None:
+        peer = self._nodes.get(node)
+        if peer is None:
             return
-        identity = event.peer.incarnation.hex()
-        if identity in self._nodes:
-            self._nodes[identity][1].set(event.reason)
-        elif identity in self._servers:
-            self._feed(vocabulary.ServerSilent(identity))
-            self._spawn(self._explain_loss, identity, event.reason)
+        try:
+            self.runtime.post(peer, word.operation, word.to_header())
+        except BusyResource as error:
+            _log.warning("the node %s could not be asked to replace a server: %s", peer, error)
 
-    def _explain_loss(self, server: str, reason: str) -> None:
-        sleep(_EXPLANATION_SECONDS)
-        if server not in self._servers:
-            return  # its node has explained
-        with self._lock:
-            node = self._state.node_of(server)
-            current = self._state.current
-        if node in self._nodes and current is not None:
-            # It may hang, or hold the interpreter lock: nobody can use it any more.
-            header = {"token": self._tokens[current], "incarnation": server}
-            self.runtime.post(self._nodes[node][0], "node.replace", header)
-        self._feed(vocabulary.ServerLost(server, f"cannot be reached any more: {reason}"))
+    def _await_explanation(self, order: vocabulary.AwaitExplanation) -> None:
+        event = vocabulary.Unexplained(order.server, order.reason)
+        userhub.call_later(_EXPLANATION_SECONDS, self._feed, event)
 
-    def _is_of_current(self, token: str) -> bool:
-        current = self.look(lambda state: state.current)
-        # Between the end of a computation and its being forgotten there is no token.
-        return current is not None and secrets.compare_digest(self._tokens[current], token)
+    # What nodes tell.
 
-    def _on_server_started(self, request: Any) -> None:
-        told = request.header
-        if self._is_of_current(told["token"]):
-            location = Location(told["host"], told["port"])
-            server = told["incarnation"]
-            self._servers[server] = PeerInfo(location, told["name"], bytes.fromhex(server))
-            self._feed(vocabulary.ServerStarted(request.peer.incarnation.hex(), server, location))
+    def _node_up(self, peer: PeerInfo, facts: NodeFacts) -> None:
+        node = peer.incarnation.hex()
+        self._nodes[node] = peer
+        self._feed(vocabulary.NodeUp(node, facts))
 
-    def _on_server_draining(self, request: Any) -> None:
-        told = request.header
-        if self._is_of_current(told["token"]) and told["incarnation"] in self._servers:
-            self._feed(vocabulary.ServerSilent(told["incarnation"]))
+    def _node_lost(self, peer: PeerInfo, reason: str) -> None:
+        node = peer.incarnation.hex()
+        del self._nodes[node]
+        self._feed(vocabulary.NodeLost(node, reason))
 
-    def _on_server_died(self, request: Any) -> None:
-        told = request.header
-        server = told["incarnation"]
-        if self._is_of_current(told["token"]) and server in self._servers:
-            self._feed(vocabulary.ServerSilent(server))
-            # What the server sent before it died may still be under way on its own connection.
-            self._wait_for_last_words(server)
-            self._feed(vocabulary.ServerLost(server, told["explanation"]))
+    def _has_lease(self, node: str, attempt: int, token: str) -> bool:
+        """Does the token belong to what the node is reserved for?"""
+        lease = self.look(lambda state: state.lease_of(node))
+        client = None if lease is None or lease[1] != attempt else self._clients.get(lease[0])
+        return client is not None and hmac.compare_digest(client.lease(attempt), token)
 
-    def _wait_for_last_words(self, server: str) -> None:
-        peer = self._servers[server]
-        deadline = native.monotonic() + _EXPLANATION_SECONDS
-        while native.monotonic() < deadline:
-            if all(known.incarnation != peer.incarnation for known in self.runtime.peer_infos()):
-                return
-            sleep(0.005)
+    def _server_started(self, node: str, told: node_words.ServerStarted) -> None:
+        self._feed(vocabulary.ServerStarted(node, told.attempt, told.incarnation, told.location, told.name))
+
+    def _server_draining(self, node: str, told: node_words.ServerDraining) -> None:
+        self._feed(vocabulary.ServerDraining(node, told.attempt, told.incarnation))
+
+    def _server_died(self, node: str, told: node_words.ServerDied) -> None:
+        self._feed(vocabulary.ServerDied(node, told.attempt, told.incarnation, told.explanation))
+
+    def _lease_ended(self, node: str, told: node_words.LeaseEnded) -> None:
+        self._feed(vocabulary.LeaseEnded(node, told.attempt, told.reason))
+
+
+def _taking(
+    word: type[Any], take: Callable[[Scheduler, str, Any], None], scheduler: Scheduler
+) -> Callable[[Any], None]:
+    """A handler of what nodes tell: nothing counts without the token of the node's lease."""
+
+    def handle(request: Any) -> None:
+        told = word.from_header(request.header)
+        node = request.peer.incarnation.hex()
+        if scheduler._has_lease(node, told.attempt, told.token):
+            take(scheduler, node, told)
+
+    return handle
 
 
 def _refuse(runtime_options: dict[str, Any]) -> None:
@@ -453,14 +334,18 @@ def _refuse(runtime_options: dict[str, Any]) -> None:
         )
 
 
+_FROM_NODES: dict[type[Word], Callable[[Scheduler, str, Any], None]] = {
+    node_words.ServerStarted: Scheduler._server_started,
+    node_words.ServerDraining: Scheduler._server_draining,
+    node_words.ServerDied: Scheduler._server_died,
+    node_words.LeaseEnded: Scheduler._lease_ended,
+}
+
 _CARRY_OUT: dict[type, Callable[[Scheduler, Any], None]] = {
-    vocabulary.Begun: Scheduler._begin_computation,
-    vocabulary.Ended: Scheduler._end_computation,
     vocabulary.Reserve: Scheduler._reserve,
     vocabulary.RetryLater: Scheduler._retry_later,
     vocabulary.Release: Scheduler._release,
-    vocabulary.SetUp: Scheduler._set_up,
-    vocabulary.ServerReady: Scheduler._offer,
-    vocabulary.ServerGone: Scheduler._server_gone,
+    vocabulary.Replace: Scheduler._replace,
+    vocabulary.AwaitExplanation: Scheduler._await_explanation,
     vocabulary.Tell: Scheduler._tell,
 }

@@ -1,149 +1,37 @@
 """The decisions of a scheduler: what happened goes in, what is to be done comes out (`scheduler_vocabulary`).
 
-Computations have their turn one after another, in the order submitted. The one whose turn it is (the *current* one)
-reserves every node there is; every server of a reserved node is set up with its components, then takes jobs.
+Computations have their turn one after another, in the order submitted. The one whose turn it is (the *current* one) is
+offered every node there is; those that it accepts are reserved, and it is told of every server of theirs. Setting
+servers up, and their jobs, are its own business: see `server_pool`.
 
-::
-
-    computation   QUEUED --turn--> CURRENT --close--> CLOSING --over--> (forgotten)
-                     '--close--> (forgotten)
-
-    node   KNOWN --reserve--> RESERVING --granted--> RESERVED --release--> RELEASING --released--> KNOWN
-                                |    '--refused--> TAKEN --retry--> KNOWN;  TAKEN --release--> KNOWN
-                                '--release--> WITHDRAWING --granted--> RELEASING;  --refused--> KNOWN
-
-    server   SETTING_UP --set_up--> READY;  SETTING_UP --failed--> REJECTED;  SETTING_UP, READY --silent--> SILENT
-
-A node or server that is lost is forgotten; what comes about it later (an answer that was under way) is ignored.
+Whether a reservation that was not answered has been made is not known: so the node is asked to release it, always. A
+node or server that is lost is forgotten; what comes about it later (an answer that was under way), or about an earlier
+reservation than the present one, is ignored.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from greencoro.compute import client_words as client
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.placement import Candidate
-from greencoro.compute.status import Status
-from greencoro.errors import LocalProtocolError
+from greencoro.compute.scheduler_records import (
+    NODE_TABLE,
+    Computation,
+    ComputationState,
+    Node,
+    NodeState,
+    Server,
+    ServerState,
+)
 
 __all__ = ["SchedulerState"]
 
 
-# States.
-
-
-class _NodeState(enum.Enum):
-    #: Nobody's, as far as is known here.
-    KNOWN = "known"
-    #: Asked for its servers.
-    RESERVING = "reserving"
-    #: Its servers are the current computation's.
-    RESERVED = "reserved"
-    #: Its servers are somebody else's.
-    TAKEN = "taken"
-    #: Asked for its servers, but they are not wanted any more.
-    WITHDRAWING = "withdrawing"
-    #: Ends its servers.
-    RELEASING = "releasing"
-
-
-_NODE_TABLE: dict[_NodeState, dict[str, _NodeState]] = {
-    _NodeState.KNOWN: {"reserve": _NodeState.RESERVING},
-    _NodeState.RESERVING: {
-        "granted": _NodeState.RESERVED,
-        "refused": _NodeState.TAKEN,
-        "release": _NodeState.WITHDRAWING,
-    },
-    _NodeState.RESERVED: {"release": _NodeState.RELEASING},
-    _NodeState.TAKEN: {"retry": _NodeState.KNOWN, "release": _NodeState.KNOWN},
-    _NodeState.WITHDRAWING: {"granted": _NodeState.RELEASING, "refused": _NodeState.KNOWN},
-    _NodeState.RELEASING: {"released": _NodeState.KNOWN},
-}
-
-
-class _ServerState(enum.Enum):
-    #: Is being sent the components.
-    SETTING_UP = "setting up"
-    #: Takes jobs.
-    READY = "ready"
-    #: Could not be set up.
-    REJECTED = "rejected"
-    #: Takes no more jobs: it does not answer, or its node is ending; the node will say how it has ended.
-    SILENT = "silent"
-
-
-_SERVER_TABLE: dict[_ServerState, dict[str, _ServerState]] = {
-    _ServerState.SETTING_UP: {
-        "set_up": _ServerState.READY,
-        "failed": _ServerState.REJECTED,
-        "silent": _ServerState.SILENT,
-    },
-    _ServerState.READY: {"silent": _ServerState.SILENT},
-    _ServerState.REJECTED: {},
-    _ServerState.SILENT: {},
-}
-
-
-class _ComputationState(enum.Enum):
-    #: Waits for its turn.
-    QUEUED = "queued"
-    #: Has its turn.
-    CURRENT = "current"
-    #: Gives everything back.
-    CLOSING = "closing"
-
-
-_COMPUTATION_TABLE: dict[_ComputationState, dict[str, _ComputationState]] = {
-    _ComputationState.QUEUED: {"turn": _ComputationState.CURRENT},
-    _ComputationState.CURRENT: {"close": _ComputationState.CLOSING},
-    _ComputationState.CLOSING: {},
-}
-
-_S = TypeVar("_S", bound=enum.Enum)
-
-
-def _advance(table: dict[_S, dict[str, _S]], state: _S, event: str, what: str) -> _S:
-    try:
-        return table[state][event]
-    except KeyError:
-        raise LocalProtocolError(f"{what} that is {state.value} cannot take {event!r}") from None
-
-
-@dataclass
-class _Node:
-    id: str
-    address: str
-    state: _NodeState = _NodeState.KNOWN
-    initialized: bool = False  # was the current computation told so?
-
-    def advance(self, event: str) -> None:
-        self.state = _advance(_NODE_TABLE, self.state, event, f"node {self.address}")
-
-
-@dataclass
-class _Server:
-    id: str
-    node: _Node
-    location: Any
-    state: _ServerState = _ServerState.SETTING_UP
-    load: int = 0
-    problem: str = ""
-
-    def advance(self, event: str) -> None:
-        self.state = _advance(_SERVER_TABLE, self.state, event, f"server {self.location}")
-
-
-@dataclass
-class _Computation:
-    id: int
-    state: _ComputationState = _ComputationState.QUEUED
-
-    def advance(self, event: str) -> None:
-        self.state = _advance(_COMPUTATION_TABLE, self.state, event, f"computation {self.id}")
+_Instructions = Iterator[vocabulary.Instruction]
 
 
 @dataclass
@@ -151,14 +39,15 @@ class SchedulerState:
     """Every computation, node and server a scheduler knows.
 
     Args:
-        location: Where the scheduler is; told to status coroutines.
+        location: Where the scheduler is; told to clients.
     """
 
     location: Any
-    _nodes: dict[str, _Node] = field(default_factory=dict)
-    _servers: dict[str, _Server] = field(default_factory=dict)
-    _current: _Computation | None = None
-    _queue: deque[_Computation] = field(default_factory=deque)
+    _nodes: dict[str, Node] = field(default_factory=dict)
+    _servers: dict[str, Server] = field(default_factory=dict)
+    _current: Computation | None = None
+    _queue: deque[Computation] = field(default_factory=deque)
+    _attempts: int = 0
 
     def handle(self, event: vocabulary.Event) -> list[vocabulary.Instruction]:
         """Take in what happened.
@@ -169,258 +58,305 @@ class SchedulerState:
         Raises:
             LocalProtocolError: It cannot have happened in this state; nothing has changed.
         """
-        handler: Callable[[SchedulerState, Any], Iterator[vocabulary.Instruction]] = _HANDLERS[type(event)]
+        handler: Callable[[SchedulerState, Any], _Instructions] = _HANDLERS[type(event)]
         return list(handler(self, event))
 
     # Questions.
 
     @property
     def current(self) -> int | None:
-        """The computation whose turn it is and that takes jobs."""
+        """The computation whose turn it is and that is not being closed."""
         current = self._current
-        return current.id if current is not None and current.state is _ComputationState.CURRENT else None
+        return current.id if current is not None and current.state is ComputationState.CURRENT else None
 
-    def candidates(self) -> Iterator[Candidate]:
-        """The servers that take jobs."""
-        for server in self._servers.values():
-            if server.state is _ServerState.READY:
-                yield Candidate(server.id, server.node.id, server.load)
-
-    def location_of(self, server: str) -> Any:
-        """Where a server is; it must be known."""
-        return self._servers[server].location
-
-    def node_of(self, server: str) -> str | None:
-        """The id of the node of a server; None where the server is not known."""
-        known = self._servers.get(server)
-        return None if known is None else known.node.id
-
-    def address_of(self, server: str) -> str:
-        """The address of the node of a server; it must be known."""
-        return self._servers[server].node.address
+    def lease_of(self, node: str) -> tuple[int, int] | None:
+        """The computation that a node is or may be reserved for, with the number of the reservation."""
+        known = self._nodes.get(node)
+        if known is None or self._current is None or known.state not in _MAY_HAVE_SERVERS:
+            return None
+        return self._current.id, known.attempt
 
     def ready_locations(self) -> list[Any]:
-        """Where the servers that take jobs are."""
-        return [self._servers[each.server].location for each in self.candidates()]
-
-    def ready_addresses(self) -> list[str]:
-        """The addresses of the nodes with a server that takes jobs, each once."""
-        return list(dict.fromkeys(self._servers[each.server].node.address for each in self.candidates()))
+        """Where the servers are that the current computation has set up."""
+        return [each.location for each in self._servers.values() if each.state is ServerState.READY]
 
     def problems(self) -> list[str]:
         """Why servers and nodes that are there take no jobs, for people."""
+        servers = self._servers.values()
         found = [
-            f"server {server.location} could not be set up: {server.problem}"
-            for server in self._servers.values()
-            if server.state is _ServerState.REJECTED
+            f"server {each.location} could not be set up: {each.problem}"
+            for each in servers
+            if each.state is ServerState.REJECTED
         ]
-        found += [
-            f"server {server.location} is still being set up"
-            for server in self._servers.values()
-            if server.state is _ServerState.SETTING_UP
-        ]
+        found += [f"server {each.location} is still being set up" for each in servers if each.state is ServerState.TOLD]
         for node in self._nodes.values():
-            if node.state is _NodeState.TAKEN:
-                found.append(f"node {node.address} is in use by another computation")
-            elif node.state is _NodeState.RESERVING:
-                found.append(f"node {node.address} has not answered yet")
-            elif node.state is _NodeState.RESERVED and not any(s.node is node for s in self._servers.values()):
-                found.append(f"node {node.address} has no server running yet")
+            if node.state in (NodeState.TAKEN, NodeState.IGNORED, NodeState.CLOSED):
+                found.append(f"node {node.facts.address} {node.problem}")
+            elif node.state in (NodeState.RESERVING, NodeState.REVOKING):
+                found.append(f"node {node.facts.address} has not answered yet")
+            elif node.state is NodeState.RESERVED and not node.servers:
+                found.append(f"node {node.facts.address} has no server running yet")
         return found
-
-    # Jobs: counted by calls instead of events, because there may be many thousands a second.
-
-    def job_started(self, server: str) -> None:
-        """A job was sent to a server that is ready."""
-        self._servers[server].load += 1
-
-    def job_over(self, server: str) -> None:
-        """A job is over; the server may be gone."""
-        known = self._servers.get(server)
-        if known is not None:
-            known.load -= 1
 
     # Computations.
 
-    def _submitted(self, event: vocabulary.Submitted) -> Iterator[vocabulary.Instruction]:
-        self._queue.append(_Computation(event.computation))
-        yield from self._next_turn()
+    def _submitted(self, event: vocabulary.Submitted) -> _Instructions:
+        computation = Computation(event.computation)
+        self._queue.append(computation)
+        if self._current is None:
+            yield from self._next_turn()
+        else:
+            yield computation.tell(client.Queued, position=len(self._queue) - 1)
 
-    def _next_turn(self) -> Iterator[vocabulary.Instruction]:
-        if self._current is not None or not self._queue:
+    def _next_turn(self) -> _Instructions:
+        if not self._queue:
             return
         computation = self._current = self._queue.popleft()
         computation.advance("turn")
-        yield vocabulary.Begun(computation.id)
-        yield self._tell(Status.ComputationScheduled, self.location)
+        yield computation.tell(client.Begun, location=self.location)
+        yield from self._tell_places()
         for node in self._nodes.values():
-            yield self._tell(Status.NodeDiscovered, node.address)
-            if node.state is _NodeState.KNOWN:
-                yield self._reserve(node)
+            yield from self._offer(node)
 
-    def _close(self, event: vocabulary.CloseRequested) -> Iterator[vocabulary.Instruction]:
+    def _tell_places(self) -> _Instructions:
+        for position, computation in enumerate(self._queue):
+            yield computation.tell(client.Queued, position=position)
+
+    def _close(self, event: client.Close) -> _Instructions:
         for queued in self._queue:
             if queued.id == event.computation:
                 self._queue.remove(queued)
-                yield vocabulary.Ended(queued.id)
+                yield queued.tell(client.Ended)
+                yield from self._tell_places()
                 return
-        current = self._current
-        if current is None or current.id != event.computation or current.state is _ComputationState.CLOSING:
+        current = self._current_if(event.computation)
+        if current is None:
             return
         current.advance("close")
-        for server in list(self._servers.values()):
-            del self._servers[server.id]
-            if server.state is _ServerState.READY:
-                yield self._tell(Status.ServerClosed, server.location)
+        self._servers.clear()
         for node in self._nodes.values():
-            if node.state is _NodeState.RESERVED:
-                yield vocabulary.Release(node.id, current.id)
-            if node.state in (_NodeState.RESERVED, _NodeState.RESERVING, _NodeState.TAKEN):
+            node.servers.clear()
+            if node.state is NodeState.RESERVED:
+                yield vocabulary.Release(node.id, current.id, node.attempt)
+            if "release" in NODE_TABLE[node.state]:
                 node.advance("release")
         yield from self._over_if_all_released()
 
-    def _over_if_all_released(self) -> Iterator[vocabulary.Instruction]:
+    def _over_if_all_released(self) -> _Instructions:
         current = self._current
-        if current is None or current.state is not _ComputationState.CLOSING:
+        if current is None or current.state is not ComputationState.CLOSING:
             return
-        if any(node.state in (_NodeState.RELEASING, _NodeState.WITHDRAWING) for node in self._nodes.values()):
+        if any(node.state in (NodeState.RELEASING, NodeState.WITHDRAWING) for node in self._nodes.values()):
             return
-        yield self._tell(Status.ComputationClosed, self.location)
         self._current = None
-        for node in self._nodes.values():
-            node.initialized = False
-        yield vocabulary.Ended(current.id)
+        yield current.tell(client.Ended)
         yield from self._next_turn()
+
+    def _current_if(self, computation: int) -> Computation | None:
+        """The current computation, if it is that one."""
+        current = self._current
+        return current if current is not None and self.current == computation else None
 
     # Nodes.
 
-    def _node_up(self, event: vocabulary.NodeUp) -> Iterator[vocabulary.Instruction]:
+    def _node_up(self, event: vocabulary.NodeUp) -> _Instructions:
         if event.node in self._nodes:
             return
-        node = self._nodes[event.node] = _Node(event.node, event.address)
+        node = self._nodes[event.node] = Node(event.node, event.facts)
         if self.current is not None:
-            yield self._tell(Status.NodeDiscovered, node.address)
-            yield self._reserve(node)
+            yield from self._offer(node)
 
-    def _reserve(self, node: _Node) -> vocabulary.Reserve:
+    def _offer(self, node: Node) -> _Instructions:
         assert self._current is not None
-        node.advance("reserve")
-        return vocabulary.Reserve(node.id, self._current.id)
+        node.advance("offer")
+        yield self._current.tell(client.NodeOffered, node=node.id, facts=node.facts)
 
-    def _granted(self, event: vocabulary.Granted) -> Iterator[vocabulary.Instruction]:
+    def _verdict(self, event: client.Verdict) -> _Instructions:
         node = self._nodes.get(event.node)
-        if node is None:
+        current = self._current_if(event.computation)
+        if node is None or current is None or node.state is not NodeState.OFFERED:
             return
-        node.advance("granted")
-        if node.state is _NodeState.RELEASING:
-            assert self._current is not None
-            yield vocabulary.Release(node.id, self._current.id)
+        if event.accepted:
+            yield self._reserve(node, "accepted")
+        else:
+            node.advance("ignored")
+            node.problem = f"is not used: {event.reason}"
 
-    def _refused(self, event: vocabulary.Refused) -> Iterator[vocabulary.Instruction]:
-        node = self._nodes.get(event.node)
+    def _reserve(self, node: Node, event: str) -> vocabulary.Reserve:
+        assert self._current is not None
+        node.advance(event)
+        self._attempts += 1
+        node.attempt = self._attempts
+        return vocabulary.Reserve(node.id, self._current.id, node.attempt)
+
+    def _at(self, node: str, attempt: int) -> Node | None:
+        """The node, if that is its present reservation."""
+        known = self._nodes.get(node)
+        return known if known is not None and known.attempt == attempt else None
+
+    def _granted(self, event: vocabulary.Granted) -> _Instructions:
+        node = self._at(event.node, event.attempt)
+        if node is None or node.state is NodeState.CLOSED:
+            return  # the node may have ended the lease before its answer was here
+        node.advance("granted")
+        if node.state is NodeState.RELEASING:
+            yield self._release(node)
+
+    def _release(self, node: Node) -> vocabulary.Release:
+        assert self._current is not None
+        return vocabulary.Release(node.id, self._current.id, node.attempt)
+
+    def _refused(self, event: vocabulary.Refused) -> _Instructions:
+        node = self._at(event.node, event.attempt)
         if node is None:
             return
         node.advance("refused")
-        if node.state is _NodeState.TAKEN:
-            yield vocabulary.RetryLater(node.id)
+        if node.state is NodeState.TAKEN:
+            node.problem = event.reason
+            yield vocabulary.RetryLater(node.id, node.attempt)
         else:
             yield from self._over_if_all_released()
 
-    def _retry(self, event: vocabulary.Retry) -> Iterator[vocabulary.Instruction]:
-        node = self._nodes.get(event.node)
-        if node is None or node.state is not _NodeState.TAKEN:
+    def _unanswered(self, event: vocabulary.Unanswered) -> _Instructions:
+        node = self._at(event.node, event.attempt)
+        if node is None or node.state is NodeState.CLOSED:
             return
-        node.advance("retry")
-        if self.current is not None:
-            yield self._reserve(node)
+        node.advance("unanswered")
+        yield from self._forget_servers(node, "could not be kept: its node did not answer", closed=True)
+        yield self._release(node)
 
-    def _released(self, event: vocabulary.Released) -> Iterator[vocabulary.Instruction]:
-        node = self._nodes.get(event.node)
+    def _retry(self, event: vocabulary.Retry) -> _Instructions:
+        node = self._at(event.node, event.attempt)
+        if node is not None and node.state is NodeState.TAKEN:
+            yield self._reserve(node, "retry")
+
+    def _released(self, event: vocabulary.Released) -> _Instructions:
+        node = self._at(event.node, event.attempt)
         if node is None:
             return
         node.advance("released")
-        if node.initialized:
-            yield self._tell(Status.NodeClosed, node.address)
+        if node.state is NodeState.TAKEN:
+            node.problem = "has not answered yet"
+            yield vocabulary.RetryLater(node.id, node.attempt)
+            return
+        yield self._node_changed(node, client.NodeChange.CLOSED)
         yield from self._over_if_all_released()
 
-    def _node_lost(self, event: vocabulary.NodeLost) -> Iterator[vocabulary.Instruction]:
+    def _lease_ended(self, event: vocabulary.LeaseEnded) -> _Instructions:
+        node = self._at(event.node, event.attempt)
+        if node is None or "ended" not in NODE_TABLE[node.state]:
+            return
+        node.advance("ended")
+        node.problem = f"has ended its servers: {event.reason}"
+        yield from self._forget_servers(node, event.reason, closed=True)
+        yield self._node_changed(node, client.NodeChange.CLOSED)
+
+    def _node_lost(self, event: vocabulary.NodeLost) -> _Instructions:
         node = self._nodes.pop(event.node, None)
         if node is None:
             return
-        for server in [each for each in self._servers.values() if each.node is node]:
-            yield from self._forget(server, f"node {node.address} was lost: {event.reason}")
+        yield from self._forget_servers(node, f"node {node.facts.address} was lost: {event.reason}")
         if self._current is not None:
-            yield self._tell(Status.NodeDisconnected, node.address)
+            yield self._node_changed(node, client.NodeChange.LOST)
         yield from self._over_if_all_released()
+
+    def _node_changed(self, node: Node, change: client.NodeChange) -> vocabulary.Tell:
+        assert self._current is not None
+        return self._current.tell(client.NodeChanged, node=node.id, address=node.facts.address, change=change)
 
     # Servers.
 
-    def _server_started(self, event: vocabulary.ServerStarted) -> Iterator[vocabulary.Instruction]:
-        node = self._nodes.get(event.node)
+    def _server_started(self, event: vocabulary.ServerStarted) -> _Instructions:
+        node = self._at(event.node, event.attempt)
         # Its news may overtake the node's answer to the reservation.
-        if node is None or node.state not in (_NodeState.RESERVING, _NodeState.RESERVED):
+        if node is None or node.state not in (NodeState.RESERVING, NodeState.RESERVED):
             return
         if event.server in self._servers:
             return  # a node that is asked again tells again
         assert self._current is not None
-        self._servers[event.server] = _Server(event.server, node, event.location)
-        yield self._tell(Status.ServerDiscovered, event.location)
-        yield vocabulary.SetUp(event.server, self._current.id)
+        self._servers[event.server] = node.servers[event.server] = Server(event.server, node, event.location)
+        yield self._current.tell(
+            client.ServerStarted,
+            node=node.id,
+            attempt=node.attempt,
+            server=event.server,
+            location=event.location,
+            name=event.name,
+        )
 
-    def _set_up_done(self, event: vocabulary.SetUpDone) -> Iterator[vocabulary.Instruction]:
-        server = self._servers.get(event.server)
-        if server is None or server.state is _ServerState.SILENT:
-            return
-        assert self._current is not None
-        server.advance("set_up")
-        if not server.node.initialized:
-            server.node.initialized = True
-            yield self._tell(Status.NodeInitialized, server.node.address)
-        yield vocabulary.ServerReady(server.id, self._current.id)
-        yield self._tell(Status.ServerInitialized, server.location)
+    def _server_of(self, event: client.SetUpDone | client.SetUpFailed | client.Unreachable) -> Server | None:
+        return None if self._current_if(event.computation) is None else self._servers.get(event.server)
 
-    def _set_up_failed(self, event: vocabulary.SetUpFailed) -> Iterator[vocabulary.Instruction]:
-        server = self._servers.get(event.server)
-        if server is None or server.state is _ServerState.SILENT:
-            return
-        server.advance("failed")
-        server.problem = event.reason
-        yield self._tell(Status.ServerIgnore, server.location)
-
-    def _server_silent(self, event: vocabulary.ServerSilent) -> Iterator[vocabulary.Instruction]:
-        server = self._servers.get(event.server)
-        if server is not None and server.state in (_ServerState.SETTING_UP, _ServerState.READY):
-            server.advance("silent")
+    def _set_up_done(self, event: client.SetUpDone) -> _Instructions:
+        server = self._server_of(event)
+        if server is not None and server.state is not ServerState.SILENT:
+            server.advance("set_up")
         yield from ()
 
-    def _server_lost(self, event: vocabulary.ServerLost) -> Iterator[vocabulary.Instruction]:
-        server = self._servers.get(event.server)
+    def _set_up_failed(self, event: client.SetUpFailed) -> _Instructions:
+        server = self._server_of(event)
+        if server is not None and server.state is not ServerState.SILENT:
+            server.advance("failed")
+            server.problem = event.reason
+        yield from ()
+
+    def _unreachable(self, event: client.Unreachable) -> _Instructions:
+        server = self._server_of(event)
         if server is not None:
-            yield from self._forget(server, event.explanation)
+            server.advance("silent")
+            yield vocabulary.AwaitExplanation(server.id, event.reason)
 
-    def _forget(self, server: _Server, explanation: str) -> Iterator[vocabulary.Instruction]:
+    def _unexplained(self, event: vocabulary.Unexplained) -> _Instructions:
+        server = self._servers.get(event.server)
+        if server is None:
+            return  # its node has explained
         assert self._current is not None
-        del self._servers[server.id]
-        yield vocabulary.ServerGone(server.id, self._current.id, explanation)
-        yield self._tell(Status.ServerDisconnected, server.location)
+        # It may hang, or hold the interpreter lock: nobody can use it any more.
+        yield vocabulary.Replace(server.node.id, self._current.id, server.node.attempt, server.id)
+        yield self._forget(server, f"cannot be reached any more: {event.reason}")
 
-    def _tell(self, code: int, info: Any) -> vocabulary.Tell:
+    def _server_draining(self, event: vocabulary.ServerDraining) -> _Instructions:
+        server = self._servers.get(event.server)
+        if server is not None and server.node.attempt == event.attempt:
+            assert self._current is not None
+            server.advance("silent")
+            yield self._current.tell(client.ServerDraining, server=server.id)
+
+    def _server_died(self, event: vocabulary.ServerDied) -> _Instructions:
+        server = self._servers.get(event.server)
+        if server is not None and server.node.attempt == event.attempt:
+            yield self._forget(server, event.explanation)
+
+    def _forget_servers(self, node: Node, explanation: str, closed: bool = False) -> _Instructions:
+        for server in list(node.servers.values()):
+            yield self._forget(server, explanation, closed)
+
+    def _forget(self, server: Server, explanation: str, closed: bool = False) -> vocabulary.Tell:
         assert self._current is not None
-        return vocabulary.Tell(self._current.id, Status(code, info))
+        del self._servers[server.id], server.node.servers[server.id]
+        return self._current.tell(client.ServerGone, server=server.id, explanation=explanation, closed=closed)
 
 
-_HANDLERS: dict[type, Callable[[SchedulerState, Any], Iterator[vocabulary.Instruction]]] = {
+#: A node in one of these may tell of servers.
+_MAY_HAVE_SERVERS = (NodeState.RESERVING, NodeState.RESERVED)
+
+_HANDLERS: dict[type, Callable[[SchedulerState, Any], _Instructions]] = {
     vocabulary.Submitted: SchedulerState._submitted,
-    vocabulary.CloseRequested: SchedulerState._close,
+    client.Close: SchedulerState._close,
+    client.Verdict: SchedulerState._verdict,
+    client.SetUpDone: SchedulerState._set_up_done,
+    client.SetUpFailed: SchedulerState._set_up_failed,
+    client.Unreachable: SchedulerState._unreachable,
     vocabulary.NodeUp: SchedulerState._node_up,
     vocabulary.NodeLost: SchedulerState._node_lost,
     vocabulary.Granted: SchedulerState._granted,
     vocabulary.Refused: SchedulerState._refused,
+    vocabulary.Unanswered: SchedulerState._unanswered,
     vocabulary.Retry: SchedulerState._retry,
     vocabulary.Released: SchedulerState._released,
+    vocabulary.LeaseEnded: SchedulerState._lease_ended,
     vocabulary.ServerStarted: SchedulerState._server_started,
-    vocabulary.SetUpDone: SchedulerState._set_up_done,
-    vocabulary.SetUpFailed: SchedulerState._set_up_failed,
-    vocabulary.ServerSilent: SchedulerState._server_silent,
-    vocabulary.ServerLost: SchedulerState._server_lost,
+    vocabulary.ServerDraining: SchedulerState._server_draining,
+    vocabulary.ServerDied: SchedulerState._server_died,
+    vocabulary.Unexplained: SchedulerState._unexplained,
 }

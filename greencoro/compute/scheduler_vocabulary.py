@@ -1,37 +1,39 @@
-"""The words between a scheduler's decisions and its shell: what can happen, and what is to be done."""
+"""The words between a scheduler's decisions and its shell, beside those that clients and it say to each other.
+
+A *lease* is one reservation of a node. They are numbered, of all nodes in one row: what is told of an earlier *attempt*
+than the node's present one is out of date.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from greencoro.compute.status import Status
+from greencoro.compute.client_words import Notice, Request
+from greencoro.compute.node_words import NodeFacts
 
 __all__ = [
-    "Begun",
-    "CloseRequested",
-    "Ended",
+    "AwaitExplanation",
     "Event",
     "Granted",
     "Instruction",
+    "LeaseEnded",
     "NodeLost",
     "NodeUp",
     "Refused",
     "Release",
     "Released",
+    "Replace",
     "Reserve",
     "Retry",
     "RetryLater",
-    "ServerGone",
-    "ServerLost",
-    "ServerReady",
-    "ServerSilent",
+    "ServerDied",
+    "ServerDraining",
     "ServerStarted",
-    "SetUp",
-    "SetUpDone",
-    "SetUpFailed",
     "Submitted",
     "Tell",
+    "Unanswered",
+    "Unexplained",
 ]
 
 
@@ -46,18 +48,11 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class CloseRequested:
-    """A computation gives everything back."""
-
-    computation: int
-
-
-@dataclass(frozen=True)
 class NodeUp:
     """A node daemon answered."""
 
     node: str
-    address: str
+    facts: NodeFacts
 
 
 @dataclass(frozen=True)
@@ -73,20 +68,36 @@ class Granted:
     """A node is reserved for the current computation."""
 
     node: str
+    attempt: int
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A node did not let itself be reserved."""
+    """A node did not let itself be reserved.
+
+    Attributes:
+        reason (str): Completes "node 10.0.0.1 ...".
+    """
 
     node: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A node may be reserved or not: no answer came."""
+
+    node: str
+    attempt: int
 
 
 @dataclass(frozen=True)
 class Retry:
-    """A node that refused may be asked again."""
+    """A node that was not reserved may be asked again."""
 
     node: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,16 @@ class Released:
     """A node's servers have ended."""
 
     node: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class LeaseEnded:
+    """A node has ended the lease, with all its servers."""
+
+    node: str
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -101,72 +122,58 @@ class ServerStarted:
     """A reserved node has a server process ready to be set up."""
 
     node: str
+    attempt: int
     server: str
     location: Any
+    name: str
 
 
 @dataclass(frozen=True)
-class SetUpDone:
-    """A server has all components."""
+class ServerDraining:
+    """A server takes no more jobs, because its node is ending."""
 
+    node: str
+    attempt: int
     server: str
 
 
 @dataclass(frozen=True)
-class SetUpFailed:
-    """A server could not be set up."""
+class ServerDied:
+    """A server process is gone."""
+
+    node: str
+    attempt: int
+    server: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """Of a server that its client cannot reach its node has said nothing in time."""
 
     server: str
     reason: str
 
 
-@dataclass(frozen=True)
-class ServerSilent:
-    """A server takes no more jobs: its connection broke, or its node is ending; how it has ended will be known."""
-
-    server: str
-
-
-@dataclass(frozen=True)
-class ServerLost:
-    """A server process is gone."""
-
-    server: str
-    explanation: str
-
-
 Event = (
     Submitted
-    | CloseRequested
+    | Request
     | NodeUp
     | NodeLost
     | Granted
     | Refused
+    | Unanswered
     | Retry
     | Released
+    | LeaseEnded
     | ServerStarted
-    | SetUpDone
-    | SetUpFailed
-    | ServerSilent
-    | ServerLost
+    | ServerDraining
+    | ServerDied
+    | Unexplained
 )
 
 
 # What is to be done.
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The computation has its turn."""
-
-    computation: int
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The computation is over: nothing of it is left on any node in reach."""
-
-    computation: int
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,7 @@ class Reserve:
 
     node: str
     computation: int
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -182,6 +190,7 @@ class RetryLater:
     """Feed `Retry` after a while."""
 
     node: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -190,39 +199,32 @@ class Release:
 
     node: str
     computation: int
+    attempt: int
 
 
 @dataclass(frozen=True)
-class SetUp:
-    """Send the components to the server."""
+class Replace:
+    """Have the node end a server that cannot be reached, so that a fresh one takes its place."""
 
-    server: str
+    node: str
     computation: int
+    attempt: int
+    server: str
 
 
 @dataclass(frozen=True)
-class ServerReady:
-    """The server takes jobs from now on."""
+class AwaitExplanation:
+    """Feed `Unexplained` after a while."""
 
     server: str
-    computation: int
-
-
-@dataclass(frozen=True)
-class ServerGone:
-    """Nothing more will come from the server: whoever waits for its jobs has to hear it."""
-
-    server: str
-    computation: int
-    explanation: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Tell:
-    """Send the status to the computation's status coroutine."""
+    """Tell the client."""
 
-    computation: int
-    status: Status
+    notice: Notice
 
 
-Instruction = Begun | Ended | Reserve | RetryLater | Release | SetUp | ServerReady | ServerGone | Tell
+Instruction = Reserve | RetryLater | Release | Replace | AwaitExplanation | Tell

@@ -12,10 +12,11 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from greencoro.compute.child import UNKNOWN_EXIT, spawn
-from greencoro.compute.guard import Guard
+from greencoro.compute.child import UNKNOWN_EXIT
+from greencoro.compute.launching import Launcher, LaunchOrder
+from greencoro.compute.server_words import Configure, Order, Report, read_report, to_line
+from greencoro.errors import RemoteProtocolError
 from greencoro.hub import native
 
 __all__ = ["ServerProcess", "explain_exit"]
@@ -29,15 +30,14 @@ _MAX_LINE_CHARACTERS = 300
 class ServerProcess:
     """Start one, talk to it, hear of its end.
 
-    Its reports and its end are told in a thread of this object's own; everything else is for the daemon's main thread,
-    which has to live as long as the daemon does: the kernel kills the server when the *thread* that started it ends.
+    Its reports and its end are told in a thread of this object's own; everything else is for the daemon's main thread.
 
     Args:
-        slot (int): The server's number.
+        order (LaunchOrder): Which one.
 
         directory (Path): Does not exist yet; the server works there, it is removed at its end.
 
-        guard: Is told of its process group.
+        launcher: Starts it.
 
         on_report: Called with what the server reports.
 
@@ -49,107 +49,96 @@ class ServerProcess:
 
     def __init__(
         self,
-        slot: int,
+        order: LaunchOrder,
         directory: Path,
-        guard: Guard,
-        on_report: Callable[[dict[str, Any]], None],
+        launcher: Launcher,
+        on_report: Callable[[Report], None],
         on_exit: Callable[[str], None],
     ) -> None:
-        self.slot = slot
+        self.slot = order.slot
         self.directory = directory
-        self._guard = guard
         self._on_report = on_report
         self._on_exit = on_exit
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self._burying = native.Lock()
-        self._buried = False
         with contextlib.ExitStack() as undo:
             directory.mkdir(mode=0o700, parents=True)
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            self._stderr, theirs = os.pipe()
-            undo.callback(native.close, self._stderr)
-            try:
-                self._process, self._channel = spawn(["greencoro.compute.server_process"], stderr=theirs)
-            finally:
-                native.close(theirs)
-            undo.callback(self._channel.close)
-            undo.callback(self._give_up)
-            guard.watch(self._process.pid)
-            # A zombie keeps its number, so what this refers to cannot change until `wait`.
-            self._exit_descriptor = os.pidfd_open(self._process.pid)
-            undo.callback(native.close, self._exit_descriptor)
-            self._watcher = native.Thread(self._watch, f"greencoro-server-{slot}")
+            self._process = launcher.launch(order)
+            self._watcher = native.Thread(self._watch, f"greencoro-server-{order.slot}")
             try:
                 self._watcher.start()
             except RuntimeError as error:
+                self._give_up()
                 raise OSError(str(error)) from error
             undo.pop_all()
 
     def _give_up(self) -> None:
         """End a process that cannot be watched."""
         self._process.kill()
-        self._process.wait()
-        self._guard.forget(self._process.pid)
+        select.select([self._process.ended], [], [])
+        self._process.collect()
+        self._process.channel.close()
+        native.close(self._process.stderr)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, word: Configure | Order) -> None:
         """Tell the server; where it is gone, its end is being reported anyway."""
-        self._channel.send(message)
+        self._process.channel.send(to_line(word))
 
     def kill(self) -> None:
         """End it by force, with all it started; where it has ended, nothing."""
-        with self._burying, contextlib.suppress(ProcessLookupError):
-            if not self._buried:
-                signal.pidfd_send_signal(self._exit_descriptor, signal.SIGKILL)
+        self._process.kill()
 
     def join(self) -> None:
         """Wait until its end has been told."""
         self._watcher.join()
 
     def _watch(self) -> None:
+        process = self._process
         poll = select.poll()
-        for descriptor in (self._channel.fileno(), self._stderr, self._exit_descriptor):
+        for descriptor in (process.channel.fileno(), process.stderr, process.ended):
             poll.register(descriptor, select.POLLIN)
         over = False
         while not over:
             for descriptor, _ in poll.poll():
-                if descriptor == self._exit_descriptor:
+                if descriptor == process.ended:
                     over = True
-                elif descriptor == self._stderr:
+                elif descriptor == process.stderr:
                     if not self._pass_on():
                         poll.unregister(descriptor)
-                elif self._channel.fill():
-                    for report in self._channel.lines():
-                        self._on_report(report)
-                else:
+                elif not self._hear():
                     poll.unregister(descriptor)
         self._bury()
 
-    def _bury(self) -> None:
-        # The group first, while the dead leader still holds its number.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        while select.select([self._stderr], [], [], 0)[0] and self._pass_on():
-            pass
+    def _hear(self) -> bool:
+        """Take what the server reports; False where nothing more is to come."""
+        if not self._process.channel.fill():
+            return False
         try:
-            self._guard.forget(self._process.pid)
-        except OSError as error:
-            _log.warning("the process that guards the servers could not be told of an end: %s", error)
-        with self._burying:
-            self._buried = True
-            returncode = self._process.wait()
-            native.close(self._exit_descriptor)
-        self._channel.close()
-        native.close(self._stderr)
+            for line in self._process.channel.lines():
+                self._on_report(read_report(line))
+        except (ValueError, RecursionError, RemoteProtocolError) as error:
+            # A job has written to the channel. Whether anything that follows is the server's cannot be known.
+            _log.warning("server %d is ended, for it does not say what a server says: %s", self.slot, error)
+            self.kill()
+            return False
+        return True
+
+    def _bury(self) -> None:
+        returncode = self._process.collect()
+        while select.select([self._process.stderr], [], [], 0)[0] and self._pass_on():
+            pass
+        self._process.channel.close()
+        native.close(self._process.stderr)
         shutil.rmtree(self.directory, ignore_errors=True)
         self._on_exit(explain_exit(returncode, list(self._last_lines)))
 
     def _pass_on(self) -> bool:
         """Write on what the server wrote to its standard error, keeping the last lines; False at its end."""
-        data = os.read(self._stderr, 65536)
+        data = os.read(self._process.stderr, 65536)
         if not data:
             return False
         with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it

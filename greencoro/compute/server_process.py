@@ -18,11 +18,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from greencoro import log
+from greencoro.compute import server_words
 from greencoro.compute.child import Channel
-from greencoro.compute.job_host import JobHost
+from greencoro.compute.job_host import JobHost, Key
 from greencoro.compute.loader import Loader, fresh_main
 from greencoro.config import Settings
 from greencoro.distributed.runtime import Runtime
@@ -44,52 +45,72 @@ _GRACE_SECONDS = 0.5
 
 
 class _Server:
-    def __init__(self, channel: Channel, config: dict[str, Any]) -> None:
+    def __init__(self, channel: Channel, config: server_words.Configure) -> None:
         self._channel = channel
         self._runtime = Runtime(
-            node=config["host"],
-            tcp_port=config["port"],
-            name=config["name"],
+            node=config.host,
+            tcp_port=config.port,
+            ext_ip_addr=config.ext_ip_addr,
+            name=config.name,
             discover_peers=False,
             announce=False,
-            secret_key=bytes.fromhex(config["key"]),
-            settings=Settings(**config["settings"]),
+            secret_key=bytes.fromhex(config.key),
+            certfile=config.certfile,
+            keyfile=config.keyfile,
+            max_file_size=config.max_file_size,
+            settings=Settings(**config.settings),
         )
-        self._host = JobHost(self._runtime, Loader(Path.cwd()), self._tell_idle)
+        self._host = JobHost(self._runtime, Loader(Path.cwd()), self)
 
     def run(self) -> None:
         """Serve until told to end."""
         native.Thread(self._obey, "greencoro-channel").start()
-        location = self._runtime.location
-        self._channel.send(
-            {
-                "event": "ready",
-                "identity": {
-                    "host": location.addr,
-                    "port": location.port,
-                    "incarnation": self._runtime.incarnation.hex(),
-                    "name": self._runtime.name,
-                },
-            }
-        )
+        runtime = self._runtime
+        self._report(server_words.Ready(runtime.incarnation.hex(), runtime.location, runtime.name))
         userhub.run_adopted()
 
-    def _tell_idle(self) -> None:
-        self._channel.send({"event": "drained"})
+    def _report(self, word: server_words.Report) -> None:
+        self._channel.send(server_words.to_line(word))
+
+    # What the daemon wants; a thread of its own.
 
     def _obey(self) -> None:
-        while (message := self._channel.receive()) is not None:
-            order = message["order"]
-            if order == "assign":
-                self._host.assign(message["token"])
-            elif order == "status":
-                self._channel.send({"event": "status", "jobs": self._host.job_count})
-            elif order == "drain":
-                userhub.post(self._host.drain)
-            elif order == "end":
+        while (line := self._channel.receive()) is not None:
+            order = server_words.read_order(line)
+            if isinstance(order, server_words.Assign):
+                self._host.assign(order.token)
+            elif isinstance(order, server_words.CountJobs):
+                self._report(server_words.Jobs(self._host.job_count))
+            elif isinstance(order, server_words.Drain):
+                self._host.drain()
+            else:
                 userhub.post(self._spawn_end)
         # The daemon is gone: so is everything here, jobs that hold the main thread included.
         os.killpg(0, signal.SIGKILL)
+
+    # What the jobs do; on the user hub, see `job_host.JobListener`.
+
+    def began(self, key: Key, name: str, coro: Coro) -> None:
+        """A job begins."""
+        _log.debug("job %s of %s begins", name, key[0].hex())
+
+    def over(self, key: Key, name: str, coro: Coro) -> None:
+        """A job that began is over."""
+        _log.debug("job %s of %s is over", name, key[0].hex())
+
+    def busy(self) -> None:
+        """There are jobs again."""
+        _log.debug("busy")
+
+    def idle(self) -> None:
+        """No job is left."""
+        _log.debug("idle")
+
+    def drained(self) -> None:
+        """No job is left, and no more are taken."""
+        self._report(server_words.Drained())
+
+    # The end.
 
     def _spawn_end(self) -> None:
         Coro(self._end).set_daemon()
@@ -107,30 +128,32 @@ class _Server:
         userhub.stop()
 
 
-def main() -> None:
-    """Serve the daemon at the other end of standard input."""
+def main(channel: Channel) -> NoReturn:
+    """Serve the daemon at the other end of the channel, in the main thread of a patched process; then end this one."""
     # From here on the daemon's death is ours; one that died before shows as end of file on the channel.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    channel = Channel.from_standard_input()
-    config = channel.receive()
-    if config is None:
-        return
-    os.chdir(config["directory"])
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    log.enable_console(config["log_level"])
-    fresh_main()
-    show_stacks_on_signal()
-    userhub.adopt()
-    watchdog.start(config["settings"]["max_blocked_seconds"])
-    _Server(channel, config).run()
-
-
-if __name__ == "__main__":
-    main()
+    line = channel.receive()
+    if line is not None:
+        _serve(channel, server_words.read_configuration(line))
     # Without waiting for what jobs left behind: their threads, and coroutines that would not end.
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)
+
+
+def _serve(channel: Channel, config: server_words.Configure) -> None:
+    os.chdir(config.directory)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    log.enable_console(config.log_level)
+    fresh_main()
+    show_stacks_on_signal()
+    userhub.adopt()
+    watchdog.start(config.settings["max_blocked_seconds"])
+    _Server(channel, config).run()
+
+
+if __name__ == "__main__":
+    main(Channel.from_standard_input())

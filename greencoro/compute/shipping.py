@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from greencoro.compute.packaging import Packager
 from greencoro.compute.parts import Package
-from greencoro.distributed.link import PeerInfo
+from greencoro.compute.posting import post
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import PackagingError, PeerLost
-from greencoro.hub import native
+from greencoro.errors import PackagingError
 from greencoro.hub.binding import bind, is_generator_function, name_of
+from greencoro.hub.sync import Lock
 
 __all__ = ["Prepared", "Shipping"]
 
@@ -39,6 +40,24 @@ class Prepared(NamedTuple):
     kwargs: dict[str, Any]
 
 
+class _Sent:
+    """What one server has, or is being sent.
+
+    Attributes:
+        lock: Keeps packages in the order in which jobs rely on them. Who holds it may wait for room on the way to the
+            server: so it is one that coroutines wait for without holding up their hub.
+
+        packages, parts (set[str]): Digests.
+    """
+
+    __slots__ = ("lock", "packages", "parts")
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.packages: set[str] = set()
+        self.parts: set[str] = set()
+
+
 class Shipping:
     """The code of one computation on its way to servers.
 
@@ -52,11 +71,8 @@ class Shipping:
     def __init__(self, components: Sequence[Any]) -> None:
         self._packager = Packager()
         self._components = self._packager.components(components)
-        # Keeps packages in the order in which jobs rely on them; held while bytes are queued, never by the reactor.
-        self._lock = native.Lock()
-        #: Incarnation of a server -> digests of the packages, and of their parts, that it has or is being sent.
-        self._packages: dict[bytes, set[str]] = {}
-        self._parts: dict[bytes, set[str]] = {}
+        #: By incarnation.
+        self._sent: dict[bytes, _Sent] = {}
 
     def check(self, function: Callable[..., Any]) -> None:
         """Find out whether a function can be shipped.
@@ -103,28 +119,30 @@ class Shipping:
         Raises:
             PackagingError: One is larger than a message may be.
 
-            PeerLost: The server is gone.
+            PeerLost, BusyResource: As `posting.post`.
         """
         digests = [package.digest for package in packages]
-        known = self._packages.get(server.incarnation)
-        if known is None or not known.issuperset(digests):
-            with self._lock:
+        sent = self._sent.get(server.incarnation)
+        if sent is None:
+            sent = self._sent.setdefault(server.incarnation, _Sent())
+        if not sent.packages.issuperset(digests):
+            with sent.lock:
                 for package in packages:
-                    self._send(runtime, server, token, package)
+                    if package.digest not in sent.packages:
+                        self._send(runtime, server, token, package, sent)
         return digests
 
-    def _send(self, runtime: Runtime, server: PeerInfo, token: str, package: Package) -> None:
-        known = self._packages.setdefault(server.incarnation, set())
-        parts = self._parts.setdefault(server.incarnation, set())
-        if package.digest in known:
-            return
-        package_sent = package.without(parts)
+    def _send(self, runtime: Runtime, server: PeerInfo, token: str, package: Package, sent: _Sent) -> None:
+        lacking = package.without(sent.parts)
         limit = runtime.settings.max_message_bytes
-        if package_sent.size > limit * 0.9:  # the rest is for the list of the parts
+        if lacking.size > limit * 0.9:  # the rest is for the list of the parts
             raise PackagingError(f"{package!r} is too large for one message: max_message_bytes is {limit}")
-        header, contents = package_sent.to_wire()
-        if runtime.post(server, "server.package", {"token": token, "package": header}, contents) < 0:
-            raise PeerLost(f"{server} is gone")
-        parts |= package.digests()
+        header, contents = lacking.to_wire()
+        post(runtime, server, "server.package", {"token": token, "package": header}, contents)
+        sent.parts |= package.digests()
         # Last: from here on others send jobs that rely on it, without the lock.
-        known.add(package.digest)
+        sent.packages.add(package.digest)
+
+    def forget(self, incarnation: bytes) -> None:
+        """A server is gone, so nothing is sent to it any more."""
+        self._sent.pop(incarnation, None)

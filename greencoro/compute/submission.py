@@ -6,7 +6,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.compute.job import Outcome
+from greencoro.compute.server_pool import Server
+from greencoro.compute.shipping import Prepared
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputationClosed, MonitorException, NetworkError, ServerDied
 from greencoro.hub import userhub
@@ -21,41 +24,59 @@ class Submission:
     The runtime's own watch says at once that a server is lost, but not why. So a loss becomes the outcome only together
     with the explanation that the server's node gives, or its scheduler for want of one: see `server_gone`.
 
+    Args:
+        on_over: Called with it, on the user hub, when there is an outcome.
+
     Attributes:
         id (int): The watch's number.
 
-        peer (PeerInfo | None): The server; None where it was gone before there could be a watch.
+        peer (PeerInfo): The server, for the network.
 
-        server (str): The server's id.
+        server (Server): The server.
 
-        name (str): Of the job's function.
+        call (Prepared): What it runs.
+
+        lane (str | None): Of those with the same one, the server runs one after another.
 
         coro: The reference, once there is one.
 
         outcome (Completion): Set to the `MonitorException`, or to what the runtime has in its place, undecoded.
+
+    Raises:
+        BusyResource: The server has so many jobs of this client already that it takes no more.
     """
 
-    __slots__ = ("_on_over", "_runtime", "_watch", "coro", "id", "name", "outcome", "peer", "server")
+    __slots__ = ("_on_over", "_runtime", "_watch", "call", "coro", "id", "lane", "outcome", "peer", "server")
 
     def __init__(
-        self, runtime: Runtime, peer: PeerInfo | None, server: str, name: str, on_over: Callable[[Submission], None]
+        self,
+        runtime: Runtime,
+        server: Server,
+        call: Prepared,
+        on_over: Callable[[Submission], None],
+        lane: str | None = None,
     ) -> None:
         self._runtime = runtime
-        self.peer = peer
+        self.peer = PeerInfo(server.location, server.name, bytes.fromhex(server.id))
         watch: Any = None
-        if peer is not None:
-            with contextlib.suppress(NetworkError):
-                watch = runtime.open_watch(peer, name)
+        with contextlib.suppress(NetworkError):
+            watch = runtime.open_watch(self.peer, call.name)
         if watch is None:
             watch = _NoWatch()
         self._watch = watch
         self._on_over = on_over
         self.id: int = watch.id
         self.server = server
-        self.name = name
+        self.call = call
+        self.lane = lane
         self.coro: Any = None
         self.outcome = Completion()
         watch.outcome.add_callback(self._notice_came)
+
+    @property
+    def name(self) -> str:
+        """Of the job's function."""
+        return self.call.name
 
     def _notice_came(self) -> None:
         # On the reactor, where nothing of ours may be locked or told.
@@ -81,24 +102,28 @@ class Submission:
         """
         coro = self.coro
         if coro is None:
-            if self.peer is None:
-                raise self.outcome.value.error
             coro = self._runtime.reference(self.peer, 0, self.name, self)  # type: ignore[arg-type]
         return coro.value(0)
 
-    def server_gone(self, location: Any, explanation: str) -> None:
+    def ended(self) -> Outcome:
+        """What the job came to, once it is over; nothing is decoded for that."""
+        return Outcome(self.outcome.value.kind)
+
+    def server_gone(self, explanation: str) -> None:
         """Its server is gone, and this is how; where its outcome came before, that stands. User hub's thread."""
         came = self._watch.outcome.value
         if came is not None and not _is_loss(came):
             self._finish(came)
         else:
-            self._fail(ServerDied(f"the server process that ran {self.name} ({location}) {explanation}"))
+            self.fail(ServerDied(f"the server process that ran {self.name} ({self.server.location}) {explanation}"))
 
-    def computation_closed(self) -> None:
+    def computation_closed(self, reason: str = "") -> None:
         """Its computation was closed before it was over. User hub's thread."""
-        self._fail(ComputationClosed(f"the computation was closed before {self.name} was over"))
+        why = f": {reason}" if reason else ""
+        self.fail(ComputationClosed(f"the computation was closed before {self.name} was over{why}"))
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Nothing is to be heard of it any more, because of this. User hub's thread."""
         self._finish(MonitorException(self.coro, "lost", None, error))
 
     def _finish(self, notice: Any) -> None:

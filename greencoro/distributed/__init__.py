@@ -3,6 +3,7 @@
 What travels, and how it is protected:
 
 - location: where a runtime answers
+- presence: as what a runtime is met, and whom it wants to meet
 - refs: references as they travel
 - fields: the parts of messages that have no fixed length
 - messages: what runtimes say to each other, in a fixed layout
@@ -26,19 +27,26 @@ Sockets:
 
 - reactor: the native thread that has all sockets
 - stream: what a connection runs over, whatever carries it
+- repeating: what the reactor calls again and again, for the layers above
 - connecting: connecting to a host at whichever of its addresses answers
 - transport: streams over TCP
 - credentials: the certificate by which runtimes with TLS know each other
 - tls: streams inside TLS, over any other transport
 - memory: streams inside one process
+- hub_door: what the user hub watches for all connections that it serves
+- hub_io: a connection served by the user hub while that turns
 - wire: the shell of a connection
+- listening: where peers come in at one runtime
 
 Peers:
 
+- peer_info: what a peer says of itself
 - overdraft: what generators sent beyond the credit of mailboxes
 - send_queue: what waits to be sent on one link
+- standing: what each side of a link may name of what is at the other
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies
 - dispatch: which part handles which kind of message
+- reach: which peers reach what is here
 - per_peer: what each incarnation has under way, whatever becomes of its links
 - calls: requests of the layers above
 - reports: what was said already
@@ -100,6 +108,7 @@ The whole:
 
 - options: what a Runtime is given, in one form
 - arrival: what people are told when a runtime has started
+- files_api: the part of a Runtime that is about files of its peers
 - peers_api: the part of a Runtime that is about its peers
 - operations_api: the part of a Runtime that layers above are built on
 - runtime: Runtime, which wires all of this together

@@ -12,8 +12,9 @@ from typing import Any
 
 from greencoro.distributed.dial import take_heartbeat
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.link import Link, LinkState, PeerInfo
+from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.messages import Bye, Message, Reply, Request
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable, RemoteProtocolError

@@ -11,7 +11,7 @@ from greencoro.distributed.elsewhere import dumps, may_wait
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.proxies import RemoteCoro
-from greencoro.distributed.refs import Reference, rebuild
+from greencoro.distributed.refs import Reference, reduced
 from greencoro.distributed.user_code import is_interruption, reason
 from greencoro.errors import (
     BrokenResource,
@@ -41,8 +41,7 @@ class ReplyAddress(NamedTuple):
     reference: Reference
 
     def __reduce__(self) -> tuple[Any, ...]:
-        location, incarnation, number, name = self.reference
-        return rebuild, (location.addr, location.port, incarnation, number, name)
+        return reduced(self.reference)
 
 
 class RemoteRequest(Request):

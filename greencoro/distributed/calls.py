@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from greencoro import errors
 from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.distributed.user_code import text_of
 from greencoro.errors import (
@@ -249,11 +250,29 @@ class Calls:
         """Have the peer do an operation, without an answer.
 
         Returns:
-            int: 0 where it is queued; -1 where the peer is lost, or where there was no room on the way to it for longer
-            than ``send_timeout``, or at all where nothing may wait.
+            int: 0 where it is queued; -1 where the peer is lost.
+
+        Raises:
+            BusyResource: There was no room on the way to it for ``send_timeout`` seconds, or at all where nothing may
+                wait.
         """
         encoded = messages.Request(0, operation, header, parts).encode()
-        return 0 if self._queue(link, encoded, native.monotonic() + self._send_timeout) else -1
+        if self._queue(link, encoded, native.monotonic() + self._send_timeout):
+            return 0
+        if link.is_lost:
+            return -1
+        raise BusyResource(f"there was no room for {operation!r} on the way to {link.info}")
+
+    def post_nowait(self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer]) -> bool:
+        """As `post`, and never waits; False where it is not queued: there is no room, or the peer is lost."""
+        return link.send_if_room(_ORDERED, messages.Request(0, operation, header, parts).encode(), None)
+
+    def undo(self, link: Link, operation: str, header: dict[str, Any]) -> None:
+        """Post what takes back a request; where there is no room for it the log says so."""
+        try:
+            self.post(link, operation, header, ())
+        except BusyResource as error:
+            self._warn(_log, "what a request asked for is not taken back: %s", error)
 
     def _queue(self, link: Link, buffers: Sequence[Buffer], deadline: float | None) -> bool:
         """Queue a request as soon as there is room; False where the time was over or the peer lost before."""

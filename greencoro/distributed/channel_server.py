@@ -110,7 +110,7 @@ class ChannelServer:
     """See the module.
 
     Args:
-        find: The open channel with an id, if it is at home in this runtime.
+        find: The open channel that a peer names by its id, if it is at home in this runtime and the peer is let in.
 
         incarnation: This runtime's.
 
@@ -130,7 +130,7 @@ class ChannelServer:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        find: Callable[[int], Channel | None],
+        find: Callable[[Link, int], Channel | None],
         incarnation: bytes,
         inflows: Inflows,
         max_messages: int,
@@ -159,7 +159,7 @@ class ChannelServer:
     # The reactor.
 
     def _on_message(self, link: Link, message: ChannelSend | ChannelDeliver) -> None:
-        channel = self._find(message.target)
+        channel = self._find(link, message.target)
         if channel is None:
             link.inflows.pop(message.target, None)
             link.send_urgent(Gone(message.target).encode())

@@ -210,6 +210,8 @@ class Contacts:
         named = [kept.named for kept in self._kept] + ([] if also is None else [also])
         asked = ", ".join(f"{way.target}:{neighbours.udp_port}" for way in neighbours.told)
         places = f"named: {_some(named)}"
+        if asked and runtime.presence.schedulers_only:
+            asked += " (schedulers alone)"
         if not asked:
             reason = f"{runtime.location.addr} has no broadcast" if runtime.discovers else "discover_peers is False"
             asked = f"nobody but {f'those {places}' if named else 'named peers'}, for {reason}"

@@ -1,8 +1,8 @@
 """Connections that came in and wait for what comes of a dial of ours, where both sides dial.
 
 To refuse one at once would rely on our dial, and that one may be cut off by the other side still: then neither would be
-left. So it is answered once our dial is over: where that one has made the two peers, the other side finds that out then,
-if it has not given its own dial up before.
+left. So it is answered once our dial is over. Where that one has made the two peers, the other side has given its own
+up by then, or does so at the answer.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ Numbers big-endian::
 
     "greencoro-d"   11 bytes
     u8              kind
+    u8              presence of the author: its role, and 128 where it is for schedulers alone; of an echo: 0
     16 bytes        incarnation of the author; of an echo: a nonce
     u16             TCP port at which the author can be dialled; of an echo: UDP port that it was asked from
     u8, text        host, in UTF-8, with the number of its bytes
@@ -27,6 +28,7 @@ import struct
 from typing import NamedTuple
 
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import NOTHING_SPECIAL, Presence
 
 __all__ = ["MAX_DATAGRAM_BYTES", "Echo", "Ping"]
 
@@ -34,27 +36,34 @@ MAGIC = b"greencoro-d"
 PING, QUESTION, ANSWER = 1, 2, 3
 TAG_BYTES = hashlib.sha256().digest_size
 
-_HEAD = struct.Struct(f">{len(MAGIC)}sB16sHB")
+_HEAD = struct.Struct(f">{len(MAGIC)}sBB16sHB")
 
 #: No datagram is larger; of more bytes than this none are read.
 MAX_DATAGRAM_BYTES = _HEAD.size + 255 + TAG_BYTES
 
 
 class Ping(NamedTuple):
-    """ "I am here": who, and where that one can be dialled."""
+    """ "I am here": who, where that one can be dialled, and by whom it wants to be."""
 
     incarnation: bytes
     location: Location
+    presence: Presence = NOTHING_SPECIAL
 
     def encode(self, key: bytes) -> bytes:
         """The datagram, signed with ``key``."""
-        return _encode(PING, self.incarnation, self.location, key)
+        return _encode(PING, self.incarnation, self.location, key, self.presence.encode())
 
     @classmethod
     def decode(cls, data: bytes, key: bytes) -> Ping | None:
         """Read a datagram; None where it is anything else than a ping signed with ``key``."""
         found = _decode(PING, data, key)
-        return None if found is None else cls(*found)
+        if found is None:
+            return None
+        presence, incarnation, location = found
+        try:
+            return cls(incarnation, location, Presence.decode(presence))
+        except ValueError:
+            return None
 
 
 class Echo(NamedTuple):
@@ -75,16 +84,17 @@ class Echo(NamedTuple):
     def asked(cls, data: bytes, key: bytes) -> Echo | None:
         """What a datagram asks; None where it is anything else than such a question signed with ``key``."""
         found = _decode(QUESTION, data, key)
-        return None if found is None else cls(*found)
+        # The first of them says nothing here, and is no other number.
+        return None if found is None or found[0] else cls(*found[1:])
 
 
-def _encode(kind: int, number: bytes, location: Location, key: bytes) -> bytes:
+def _encode(kind: int, number: bytes, location: Location, key: bytes, presence: int = 0) -> bytes:
     host = location.addr.encode()
-    body = _HEAD.pack(MAGIC, kind, number, location.port, len(host)) + host
+    body = _HEAD.pack(MAGIC, kind, presence, number, location.port, len(host)) + host
     return body + _tag(key, body)
 
 
-def _decode(kind: int, data: bytes, key: bytes) -> tuple[bytes, Location] | None:
+def _decode(kind: int, data: bytes, key: bytes) -> tuple[int, bytes, Location] | None:
     if not _HEAD.size + 1 + TAG_BYTES <= len(data) <= MAX_DATAGRAM_BYTES or not data.startswith(MAGIC):
         return None
     # Before the tag, which takes time; it says no more than which reader this is for.
@@ -94,12 +104,12 @@ def _decode(kind: int, data: bytes, key: bytes) -> tuple[bytes, Location] | None
     # Before anything else: nothing that a stranger wrote is looked at.
     if not hmac.compare_digest(tag, _tag(key, body)):
         return None
-    _, _, number, port, count = _HEAD.unpack_from(body)
+    _, _, presence, number, port, count = _HEAD.unpack_from(body)
     host = body[_HEAD.size :]
     if len(host) != count or not port:
         return None
     try:
-        return number, Location(host.decode(), port)
+        return presence, number, Location(host.decode(), port)
     except ValueError:
         return None
 

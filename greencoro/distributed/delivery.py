@@ -11,6 +11,7 @@ from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.inflows import ALL_DEBTS, Inflows, LinkedInflow, owe
 from greencoro.distributed.link import Link
 from greencoro.distributed.messages import Credit, Debt, Deliver, Gone, Ping, Pong, Result, Send, Terminate
+from greencoro.distributed.reach import Reach
 from greencoro.hub.coroutine import Coro, find
 from greencoro.hub.mailbox import Encoded
 from greencoro.log import escape
@@ -26,7 +27,7 @@ _DELIVER_HEADER_BYTES = 13
 class RemoteMessage(Encoded):
     """A message in a mailbox, as it came; its receiver decodes it, in its own coroutine."""
 
-    __slots__ = ("_inflow", "_inflows", "_link", "_payload", "_size", "_warn")
+    __slots__ = ("_inflow", "_inflows", "_link", "_payload", "_size", "_warn", "was_received")
 
     def __init__(
         self, link: Link, inflows: Inflows, inflow: LinkedInflow, payload: Any, size: int, warn: Callable[..., None]
@@ -37,11 +38,14 @@ class RemoteMessage(Encoded):
         self._payload = payload
         self._size = size
         self._warn = warn
+        #: Did a coroutine receive it?
+        self.was_received = False
 
     def taken(self) -> None:
         self._inflows.taken(self._inflow, self._size)
 
     def decode(self) -> tuple[bool, Any]:
+        self.was_received = True
         message, why = codec.opened(self._payload)
         if why is not None:
             self._link.undecodable += 1
@@ -51,10 +55,12 @@ class RemoteMessage(Encoded):
 
 
 class Delivery:
-    """The receiving side of `send`, `deliver` and `terminate`; its handlers run on the reactor.
+    """The receiving side of `send`, `deliver` and `terminate`; its handlers run in the reactor's turn.
 
     Args:
         find: The live coroutine with an id, if it is at home in this runtime.
+
+        reach: Which peers may name it.
 
         inflows: What peers have under way.
 
@@ -65,11 +71,13 @@ class Delivery:
         self,
         dispatcher: Dispatcher,
         find: Callable[[int], Coro | None],
+        reach: Reach,
         inflows: Inflows,
         warn: Callable[..., None],
     ) -> None:
         self._warn = warn
         self._find = find
+        self._find_for = reach.guard(find)
         self._inflows = inflows
         dispatcher.register(Send, self._on_send)
         dispatcher.register(Deliver, self._on_deliver)
@@ -82,28 +90,28 @@ class Delivery:
         dispatcher.register(Pong, lambda link, _: None)
 
     def _put(self, link: Link, target: int, payload: Any, size: int) -> bool:
-        inflow = link.inflows.get(target)
+        inflow = link.inflows.get(target) if link.standing.is_let_in else None
         if inflow is None:
-            inflow = self._new_inflow(link, target)
+            inflow = self._new_inflow(link, target, self._find_for(link, target))
         coro = find(target)
         if coro is None or inflow is None:
             link.send_urgent(Gone(target).encode())
             return False
         inflow.arrived(size)
-        coro.put_past_limit(RemoteMessage(link, self._inflows, inflow, payload, size, self._warn))
-        # It may have ended in the middle of this; only where it is alive now, it was when it got the message.
-        return find(target) is coro
+        message = RemoteMessage(link, self._inflows, inflow, payload, size, self._warn)
+        coro.put_past_limit(message)
+        # It may have ended in the middle of this: where it is not alive now, it has got the message if it received it.
+        return find(target) is coro or message.was_received
 
     def peer_came(self, link: Link) -> None:
         """Tell a peer what waits here of what it sent over links that are lost."""
         for target in self._inflows.left_over(link):
-            if self._new_inflow(link, target) is None:
+            if self._new_inflow(link, target, self._find(target)) is None:
                 # A channel, or over: then it is told so when it sends.
                 self._inflows.of(link, target)
         link.send_urgent(ALL_DEBTS.encode())
 
-    def _new_inflow(self, link: Link, target: int) -> LinkedInflow | None:
-        coro = self._find(target)
+    def _new_inflow(self, link: Link, target: int, coro: Coro | None) -> LinkedInflow | None:
         if coro is None:
             return None
 
@@ -130,8 +138,8 @@ class Delivery:
         link.send_urgent(Result(message.request, 1 if taken else 0).encode())
 
     def _on_terminate(self, link: Link, message: Terminate) -> None:
-        coro = self._find(message.target)
-        told = -1 if coro is None else coro.terminate()
+        coro = self._find_for(link, message.target)
+        told = -1 if coro is None else coro.terminate(message.hard)
         if message.request:
             link.send_urgent(Result(message.request, told).encode())
 

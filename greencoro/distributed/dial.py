@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Ping, Pong, Welcome
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.reactor import Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, RemoteProtocolError

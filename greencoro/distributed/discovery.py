@@ -1,8 +1,8 @@
 """Which of the pings that are heard lead to a connection.
 
-A ping is worth a dial where its author is not this runtime, is not online, and its location was not dialled a short
-while ago; and there are only so many dials a second in all. So whoever replays pings, or knows the secret and invents
-them, makes no runtime a source of traffic.
+A ping is worth a dial where its author is not this runtime, is not online, the two want to meet, and its location was
+not dialled a short while ago; and there are only so many dials a second in all. So whoever replays pings, or knows the
+secret and invents them, makes no runtime a source of traffic.
 
 Pure: datagrams and the time in, decisions out.
 """
@@ -14,6 +14,7 @@ from collections.abc import Container, Hashable
 
 from greencoro.distributed.datagrams import Echo, Ping
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import NOTHING_SPECIAL, Presence
 
 __all__ = ["START_PINGS_SECONDS", "Discovery", "Rate"]
 
@@ -68,22 +69,31 @@ class Discovery:
         incarnation: This runtime's.
 
         key: The secret's key for discovery.
+
+        presence: This runtime's.
     """
 
-    def __init__(self, incarnation: bytes, key: bytes) -> None:
+    def __init__(self, incarnation: bytes, key: bytes, presence: Presence = NOTHING_SPECIAL) -> None:
         self._incarnation = incarnation
         self._key = key
+        self._presence = presence
         self._dials = Rate()
         self._echoes = Rate(ECHO_AGAIN_SECONDS)
 
-    def ping(self, location: Location, incarnation: bytes | None = None) -> bytes:
-        """The datagram that tells of this runtime; or of the one at ``location`` with ``incarnation``."""
-        return Ping(incarnation or self._incarnation, location).encode(self._key)
+    def ping(self, location: Location) -> bytes:
+        """The datagram that tells of this runtime, which is at ``location``."""
+        return self.relayed(Ping(self._incarnation, location, self._presence))
+
+    def relayed(self, ping: Ping) -> bytes:
+        """The datagram that tells of another runtime."""
+        return ping.encode(self._key)
 
     def heard(self, datagram: bytes, online: Container[bytes], now: float) -> Ping | None:
         """Whose ping this is, if that one is to be dialled; ``online``: the incarnations that are."""
         ping = Ping.decode(datagram, self._key)
-        return ping if ping is not None and self.may_dial(ping, online, now) else None
+        if ping is None or not ping.presence.meets(self._presence):
+            return None
+        return ping if self.may_dial(ping, online, now) else None
 
     def may_dial(self, ping: Ping, online: Container[bytes], now: float) -> bool:
         """Is the author of ``ping`` to be dialled? Where it is, that counts as done."""

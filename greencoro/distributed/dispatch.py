@@ -15,7 +15,10 @@ Handler = Callable[[Link, Any], None]
 
 
 class Dispatcher:
-    """Calls the handler of a message's class, on the reactor's thread; handlers do not block."""
+    """Calls the handler of a message's class, in the reactor's turn; handlers do not block.
+
+    Those of `hub_io.HUB_KINDS` may be called on the user hub's thread: they use no timers or watchers of the reactor.
+    """
 
     def __init__(self) -> None:
         self._handlers: dict[type[Any], Handler] = {}

@@ -9,7 +9,7 @@ from greenlet import getcurrent
 
 from greencoro.distributed import codec
 from greencoro.distributed.link import Entry, Link
-from greencoro.distributed.refs import Reference, rebuild
+from greencoro.distributed.refs import Reference, reduced
 from greencoro.distributed.watches import Watches
 from greencoro.errors import WouldBlock
 from greencoro.hub import native
@@ -93,9 +93,11 @@ class Elsewhere:
         return self.reach()
 
     def _bind(self, asker: bytes | None = None) -> Link | None:
+        # Outside: it may take the lock of a link, under which a destructor may come here.
+        link = self._link or self._runtime.link_for(self._reference, asker)
         with _binding:
             if self._link is None:
-                self._link = self._runtime.link_for(self._reference, asker)  # type: ignore[misc]
+                self._link = link  # type: ignore[misc]
             return self._link
 
     def reach_anew(self) -> Link | None:
@@ -228,8 +230,7 @@ class Elsewhere:
         return hash((self._reference.incarnation, self._reference.id))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        location, incarnation, number, name = self._reference
-        return rebuild, (location.addr, location.port, incarnation, number, name)
+        return reduced(self._reference)
 
 
 def dumps(message: Any, head: bytes) -> list[Buffer]:

@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import NOTHING_SPECIAL, Presence
 from greencoro.errors import IncompatibleVersion, RemoteProtocolError
 
 __all__ = ["INCARNATION_BYTES", "Hello", "check_python", "minor_version"]
@@ -20,8 +21,8 @@ MAX_TEXT_BYTES = 255
 
 #: Smallest limits that a runtime may announce, those of the settings.
 _MIN_BYTES = 1024
-#: Incarnation, port, the three limits, roles, length of the certificate hash.
-_HELLO = struct.Struct(">16sHIQQIB")
+#: Incarnation, port, the three limits, presence, UDP port, length of the certificate hash.
+_HELLO = struct.Struct(">16sHIQQHHB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class Hello:
 
         max_message_bytes (int): The largest message it takes.
 
-        roles (int): Bits of what it does, 32 at most.
+        presence (Presence): What it is for, and whom it wants to meet.
+
+        udp_port (int): Where it takes part in discovery; 0: it does not.
 
         certificate_hash (bytes): SHA-256 of the TLS certificate it shows; empty without TLS.
     """
@@ -59,7 +62,8 @@ class Hello:
     max_queue_messages: int
     max_queue_bytes: int
     max_message_bytes: int
-    roles: int = 0
+    presence: Presence = NOTHING_SPECIAL
+    udp_port: int = 0
     certificate_hash: bytes = b""
 
     def __post_init__(self) -> None:
@@ -67,8 +71,8 @@ class Hello:
             raise ValueError(f"an incarnation has {INCARNATION_BYTES} bytes, not {len(self.incarnation)}")
         if len(self.certificate_hash) not in (0, CERTIFICATE_HASH_BYTES):
             raise ValueError(f"a certificate hash has {CERTIFICATE_HASH_BYTES} bytes, not {len(self.certificate_hash)}")
-        if not 0 <= self.roles < 1 << 32:
-            raise ValueError(f"roles are 32 bits, not {self.roles:#x}")
+        if not 0 <= self.udp_port < 1 << 16:
+            raise ValueError(f"udp_port has 16 bits, not {self.udp_port}")
         if not 1 <= self.max_queue_messages < 1 << 32:
             raise ValueError(f"max_queue_messages is at least 1 and has 32 bits, not {self.max_queue_messages}")
         for field in ("max_queue_bytes", "max_message_bytes"):
@@ -83,7 +87,8 @@ class Hello:
     def encode(self) -> bytes:
         """The fixed layout: numbers, then each text with a byte that counts it, then the hash."""
         limits = self.max_queue_messages, self.max_queue_bytes, self.max_message_bytes
-        parts = [_HELLO.pack(self.incarnation, self.location.port, *limits, self.roles, len(self.certificate_hash))]
+        discovery = self.presence.encode(), self.udp_port
+        parts = [_HELLO.pack(self.incarnation, self.location.port, *limits, *discovery, len(self.certificate_hash))]
         for text in (self.location.addr, self.name, self.python_version, self.package_version):
             encoded = text.encode()
             parts.append(bytes((len(encoded),)) + encoded)
@@ -98,7 +103,7 @@ class Hello:
             RemoteProtocolError: It is anything else.
         """
         try:
-            incarnation, port, messages, size, message_size, roles, hash_bytes = _HELLO.unpack_from(data)
+            incarnation, port, messages, size, message_size, presence, udp_port, hash_bytes = _HELLO.unpack_from(data)
             position = _HELLO.size
             texts = []
             for _ in range(4):
@@ -118,7 +123,8 @@ class Hello:
                 messages,
                 size,
                 message_size,
-                roles,
+                Presence.decode(presence),
+                udp_port,
                 data[position:],
             )
         except (ValueError, IndexError, struct.error) as err:  # UnicodeDecodeError is a ValueError

@@ -80,7 +80,7 @@ def _reduce(coro: Coro) -> tuple[Any, ...]:
     home = home_of(coro)
     if home is None:
         raise TypeError(f"{coro!r} cannot travel: this process has no Runtime, so nothing elsewhere could refer to it")
-    return refs.rebuild, (home.location.addr, home.location.port, home.incarnation, coro.id, coro.name)
+    return refs.reduced(Reference(home.location, home.incarnation, coro.id, coro.name, home.reach.key))
 
 
 def _location_of(coro: Coro) -> Location | None:

@@ -43,7 +43,7 @@ class Inflows:
         # destructor may run in the middle.
         self._lock = native.RLock()
 
-    # The reactor's thread.
+    # The reactor's turn.
 
     def of(self, link: Link, target: int) -> LinkedInflow:
         """What the peer of ``link`` has under way to ``target``, from now on over this link."""

@@ -10,41 +10,23 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from greencoro.distributed.flow import Outflow
-from greencoro.distributed.location import Location
+from greencoro.distributed.hub_io import HubIo
 from greencoro.distributed.overdraft import Overdrafts
+from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.distributed.send_queue import Entry, SendQueue
+from greencoro.distributed.standing import Standing
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
 
-__all__ = ["Entry", "Link", "LinkState", "PeerInfo", "PeerLimits"]
+__all__ = ["Entry", "Link", "LinkState"]
 
 Buffer = bytes | bytearray | memoryview
 #: Called once on the reactor, with the answer and None, or with None and why there is none.
 OnAnswer = Callable[[Any, "NetworkError | None"], object]
-
-
-class PeerInfo(NamedTuple):
-    """Who a peer is."""
-
-    location: Location
-    name: str
-    incarnation: bytes
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.location})" if self.name != str(self.location) else str(self.location)
-
-
-class PeerLimits(NamedTuple):
-    """What a runtime takes from a peer; each tells the other in the handshake."""
-
-    #: Messages, and their bytes, that may wait for one mailbox: the credit a sender begins with.
-    max_queue_messages: int
-    max_queue_bytes: int
-    max_message_bytes: int
 
 
 class LinkState(enum.Enum):
@@ -64,6 +46,8 @@ _TABLE = {
     LinkState.LOST: set[LinkState](),
 }
 
+#: So many queued messages are not left to whoever was told to send them.
+_FLUSH_MESSAGES = 64
 #: Answers that may wait for a peer to read. One that asks on and on without reading is cut off.
 _MAX_ANSWERS = 100_000
 #: Mailboxes of a peer that are over and remembered as such.
@@ -75,8 +59,7 @@ class Link:
     """See the module.
 
     Args:
-        own: This runtime's limits. The queue keeps to them; so does what is queued for a peer that is being dialled,
-            whose own limits are not known before it is `up`.
+        own: This runtime's limits. The queue keeps to them, also as long as the peer's own are not known: until `up`.
 
         unread: What may wait at its mailboxes from earlier links (`flow.Unread`).
     """
@@ -87,6 +70,7 @@ class Link:
         self.info = info
         self.state = LinkState.DIALING
         self.wire: Wire | None = None
+        self._hub_io: HubIo | None = None
         self.error: NetworkError | None = None
         #: Credit for mailboxes of the peer, by their coroutine's id; made under the lock.
         self.outflows: dict[int, Outflow] = {}
@@ -96,6 +80,7 @@ class Link:
         self.inflows: dict[int, Any] = {}
         #: Mailboxes of the peer that are over. A reference to one that was forgotten again costs a round trip more.
         self.gone: dict[int, None] = {}
+        self.standing = Standing()
         #: Messages of the peer that could not be decoded and were dropped.
         self.undecodable = 0
         #: Names the peer waits for, by the number of its request; the reactor's.
@@ -106,8 +91,7 @@ class Link:
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
         #: Largest message that may be sent: no side sends what it would not take itself.
         self.max_message_bytes = own.max_message_bytes
-        self._own = own
-        self._peer = own
+        self._own = self._peer = own
         self._post = post
         # An RLock, because a destructor that runs in the middle may send something as well.
         self._lock = native.RLock()
@@ -303,15 +287,27 @@ class Link:
     def _tell(self) -> None:
         if not self._told:
             self._told = True
-            self._post(self.flush)
+            if (hub_io := self._hub_io) is None or not hub_io.will_flush():
+                self._post(self.flush)
+        elif self._queue.queued >= _FLUSH_MESSAGES and (hub_io := self._hub_io) is not None:
+            hub_io.flush_now()
 
-    # The reactor's thread.
+    # The reactor's turn.
 
-    def flush(self) -> None:
-        """Send what is queued, as far as the stream takes it."""
+    def flush(self, records: int | None = None) -> None:
+        """Send what is queued, as far as the stream takes it, and ``records`` at once."""
         self._told = False
         if self.wire is not None and self.state is LinkState.UP:
-            self.wire.flush()
+            self.wire.flush(records)
+
+    def flush_if_told(self) -> bool:
+        """Send what somebody was told to send and has not; False where nobody is to send anything."""
+        was_told = self._told
+        if was_told:
+            self.flush()
+        return was_told
+
+    # The reactor's thread.
 
     def _withdrawn(self, flow: Outflow) -> None:
         flow.waiters.wake()
@@ -343,6 +339,9 @@ class Link:
             self._move(LinkState.UP)
         self.info = info
         self.wire = wire
+        self._hub_io = wire.hub_io
+        if self._hub_io is not None:
+            self._hub_io.queue = self
         wire.source = self._queue.connect(wire.connection)
         for flow in list(self.outflows.values()):
             flow.waiters.wake()
@@ -363,7 +362,7 @@ class Link:
             self._move(LinkState.LOST)
             self._queue.clear()
         dropped = len(self.overdrafts) + sum(flow.unconfirmed_messages for flow in self.outflows.values())
-        self.wire = None
+        self.wire = self._hub_io = None
         # What waits in mailboxes holds its own; of the others nothing is left to count.
         self.inflows.clear()
         for number in list(self.pending):
@@ -397,8 +396,7 @@ class Link:
         if len(self.gone) >= _MAX_GONE:
             self.gone.pop(next(iter(self.gone)))
         self.gone[target] = None
-        flow = self.outflows.pop(target, None)
-        if flow is not None:
+        if (flow := self.outflows.pop(target, None)) is not None:
             flow.waiters.wake()
 
     def _move(self, state: LinkState) -> None:

@@ -39,6 +39,8 @@ class _Query:
         #: The incarnation that was found; None where it is this runtime's own.
         self.owner: bytes | None = None
         self.asked: list[Link] = []
+        #: Of these, who does not look for it, for want of a key.
+        self.unheard: set[Link] = set()
 
 
 class Locator:
@@ -155,7 +157,7 @@ class Locator:
             query.found.set(None)
 
     def peer_came(self, link: Link) -> None:
-        """Ask a new peer for all that is looked for; reactor's thread."""
+        """Ask a peer for all that it was not asked for: it is new, or took a key of ours; reactor's thread."""
         for number, query in tuple(self._queries.items()):
             self._ask(number, query, link)
 
@@ -164,6 +166,7 @@ class Locator:
         for number, query in tuple(self._queries.items()):
             if link in query.asked:
                 query.asked.remove(link)
+                query.unheard.discard(link)
                 if query.named is not None:
                     query.named.online = bool(query.asked)
                     self._runtime.reactor.post(self._ask_all, number)
@@ -171,8 +174,11 @@ class Locator:
     def _ask(self, number: int, query: _Query, link: Link) -> None:
         info = link.info
         is_meant = query.location in (None, info.location) or query.reached == info.incarnation
-        if is_meant and link not in query.asked:
-            query.asked.append(link)
+        if is_meant and (link not in query.asked or link in query.unheard):
+            if link in query.unheard:
+                query.unheard.remove(link)
+            else:
+                query.asked.append(link)
             if query.named is not None:
                 query.named.online, query.named.error = True, None
             link.send(None, Locate(number, True, query.kind, query.name).encode())
@@ -186,11 +192,16 @@ class Locator:
 
     def _on_located(self, link: Link, located: Located) -> None:
         query = self._queries.get(located.request)
-        if query is None or query.found.done or not located.target or link not in query.asked:
+        if query is None or query.found.done or link not in query.asked:
+            return
+        if not located.target:
+            # Nobody looks there for what comes; it is to be asked again where it takes a key of ours.
+            query.unheard.add(link)
             return
         if refs.kind_of(located.target)[0] != query.kind:
             raise RemoteProtocolError(f"the peer says that {located.target:#x} is {KINDS[query.kind]} that name")
-        reference = Reference(link.info.location, link.info.incarnation, located.target, located.name)
+        key = link.standing.key
+        reference = Reference(link.info.location, link.info.incarnation, located.target, located.name, key)
         query.owner = link.info.incarnation
         query.found.set(self._runtime.resolve(reference))
 
@@ -201,6 +212,9 @@ class Locator:
             raise RemoteProtocolError("the peer looks for a name that is too long")
         if request.kind not in KINDS:
             raise RemoteProtocolError("the peer looks for something that has no names")
+        if not self._runtime.reach.lets_in(link):
+            link.send_urgent(Located(request.request, 0, request.name).encode())
+            return
         bound = self._names.lookup(request.kind, request.name)
         if bound is not None:
             link.send_urgent(Located(request.request, refs.number(request.kind, bound.id), bound.name).encode())

@@ -65,6 +65,9 @@ class Memory:
         self._here = location
         return listener
 
+    def adopt(self, descriptor: int) -> MemoryListener:
+        raise ValueError("inside a MemoryNetwork there are no descriptors to listen at")
+
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
     ) -> Callable[[], None]:
@@ -103,8 +106,11 @@ class MemoryListener:
     def start(self, on_stream: Callable[[Stream], None]) -> None:
         self.on_stream = on_stream
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self.on_stream = None
+
+    def close(self) -> None:
+        self.stop()
         self._network._listeners.pop(self.location, None)
 
 
@@ -136,6 +142,10 @@ class MemoryStream:
     @property
     def sent_bytes(self) -> int:
         return self._written - (0 if self.other is None else self.other._unread)
+
+    @property
+    def shared(self) -> None:
+        return None
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._ended or self.other is None:

@@ -11,7 +11,7 @@ DELIVER         u64 target, u32 request, payload
 RESULT          u32 request, i32 result
 MONITOR         u64 target, u32 request, u64 watch
 NOTICE          u64 watch, u8 outcome, str error type, str error text, str traceback, payload
-TERMINATE       u64 target, u32 request (0: no answer wanted)
+TERMINATE       u64 target, u32 request (0: no answer wanted), u8 hard
 GONE            u64 target: it is over, so is every credit for it
 CREDIT          u64 target, u32 messages, u64 bytes
 LOCATE          u32 request, u8 wait, str kind, str name
@@ -28,6 +28,8 @@ WITHDRAW        u32 request: nobody waits for the CHANNEL_DELIVER of that number
 UNMONITOR       u64 watch: its NOTICE is no longer of interest
 WELCOME
 DEBT            u64 target (0: there are no more), u32 messages, u64 bytes
+UNLOCK          16 bytes of a reach key
+UNLOCKED        16 bytes of a reach key
 =============== =================================================================================================
 
 For ``str``, ``parts`` and ``route`` see `fields`.
@@ -79,6 +81,8 @@ __all__ = [
     "Result",
     "Send",
     "Terminate",
+    "Unlock",
+    "Unlocked",
     "Unmonitor",
     "Welcome",
     "Withdraw",
@@ -112,6 +116,8 @@ class Kind(enum.IntEnum):
     UNMONITOR = 20
     WELCOME = 21
     DEBT = 22
+    UNLOCK = 23
+    UNLOCKED = 24
 
 
 _SEND = struct.Struct("!BQ")
@@ -120,7 +126,7 @@ _RESULT = struct.Struct("!BIi")
 _MONITOR = struct.Struct("!BQIQ")
 _NOTICE = struct.Struct("!BQB")
 _TARGET = struct.Struct("!BQ")
-_TERMINATE = struct.Struct("!BQI")
+_TERMINATE = struct.Struct("!BQIB")
 _CREDIT = struct.Struct("!BQIQ")
 _LOCATE = struct.Struct("!BIB")
 _LOCATED = struct.Struct("!BIQ")
@@ -128,6 +134,7 @@ _NUMBER = struct.Struct("!BI")
 _REPLY = struct.Struct("!BIB")
 _CHANNEL_SEND = struct.Struct("!BQQ")
 _CHANNEL_DELIVER = struct.Struct("!BQQIId")
+_KEY = struct.Struct("!B16s")
 
 _SEND_KIND = int(Kind.SEND)
 
@@ -204,13 +211,17 @@ class Notice(NamedTuple):
 
 
 class Terminate(NamedTuple):
-    """End ``target``; with a ``request`` a `Result` of 0 (it was told) or -1 (it is over or unknown) is the answer."""
+    """End ``target``; with a ``request`` a `Result` of 0 (it was told) or -1 (it is over or unknown) is the answer.
+
+    ``hard``: whether it lets itself be ended or not, where its process has a way for that.
+    """
 
     target: int
     request: int = 0
+    hard: bool = False
 
     def encode(self) -> list[Buffer]:
-        return [_TERMINATE.pack(Kind.TERMINATE, self.target, self.request)]
+        return [_TERMINATE.pack(Kind.TERMINATE, self.target, self.request, self.hard)]
 
 
 class Gone(NamedTuple):
@@ -385,6 +396,24 @@ class Debt(NamedTuple):
         return [_CREDIT.pack(Kind.DEBT, self.target, self.messages, self.size)]
 
 
+class Unlock(NamedTuple):
+    """This side has a reference with that reach key: what it names from now on, it may."""
+
+    key: bytes
+
+    def encode(self) -> list[Buffer]:
+        return [_KEY.pack(Kind.UNLOCK, self.key)]
+
+
+class Unlocked(NamedTuple):
+    """That is the reach key of this side; the answer to the first right `Unlock` on a link, and to no other."""
+
+    key: bytes
+
+    def encode(self) -> list[Buffer]:
+        return [_KEY.pack(Kind.UNLOCKED, self.key)]
+
+
 Message = (
     Send
     | Deliver
@@ -408,6 +437,8 @@ Message = (
     | Unmonitor
     | Welcome
     | Debt
+    | Unlock
+    | Unlocked
 )
 
 
@@ -419,6 +450,13 @@ def _decode_notice(data: Buffer) -> Notice:
     error_text, offset = read_text(data, offset)
     traceback_text, offset = read_text(data, offset)
     return Notice(watch, outcome, error_type, error_text, traceback_text, data[offset:])
+
+
+def _decode_terminate(data: Buffer) -> Terminate:
+    _, target, request, hard = _TERMINATE.unpack(data)
+    if hard > 1:
+        raise RemoteProtocolError(f"{hard} is no way to end a coroutine")
+    return Terminate(target, request, bool(hard))
 
 
 def _decode_locate(data: Buffer) -> Locate:
@@ -498,7 +536,7 @@ _DECODERS: dict[int, Any] = {
     Kind.RESULT: lambda data: Result(*_RESULT.unpack(data)[1:]),
     Kind.MONITOR: lambda data: Monitor(*_MONITOR.unpack(data)[1:]),
     Kind.NOTICE: _decode_notice,
-    Kind.TERMINATE: lambda data: Terminate(*_TERMINATE.unpack(data)[1:]),
+    Kind.TERMINATE: _decode_terminate,
     Kind.GONE: lambda data: Gone(*_TARGET.unpack(data)[1:]),
     Kind.CREDIT: lambda data: Credit(*_CREDIT.unpack(data)[1:]),
     Kind.LOCATE: _decode_locate,
@@ -515,6 +553,8 @@ _DECODERS: dict[int, Any] = {
     Kind.UNMONITOR: lambda data: Unmonitor(*_TARGET.unpack(data)[1:]),
     Kind.WELCOME: _decode_welcome,
     Kind.DEBT: lambda data: Debt(*_CREDIT.unpack(data)[1:]),
+    Kind.UNLOCK: lambda data: Unlock(*_KEY.unpack(data)[1:]),
+    Kind.UNLOCKED: lambda data: Unlocked(*_KEY.unpack(data)[1:]),
 }
 
 

@@ -91,7 +91,7 @@ class Monitors:
     """Both sides of the monitors of one runtime.
 
     Args:
-        find: The live coroutine with an id, if it is at home in this runtime.
+        find: The live coroutine that a peer names by its id, if it is at home in this runtime and the peer is let in.
 
         resolve: What a reference means here.
 
@@ -103,7 +103,7 @@ class Monitors:
 
     def __init__(
         self,
-        find: Callable[[int], Coro | None],
+        find: Callable[[Link, int], Coro | None],
         resolve: Callable[[Reference], Any],
         watches: Watches,
         calls: Calls,
@@ -199,7 +199,7 @@ class Monitors:
         finally:
             if not is_answered:
                 # Late as it may come about there, it is undone.
-                self._calls.post(link, UNDO_NOTIFY, header, ())
+                self._calls.undo(link, UNDO_NOTIFY, header)
         return 0 if answer.get("result") == 0 else -1
 
     def serve(self, request: Request) -> None:
@@ -234,7 +234,7 @@ class Monitors:
         observed = self._resolve(refs.from_json(request.header.get("observed")))
         if not isinstance(target, int) or not isinstance(observed, Coro):
             raise RemoteProtocolError("a request for a notice with wrong fields")
-        return self._find(target), observed
+        return self._find(request.link, target), observed
 
 
 def _size_of(notice: Notice) -> int:

@@ -24,6 +24,7 @@ from greencoro.distributed.discovery_socket import DiscoverySocket
 from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
+from greencoro.distributed.presence import NOTHING_SPECIAL
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.errors import BusyResource, GreencoroError, NetworkError
 from greencoro.hub import native
@@ -79,6 +80,7 @@ class Neighbours:
         self._calls = calls
         self._discovery = discovery
         self._ping_interval = ping_interval
+        self._again: Timer | None = None
         self._online = _Online(peers)
         self._introductions = Rate()
         self._relays = Rate()
@@ -106,8 +108,7 @@ class Neighbours:
             return
         self._socket.start()
         self._timers = [self._reactor.call_later(seconds, self._announce) for seconds in START_PINGS_SECONDS]
-        if self._ping_interval is not None:
-            self._reactor.call_later(self._ping_interval, self._announce_again, self._ping_interval)
+        self._announce_every(self._ping_interval)
 
     def close(self) -> None:
         """Neither hear nor tell any more."""
@@ -116,14 +117,22 @@ class Neighbours:
             self._pause.cancel()
         while self._timers:
             self._timers.pop().cancel()
+        self._announce_every(None)
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _announce_again(self, interval: float) -> None:
-        if not self._closed:
-            self._announce()
-            self._reactor.call_later(interval, self._announce_again, interval)
+    def set_ping_interval(self, seconds: float | None) -> None:
+        """Tell of this runtime now and every ``seconds``; None: no more than at the start."""
+        if self._socket is not None:
+            if seconds is not None:
+                self._announce()
+            self._announce_every(seconds)
+
+    def _announce_every(self, seconds: float | None) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = None if seconds is None else self._reactor.call_every(seconds, self._announce)
 
     def _announce(self) -> None:
         if self._socket is not None:
@@ -143,22 +152,26 @@ class Neighbours:
     # The side that was contacted.
 
     def _on_siblings(self, request: Request) -> None:
-        asker = Ping(request.peer.incarnation, request.peer.location)
-        siblings = [link for link in self._siblings() if link is not request.link][:MAX_SIBLINGS]
+        asker = _ping_of(request.link)
+        siblings = self._siblings(request.link)[:MAX_SIBLINGS]
         if self._introductions.allows(asker.incarnation, native.monotonic()):
             for link in siblings:
-                self._calls.post(link, "greencoro.meet", {"peer": _as_json(asker)}, ())
-        pings = (Ping(link.info.incarnation, link.info.location) for link in siblings)
-        request.reply({"siblings": [_as_json(ping) for ping in pings]})
+                # Who has no room for it now has heard of the asker by its pings, or is dialled by it.
+                self._calls.post_nowait(link, "greencoro.meet", {"peer": _as_json(asker)}, ())
+        request.reply({"siblings": [_as_json(_ping_of(link)) for link in siblings]})
 
-    def _siblings(self) -> list[Link]:
-        """The peers at one of this runtime's addresses, on the same UDP port."""
+    def _siblings(self, asker: Link) -> list[Link]:
+        """The peers at one of this runtime's addresses, on the same UDP port, that ``asker`` is to meet."""
         if not self.is_open:
             return []
+        presence = _ping_of(asker).presence
         return [
             link
             for link in self._peers.online()
-            if link.info.location.addr in self._hosts and _udp_port_of(link) == self.udp_port
+            if link is not asker
+            and link.info.location.addr in self._hosts
+            and _udp_port_of(link) == self.udp_port
+            and presence.meets(_ping_of(link).presence)
         ]
 
     def _on_meet(self, request: Request) -> None:
@@ -173,7 +186,7 @@ class Neighbours:
         if not self._relays.allows(request.peer.incarnation, native.monotonic()):
             raise BusyResource(f"{self.location} relayed for this peer a moment ago")
         # What is known of the asker by its link; it is not asked for whom.
-        datagram = self._discovery.ping(request.peer.location, request.peer.incarnation)
+        datagram = self._discovery.relayed(_ping_of(request.link))
         if not self._socket.broadcast(lambda way: datagram):
             raise GreencoroError(f"no network of {self.location} took the broadcast")
         request.reply()
@@ -228,7 +241,14 @@ class _Online:
 def _udp_port_of(link: Link) -> int:
     """The UDP port at which a peer takes part in discovery; 0 where it does not."""
     wire = link.wire
-    return wire.connection.peer_hello.roles & 0xFFFF if wire is not None else 0
+    return wire.connection.peer_hello.udp_port if wire is not None else 0
+
+
+def _ping_of(link: Link) -> Ping:
+    """What a peer would say of itself."""
+    wire = link.wire
+    presence = wire.connection.peer_hello.presence if wire is not None else NOTHING_SPECIAL
+    return Ping(link.info.incarnation, link.info.location, presence)
 
 
 def _as_json(ping: Ping) -> list[Any]:

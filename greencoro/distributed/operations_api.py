@@ -8,14 +8,17 @@ from typing import Any, cast
 from greencoro.distributed.calls import Calls, Reply, Request
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.elsewhere import Home
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.proxies import RemoteCoro, outcome_setter
+from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.refs import Reference
+from greencoro.distributed.repeating import Repetition, Repetitions
 from greencoro.distributed.watches import Watch, Watches
 from greencoro.errors import NetworkError, PeerUnreachable
-from greencoro.hub import native
+from greencoro.hub import native, waiting
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
@@ -27,8 +30,10 @@ class OperationsApi:
 
     peer_table: Peers
     watches: Watches
+    reactor: Reactor
     _calls: Calls
     _contacts: Contacts
+    _repetitions: Repetitions
 
     def serve_basics(self) -> None:
         """Serve what every runtime does for its peers: answer, and say what its clock shows."""
@@ -55,11 +60,52 @@ class OperationsApi:
         return self._calls.request(self._link_of(to, timeout), operation, header, parts, timeout)
 
     def post(self, to: PeerInfo | Location, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> int:
-        """Have a peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost."""
+        """Have a peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost.
+
+        Raises:
+            BusyResource: There was no room on the way to it for ``send_timeout`` seconds, or at all where nothing may
+                wait: on the reactor, or beside a loop of asyncio.
+
+            LocalProtocolError: It is larger than what this side or the peer takes.
+        """
         try:
-            return self._calls.post(self._link_of(to, None), operation, header, parts)
+            link = self._link_of(to, None)
         except NetworkError:
             return -1
+        return self._calls.post(link, operation, header, parts)
+
+    def post_nowait(self, to: PeerInfo, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> bool:
+        """As `post`, to one that is a peer, from any thread and never waiting.
+
+        Returns:
+            bool: False where it is not queued: there is no room on the way to it now, or it is no peer any more.
+        """
+        link = self.peer_table.links.get(to.incarnation)
+        return link is not None and self._calls.post_nowait(link, operation, header, parts)
+
+    def every(self, seconds: float, callback: Callable[[], object]) -> Repetition:
+        """Call ``callback()`` on the reactor every ``seconds``, first in so many, until what is returned is stopped.
+
+        From any thread. It goes on while coroutines compute, and ends with this runtime. Calls that were missed, as
+        while the process was stopped, are not made up for. What it raises is logged. Only code that keeps to the
+        reactor's rules (`reactor`) belongs there.
+
+        Raises:
+            TypeError, ValueError: ``seconds`` is no number above 0 of seconds.
+        """
+        interval = waiting.seconds(seconds, "every")
+        if interval is None or interval <= 0:
+            raise ValueError(f"every takes a number of seconds above 0, not {seconds!r}")
+        return self._repetitions.start(interval, callback)
+
+    def last_heard(self, peer: PeerInfo) -> float | None:
+        """When anything of ``peer`` arrived last, on the monotonic clock; None: it is not online. Any thread.
+
+        On a quiet connection something arrives every ``tick_seconds``.
+        """
+        link = self.peer_table.links.get(peer.incarnation)
+        wire = None if link is None else link.wire
+        return None if wire is None else wire.connection.heard_at
 
     def _link_of(self, to: PeerInfo | Location, timeout: float | None) -> Link:
         if isinstance(to, Location):
@@ -79,3 +125,10 @@ class OperationsApi:
     def serve_watch(self, request: Request, watch_id: int, coro: Coro) -> None:
         """Send the asker of ``request`` the notice for its watch when ``coro`` is over."""
         self.watches.serve(request.link, watch_id, coro)
+
+    def reference(
+        self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None, key: bytes = b""
+    ) -> RemoteCoro:
+        """A reference to a coroutine of ``peer``, which may be closed (`reach`); with ``watch`` its result is kept."""
+        reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
+        return RemoteCoro(cast(Home, self), reference, None if watch is None else watch.outcome)

@@ -24,6 +24,7 @@ from greencoro.distributed.addresses import (
     resolve,
 )
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import Presence
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.secret import load as load_secret
@@ -34,9 +35,12 @@ from greencoro.hub.completion import Completion
 
 __all__ = [
     "addresses_of",
+    "adopt",
+    "as_descriptors",
     "as_location",
     "as_locations",
     "as_peers",
+    "as_presence",
     "as_secret",
     "as_tcp_port",
     "as_udp_port",
@@ -52,6 +56,8 @@ __all__ = [
     "use_notifier",
 ]
 
+#: As ``discover_peers``: schedulers alone.
+SCHEDULERS = "schedulers"
 NOTIFIERS = ("epoll", "poll", "select", "kqueue")
 #: Where several addresses are to have one port, so many free ones are tried.
 _PORTS_TRIED = 20
@@ -79,9 +85,10 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "name": _TEXT,
     "secret": _TEXT,
     "secret_key": (bytes | None, "bytes or None"),
-    "discover_peers": _FLAG,
     "insecure": _FLAG,
     "announce": _FLAG,
+    "closed": _FLAG,
+    "accepting": _FLAG,
     "certfile": _PATH,
     "keyfile": _PATH,
     "dest_path": _PATH,
@@ -135,6 +142,20 @@ def as_peers(peers: Location | str | Iterable[Location | str]) -> list[Location]
         raise ConfigError(str(error)) from None
     except ValueError as error:
         raise ConfigError(f"peers: {error}") from None
+
+
+def as_presence(role: Any, discover_peers: bool | str) -> Presence:
+    """What a runtime tells of itself where it is found.
+
+    Raises:
+        ConfigError: There is no such role, or nobody whom ``discover_peers`` could mean.
+    """
+    if not isinstance(discover_peers, bool) and discover_peers != SCHEDULERS:
+        raise ConfigError(f"discover_peers is True, False or {SCHEDULERS!r}, not {discover_peers!r}")
+    try:
+        return Presence(role, discover_peers == SCHEDULERS)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def as_udp_port(port: int | None) -> int:
@@ -223,6 +244,41 @@ def listen(transport: Transport, hosts: Sequence[str], tcp_port: int) -> list[Li
                     raise OSError(error.errno, f"{error.strerror}: {_ADVICE[error.errno]}") from None
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def as_descriptors(listen_on: Sequence[int], node: Any, tcp_port: int) -> list[int]:
+    """The descriptors to listen at, if any.
+
+    Raises:
+        ConfigError: They are none, or something else is named as well.
+    """
+    is_list = isinstance(listen_on, Sequence) and not isinstance(listen_on, str | bytes)
+    if not is_list or not all(type(each) is int and each >= 0 for each in listen_on):
+        raise ConfigError(f"listen_on is a list of descriptors, which are numbers, not {listen_on!r}")
+    if listen_on and (node is not None or tcp_port):
+        raise ConfigError("with listen_on= there is no node= and no tcp_port=: the sockets have theirs")
+    return list(listen_on)
+
+
+def adopt(transport: Transport, descriptors: Sequence[int], loopback_only: bool) -> list[Listener]:
+    """Listen at sockets that somebody else opened.
+
+    Raises:
+        ConfigError: One is no listening TCP socket, or may not be listened at.
+    """
+    listeners: list[Listener] = []
+    try:
+        for descriptor in descriptors:
+            listeners.append(transport.adopt(descriptor))
+        if loopback_only:
+            refuse_insecure([listener.location.addr for listener in listeners], None)
+    except BaseException as error:
+        for listener in listeners:
+            listener.close()
+        if isinstance(error, OSError):
+            raise ConfigError(f"listen_on: descriptor {descriptor}: {error.strerror or error}") from None
+        raise
+    return listeners
 
 
 def told_of(listeners: Sequence[Listener], multicast_group: str | None) -> dict[Channel, Location]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.hub import exit as process_exit
 from greencoro.hub import userhub
 
@@ -28,10 +28,16 @@ class PeerEvent(NamedTuple):
 
 
 class PeerObservers:
-    """The observers of the peers of one runtime; they are called on the user hub."""
+    """The observers of the peers of one runtime; they are called on the user hub, or where `tell` is.
 
-    def __init__(self) -> None:
+    Args:
+        guard: Calls a function with arguments; logs what it raises.
+    """
+
+    def __init__(self, guard: Callable[..., None]) -> None:
+        self._guard = guard
         self._observers: list[Observer] = []
+        self._at_once: list[Observer] = []
         self._is_watched = False
 
     def prepare(self) -> None:
@@ -44,6 +50,10 @@ class PeerObservers:
         self.prepare()
         self._observers.append(callback)
         self._is_watched = True
+
+    def add_at_once(self, callback: Observer) -> None:
+        """Call ``callback(event)`` within `tell`, on the reactor."""
+        self._at_once.append(callback)
 
     def join(self, callback: Observer, past: Sequence[PeerEvent]) -> None:
         """As `add`, after ``past`` was told to it, and in order with what `tell` is called for: call it where that is.
@@ -62,11 +72,14 @@ class PeerObservers:
 
     def remove(self, callback: Observer) -> None:
         """Do not call ``callback`` any more; where it was not added, nothing."""
-        with contextlib.suppress(ValueError):
-            self._observers.remove(callback)
+        for observers in (self._observers, self._at_once):
+            with contextlib.suppress(ValueError):
+                observers.remove(callback)
 
     def tell(self, event: PeerEvent) -> None:
-        """Have all be told soon; never waits."""
+        """Have all be told, those of the user hub soon; on the reactor, never waits."""
+        for observer in tuple(self._at_once):
+            self._guard(observer, event)
         if self._is_watched:
             userhub.post(self._tell, event)
 

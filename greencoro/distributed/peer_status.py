@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.hub.coroutine import Coro
 

@@ -26,15 +26,16 @@ from greencoro.distributed.dialling import Dialling
 from greencoro.distributed.flow import Unread
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
+from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Welcome
+from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.redial import Redials
 from greencoro.distributed.referrals import Referrals
 from greencoro.distributed.reports import Reports
 from greencoro.distributed.secret import Secret
-from greencoro.distributed.stream import Listener, Stream, Transport
+from greencoro.distributed.stream import Stream, Transport
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
@@ -58,7 +59,7 @@ _MAX_REFUSED = 3
 
 
 class Peers:
-    """See the module; everything but `link_to` and the properties runs on the reactor's thread.
+    """See the module; everything but `link_to`, the properties and `on_message` runs on the reactor's thread.
 
     Args:
         on_message: Called with (link, message) for each message of an authenticated peer.
@@ -148,11 +149,8 @@ class Peers:
 
     # The reactor's thread: coming in.
 
-    def serve(self, listener: Listener) -> None:
-        """Let peers in at ``listener``."""
-        listener.start(self._accept)
-
-    def _accept(self, stream: Stream) -> None:
+    def let_in(self, stream: Stream) -> None:
+        """A connection came in."""
         if self._closed:
             stream.abort()
             return
@@ -257,7 +255,7 @@ class Peers:
 
     def adopt(self, wire: Wire, hello: Hello) -> Link:
         """Make an established connection the one of its peer's link."""
-        info = PeerInfo(hello.location, hello.name, hello.incarnation)
+        info = PeerInfo(hello.location, hello.name, hello.incarnation, hello.presence.role)
         self.lost.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from greencoro.config import Settings
 from greencoro.distributed import options
 from greencoro.distributed.contacts import Contacts
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.listening import ListenerHandle, Listening
 from greencoro.distributed.location import Location
+from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.peer_events import PeerEvent, PeerObservers
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.reactor import Reactor
@@ -27,7 +30,9 @@ class PeersApi:
     name: str
     reactor: Reactor
     peer_table: Peers
+    _listening: Listening
     _contacts: Contacts
+    _neighbours: Neighbours
     _observers: PeerObservers
     _status: StatusReports
 
@@ -80,6 +85,39 @@ class PeersApi:
         """
         return self._contacts.connect(options.as_location(loc), timeout).info
 
+    def accept(self, on: bool) -> None:
+        """Let peers in at this runtime's locations, or do not any more; it is so when this returns.
+
+        Those who connect while it does not wait in the queue of the listening socket, for this runtime or for another
+        process that has that socket. Peers stay, and this runtime goes on reaching others.
+
+        Raises:
+            TypeError: ``on`` is neither True nor False.
+        """
+        if not isinstance(on, bool):
+            raise TypeError(f"accept takes True or False, not {on!r}")
+        self._listening.accept(on)
+
+    def add_listener(self, descriptor: int) -> ListenerHandle:
+        """Let peers in at a listening TCP socket as well, which somebody else opened.
+
+        Who comes in there meets this runtime, at its own `location`; the socket's is none of its `locations`. It is
+        duplicated, and closed with the runtime.
+
+        Returns:
+            ListenerHandle: Accepts; its ``stop()``, ``start()`` and ``close()`` have done that when they return.
+
+        Raises:
+            TypeError: ``descriptor`` is no number.
+
+            OSError, ValueError: It is no listening TCP socket; inside a `MemoryNetwork` there are none.
+
+            ClosedResource: This runtime is finished.
+        """
+        if isinstance(descriptor, bool) or not isinstance(descriptor, int):
+            raise TypeError(f"add_listener takes the number of a descriptor, not {descriptor!r}")
+        return self._listening.add(descriptor)
+
     def peers(self) -> list[Location]:
         """The locations of the peers that are online."""
         return [link.info.location for link in self.peer_table.online()]
@@ -113,13 +151,34 @@ class PeersApi:
             # There what is online and what is told of do not change meanwhile.
             self.reactor.post(lambda: self._status.begin(registered, self.peer_infos()))
 
-    def watch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
-        """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block."""
-        self._observers.add(callback)
+    def watch_peers(self, callback: Callable[[PeerEvent], None], *, on_reactor: bool = False) -> None:
+        """Call ``callback(event)`` when a peer comes or is lost, on the user hub, in order; it must not block.
+
+        Args:
+            on_reactor (bool): Call it on the reactor instead, in the order of what happens there: after the loss of an
+                earlier connection, before the first operation that the peer asks for. Only code that keeps to the
+                reactor's rules (`reactor`) belongs there.
+        """
+        if on_reactor:
+            self._observers.add_at_once(callback)
+        else:
+            self._observers.add(callback)
 
     def unwatch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
         """Do not call ``callback`` any more."""
         self._observers.remove(callback)
+
+    def set_ping_interval(self, interval: float | None) -> None:
+        """Tell those on the networks of this runtime that it is there, now and every ``interval`` seconds; any thread.
+
+        In place of the setting ``ping_interval_seconds``. None: not any more, save for what is left of the minute after
+        the start. Where this runtime takes no part in discovery it makes no difference.
+
+        Raises:
+            ConfigError: ``interval`` is nothing that the setting may be.
+        """
+        checked = Settings(ping_interval_seconds=interval)
+        self.reactor.post(self._neighbours.set_ping_interval, checked.ping_interval_seconds)
 
     def wait_aloud(self, outcome: Completion, timeout: float | None, what: str, at: Named | None = None) -> bool:
         """Wait for what is registered by name, and say every few seconds what is waited for; was it there in time?

@@ -10,7 +10,7 @@ from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import Notice, Terminate
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import UnsentResult, decode_notice
+from greencoro.distributed.watches import UnsentResult, decode_notice, kind_of
 from greencoro.errors import (
     BusyResource,
     CoroTerminated,
@@ -110,8 +110,11 @@ class RemoteCoro(Elsewhere, Coro):
                 link.withdraw(entry)
         return 1 if answer.value == 1 else 0
 
-    def terminate(self) -> int:
+    def terminate(self, hard: bool = False) -> int:
         """Terminate the coroutine, in order with what was sent to it before.
+
+        Args:
+            hard (bool): Whether it lets itself be ended or not, as `Coro.terminate`; its process decides what that is.
 
         Returns:
             int: 0: its process has told it (where the caller may not wait: has been asked to); -1: it is over, or its
@@ -121,11 +124,11 @@ class RemoteCoro(Elsewhere, Coro):
         if link is None:
             return -1
         if not may_wait():
-            return 0 if self._queue_terminate(link, Terminate(self.id)) else -1
+            return 0 if self._queue_terminate(link, Terminate(self.id, 0, hard)) else -1
         answer = Completion()
         request = link.expect(lambda result, error: answer.set(result))
         try:
-            if self._queue_terminate(link, Terminate(self.id, request)):
+            if self._queue_terminate(link, Terminate(self.id, request, hard)):
                 answer.wait(self._runtime.answer_timeout_seconds)
         finally:
             link.pending.pop(request, None)
@@ -378,6 +381,10 @@ class _Undecoded:
     def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
         self._coro = coro
         self._notice = notice
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self._notice)
 
     def decode(self) -> MonitorException:
         return decode_notice(self._coro, self._notice, self._coro.location)

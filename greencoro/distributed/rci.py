@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from greencoro.distributed import codec, refs
 from greencoro.distributed.calls import Request
 from greencoro.distributed.elsewhere import Elsewhere, Home, may_wait
+from greencoro.distributed.link import Link
 from greencoro.distributed.per_peer import PerPeer, Tally
 from greencoro.distributed.proxies import RemoteCoro, outcome_setter
 from greencoro.distributed.refs import Reference
@@ -230,7 +231,8 @@ class RciServer:
     """Starts what peers call.
 
     Args:
-        find: The registered RCI with a number, if it is at home in this runtime.
+        find: The registered RCI that a peer names by its number, if it is at home in this runtime and the peer is let
+            in.
 
         spawn: Starts a coroutine at home in this runtime.
 
@@ -240,7 +242,7 @@ class RciServer:
 
     def __init__(
         self,
-        find: Callable[[Any], RCI | None],
+        find: Callable[[Link, Any], RCI | None],
         watches: Watches,
         spawn: Callable[..., Coro],
         max_running: int,
@@ -255,7 +257,7 @@ class RciServer:
     def serve(self, request: Request) -> None:
         """A peer calls an RCI; in a coroutine of its own, for unpickling the arguments runs their own code."""
         link, watch = request.link, request.header.get("watch")
-        rci = self._find(request.header.get("rci"))
+        rci = self._find(link, request.header.get("rci"))
         if rci is None:
             raise BrokenResource(f"what was called is not registered (any more); {_NONE_STARTED}")
         if type(watch) is not int or not 0 <= watch < 1 << 64:

@@ -3,6 +3,9 @@
 It never runs a user's function, never unpickles a user's payload, imports nothing while it turns, takes no lock that
 user code can hold, and does not log itself (`log.ReactorLog`). So it answers while coroutines compute. Nothing on it
 blocks: all of it is callbacks of the loop, and there is no other greenlet than the hub's.
+
+For each callback it holds `Reactor.turn`. Who holds that is the reactor for the moment: between two of these the user
+hub does, for connections that are busy (`hub_io`). Timers and watchers are the thread's alone.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from greencoro.hub import native
 from greencoro.log import ReactorLog
 
 __all__ = ["Reactor", "Timer", "acquire", "backend", "release"]
+
+_log = logging.getLogger(__name__)
 
 _READ_BYTES = 256 * 1024
 #: How often causes of log lines that went quiet are told of.
@@ -52,6 +57,10 @@ class Reactor:
         self._told = False
         #: One buffer for all connections: what is read is dealt with before the next read.
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
+        #: Held by whoever is the reactor: its thread for each callback, or the user hub's in its place (`hub_io`).
+        self.turn = native.RLock()
+        #: How many connections the user hub serves.
+        self.hub_served = 0
         self.log = ReactorLog(native, lines_per_second)
         self._thread = native.Thread(self._turn, "greencoro-reactor")
         self._running = native.Event()
@@ -142,19 +151,40 @@ class Reactor:
 
     def guard(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)``; what it raises is a bug of ours, is logged, and ends nothing else."""
-        try:
-            function(*args)
-        except Exception as error:
-            self.log.log(logging.getLogger(__name__), logging.ERROR, "a callback of the reactor failed", error=error)
+        with self.turn:
+            try:
+                function(*args)
+            except Exception as error:
+                self.log.log(_log, logging.ERROR, "a callback of the reactor failed", error=error)
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
         """Call ``function(*args)`` after ``seconds``; on the reactor's thread only."""
+        self._check_thread()
         timer = self.loop.timer(max(seconds, 0.0))
         timer.start(self.guard, function, *args)
         return Timer(timer)
 
-    def watch(self, descriptor: int, writable: bool, function: Callable[[], None]) -> Any:
-        """Call ``function()`` when ``descriptor`` is readable (or writable) until the watcher is stopped and closed."""
+    def call_every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """Call ``function(*args)`` every ``seconds``, first in so many; on the reactor's thread only.
+
+        Calls that were missed, as while the process was stopped, are not made up for.
+        """
+        self._check_thread()
+        timer = self.loop.timer(seconds, seconds)
+        timer.start(self.guard, function, *args)
+        return Timer(timer)
+
+    def _check_thread(self) -> None:
+        # The loop would be broken by another one, and the process would end somewhere else, without a word.
+        if not self.is_current:
+            raise RuntimeError("timers and watchers of the reactor are for its own thread")
+
+    def watch(self, descriptor: int, writable: bool, function: Callable[[], object]) -> Any:
+        """Call ``function()`` when ``descriptor`` is readable (or writable) until the watcher is stopped and closed.
+
+        On the reactor's thread only.
+        """
+        self._check_thread()
         watcher = self.loop.io(descriptor, 2 if writable else 1)
         watcher.start(self.guard, function)
         return watcher

@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from greencoro.distributed.dial import OnDone
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native

@@ -134,7 +134,7 @@ class RemoteChannel(Elsewhere, Channel):
         finally:
             if not answered and operation == SUBSCRIBE:
                 # Late as it may come, it is taken back.
-                self._runtime.services.calls.post(link, UNSUBSCRIBE, header, ())
+                self._runtime.services.calls.undo(link, UNSUBSCRIBE, header)
         if "circle" in answer:
             raise ValueError(str(answer["circle"]))
         return 0 if answer.get("result") == 0 else -1

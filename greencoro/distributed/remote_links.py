@@ -61,7 +61,7 @@ class RemoteLinks:
     """Both sides of the links of one runtime.
 
     Args:
-        find: The live coroutine with an id, if it is at home in this runtime.
+        find: The live coroutine that a peer names by its id, if it is at home in this runtime and the peer is let in.
 
         resolve: What a reference means here.
 
@@ -72,7 +72,7 @@ class RemoteLinks:
 
     def __init__(
         self,
-        find: Callable[[int], Coro | None],
+        find: Callable[[Link, int], Coro | None],
         resolve: Callable[[Reference], Any],
         watches: Watches,
         calls: Calls,
@@ -126,7 +126,7 @@ class RemoteLinks:
         """Undo `link`; returns 0."""
         self._unwatch(here, there)
         if link is not None:
-            self._calls.post(link, UNLINK, {"target": there.id, "other": refs.to_json(here)}, ())
+            self._calls.undo(link, UNLINK, {"target": there.id, "other": refs.to_json(here)})
         return 0
 
     def serve_link(self, request: Request) -> None:
@@ -155,7 +155,7 @@ class RemoteLinks:
             or reference.incarnation != request.link.info.incarnation
         ):
             raise RemoteProtocolError("a peer may link its own coroutines with ours")
-        return self._find(target), there
+        return self._find(request.link, target), there
 
     def _watch(self, here: Coro, there: RemoteCoro, link: Link) -> _Half | None:
         """This side's half, with the other coroutine watched; None where that cannot be."""

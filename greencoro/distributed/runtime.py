@@ -18,9 +18,11 @@ from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.delivery import Delivery
 from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.files_api import FilesApi
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.inflows import Inflows
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
+from greencoro.distributed.listening import Listening
 from greencoro.distributed.locate import Locator
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
@@ -31,15 +33,16 @@ from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.peers_api import PeersApi
 from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.reach import Reach
 from greencoro.distributed.refs import Reference
+from greencoro.distributed.repeating import Repetitions
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.services import Services
 from greencoro.distributed.stream import Transport
 from greencoro.distributed.tls import Tls
 from greencoro.distributed.transfer import Transfers
-from greencoro.distributed.transfer_progress import Progress
 from greencoro.distributed.transport import Tcp
-from greencoro.distributed.watches import Watch, Watches
+from greencoro.distributed.watches import Watches
 from greencoro.errors import ConfigError
 from greencoro.hub import coroutine, names, native, watchdog
 from greencoro.hub import exit as process_exit
@@ -52,7 +55,7 @@ __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 _log = logging.getLogger(__name__)
 
 
-class Runtime(PeersApi, OperationsApi):
+class Runtime(PeersApi, FilesApi, OperationsApi):
     """Starts network services for this process: it can be dialled, dials others, and coroutines find each other.
 
     The first one of a process is its default: coroutines are at home there unless they were started with `spawn`.
@@ -72,8 +75,9 @@ class Runtime(PeersApi, OperationsApi):
         name (str | None): A name by which peers can `locate` this runtime, unlike those of all others; default: its
             location as text.
 
-        discover_peers (bool): Find those on the networks of ``node``, and be found. If False, only those that are named
-            become peers, and those who name this one.
+        discover_peers (bool | str): Find those on the networks of ``node``, and be found. If False, only those that are
+            named become peers, and those who name this one. ``"schedulers"``: as True, but with none except those of
+            the ``role`` of schedulers, however many others are there.
 
         peers: Who to connect to, now and until they answer: `Location`, ``"host:port"``, or a host, as in `peer`.
 
@@ -104,6 +108,17 @@ class Runtime(PeersApi, OperationsApi):
         announce (bool): Where this is the default runtime, say at its start where it is: to the log, or on a terminal
             whose program set up no logging.
 
+        role (str): What it is for, as peers are told (`PeerInfo.role`): "node", "server", "scheduler", or nothing of
+            these. For the layer that has such things.
+
+        closed (bool): Peers find what is here (coroutines, channels, RCIs, names) only once they were given a reference
+            to something here; whoever merely knows the secret does not. Operations are open to them all the same.
+
+        listen_on (Sequence[int]): Descriptors of listening TCP sockets, IPv4 or IPv6, in place of ``node`` and
+            ``tcp_port``. They are duplicated, and do not block from then on, wherever else they are open.
+
+        accepting (bool): Let peers in from the start; if False, with `accept`. They can connect before, and wait.
+
     Raises:
         ConfigError: A parameter that cannot work.
 
@@ -117,7 +132,7 @@ class Runtime(PeersApi, OperationsApi):
         tcp_port: int = 0,
         ext_ip_addr: str | None = None,
         name: str | None = None,
-        discover_peers: bool = True,
+        discover_peers: bool | str = True,
         peers: Location | str | Sequence[Location | str] = (),
         secret: str | None = None,
         certfile: str | os.PathLike[str] | None = None,
@@ -133,15 +148,20 @@ class Runtime(PeersApi, OperationsApi):
         network: MemoryNetwork | None = None,
         insecure: bool = False,
         announce: bool = True,
+        role: str = "",
+        closed: bool = False,
+        listen_on: Sequence[int] = (),
+        accepting: bool = True,
     ) -> None:
         options.check_types(
             ext_ip_addr=ext_ip_addr,
             name=name,
             secret=secret,
             secret_key=secret_key,
-            discover_peers=discover_peers,
             insecure=insecure,
             announce=announce,
+            closed=closed,
+            accepting=accepting,
             certfile=certfile,
             keyfile=keyfile,
             dest_path=dest_path,
@@ -149,6 +169,8 @@ class Runtime(PeersApi, OperationsApi):
             settings=settings,
             network=network,
         )
+        #: What it is for, and whom it wants to meet.
+        self.presence = options.as_presence(role, discover_peers)
         process_exit.prepare()
         self.settings = settings if settings is not None else Settings.from_env()
         wanted = options.as_peers(peers)
@@ -156,10 +178,12 @@ class Runtime(PeersApi, OperationsApi):
         dest_path = options.dest_path_of(dest_path, dest_path_prefix)
         shown = credentials.load(certfile, keyfile)
         self.secret = options.as_secret(secret, secret_key, self.settings)
-        hosts = options.hosts_of(node, self.secret.is_open and not insecure)
+        descriptors = options.as_descriptors(listen_on, node, tcp_port)
+        loopback_only = self.secret.is_open and not insecure
+        hosts = [] if descriptors else options.hosts_of(node, loopback_only)
         if network is None:
             hosts = options.addresses_of(hosts)
-            if self.secret.is_open and not insecure:
+            if loopback_only:
                 options.refuse_insecure(hosts, ext_ip_addr)
         options.use_notifier(notifier)
         #: 16 random bytes that tell this runtime from all others, earlier ones at the same place among them.
@@ -175,18 +199,21 @@ class Runtime(PeersApi, OperationsApi):
             transport: Transport = Tcp(self.reactor) if network is None else network.transport(self.reactor)
             if shown is not None:
                 transport = Tls(transport, shown)
-            self._listeners = options.listen(transport, hosts, tcp_port)
-            undo[:0] = [listener.close for listener in self._listeners]
+            if descriptors:
+                listeners = options.adopt(transport, descriptors, loopback_only)
+            else:
+                listeners = options.listen(transport, hosts, tcp_port)
+            undo[:0] = [listener.close for listener in listeners]
             #: Where this runtime can be dialled: first what peers are told, then what else it listens at.
             self.locations: Sequence[Location] = options.locations_of(
-                self._listeners, ext_ip_addr if network is None else None
+                listeners, ext_ip_addr if network is None else None
             )
-            self._own = options.own_locations(self._listeners, self.locations)
+            self._own = options.own_locations(listeners, self.locations)
             #: The first of them.
             self.location: Location = self.locations[0]
             self.name = name if name is not None else str(self.location)
             #: Does it take part in discovery, as far as its networks have a way for it?
-            self.discovers = discover_peers and network is None
+            self.discovers = bool(discover_peers) and network is None
             hello = Hello(
                 self.incarnation,
                 self.location,
@@ -196,27 +223,32 @@ class Runtime(PeersApi, OperationsApi):
                 self.settings.max_queue_messages,
                 self.settings.max_queue_bytes,
                 self.settings.max_message_bytes,
+                self.presence,
                 udp_port if self.discovers else 0,
             )
             dispatcher = Dispatcher()
             self.peer_table = Peers(
                 self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change
             )
+            self._listening = Listening(self.reactor, transport, listeners, self.peer_table.let_in, accepting)
             window = self.settings.max_queue_messages, self.settings.max_queue_bytes
+            #: Which peers reach what is here, by which key.
+            key = os.urandom(16) if closed else b""
+            self.reach = Reach(dispatcher, key, lambda link: self._locator.peer_came(link))
             self._calls = Calls(dispatcher, self.spawn, *window, self.send_timeout_seconds, self._warn)
             #: What peers have under way to mailboxes and channels.
             self.inflows = Inflows(*window)
             self._transfers = Transfers(self, dest_path, max_file_size, max_dest_size)
             undo[:0] = [self._transfers.close]
-            discovery = Discovery(self.incarnation, self.secret.discovery_key())
+            discovery = Discovery(self.incarnation, self.secret.discovery_key(), self.presence)
             self._neighbours = Neighbours(
                 self.reactor,
                 self.peer_table,
                 self._calls,
                 discovery,
                 self.locations,
-                options.told_of(self._listeners, self.settings.multicast_group) if self.discovers else {},
-                [listener.location.addr for listener in self._listeners],
+                options.told_of(listeners, self.settings.multicast_group) if self.discovers else {},
+                [listener.location.addr for listener in listeners],
                 udp_port,
                 self.settings.ping_interval_seconds,
             )
@@ -232,25 +264,26 @@ class Runtime(PeersApi, OperationsApi):
             watchdog.configure(self.settings.max_blocked_seconds)
         #: What is registered by coroutines at home here.
         self.names = names.default if is_default else names.Names()
-        self._observers = PeerObservers()
+        self._observers = PeerObservers(self.reactor.guard)
+        self._repetitions = Repetitions(self.reactor)
         self._status = StatusReports(self._observers)
         self._contacts = Contacts(self, self._neighbours, discovery, self._observers)
-        self.watches = Watches(dispatcher, self._find)
+        find_for = self.reach.guard(self._find)
+        self.watches = Watches(dispatcher, find_for)
         self._locator = Locator(dispatcher, self, self.names)
-        self._delivery = Delivery(dispatcher, self._find, self.inflows, self._warn)
+        self._delivery = Delivery(dispatcher, self._find, self.reach, self.inflows, self._warn)
         self.names.network = self._locator
         homes.plug_in()
         #: What peers are offered beside mailboxes.
-        self.services = Services(self, dispatcher, self._calls, self._find, self._warn)
+        self.services = Services(self, dispatcher, self._calls, find_for, self._warn)
         self.serve_basics()
         process_exit.at_exit(0, self.finish)
         self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)])
         if network is None:
-            arrival.tell_of(self, announce and is_default, node is None)
+            arrival.tell_of(self, announce and is_default, node is None and not descriptors)
 
     def _start(self, wanted: list[Location]) -> None:
-        for listener in self._listeners:
-            self.peer_table.serve(listener)
+        self._listening.start()
         self._neighbours.start()
         for location in wanted:
             self._contacts.keep(location, self._neighbours.udp_port)
@@ -307,10 +340,10 @@ class Runtime(PeersApi, OperationsApi):
         return location in self._own
 
     def _close(self, sent: Completion) -> None:
+        self._repetitions.close()
         self._neighbours.close()
         self._contacts.close()
-        for listener in self._listeners:
-            listener.close()
+        self._listening.close()
         self.peer_table.close("it finished", sent.set)
 
     def _warn(self, logger: logging.Logger, line: str, *args: Any) -> None:
@@ -323,36 +356,13 @@ class Runtime(PeersApi, OperationsApi):
 
     def _on_change(self, link: Link, online: bool, reason: str, dropped: int) -> None:
         if online:
+            self.reach.came(link)
             self._delivery.peer_came(link)
             self._locator.peer_came(link)
         else:
             self._locator.peer_left(link)
         self._contacts.on_change(link, online)
         self._observers.tell(PeerEvent(link.info, online, reason, dropped))
-
-    # Files.
-
-    def send_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        overwrite: bool = False,
-        timeout: float | None = None,
-        progress: Progress | bool | None = None,
-    ) -> int | os.stat_result:
-        """Send a file to the peer at ``location``; see `transfer.Transfers.send_file`."""
-        return self._transfers.send_file(location, file, dir, overwrite, timeout, progress)
-
-    def del_file(
-        self,
-        location: Location | str,
-        file: str | os.PathLike[str],
-        dir: str | os.PathLike[str] | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Remove a file that was sent to the peer at ``location``; see `transfer.Transfers.del_file`."""
-        return self._transfers.del_file(location, file, dir, timeout)
 
     # Coroutines and references.
 
@@ -365,7 +375,10 @@ class Runtime(PeersApi, OperationsApi):
         if self._finished:
             return None
         location, incarnation = reference.location, reference.incarnation
-        return self.peer_table.link_to(location, str(location), incarnation, asker)
+        link = self.peer_table.link_to(location, str(location), incarnation, asker)
+        if link is not None and reference.key:
+            self.reach.show(link, reference.key)
+        return link
 
     def _find(self, coro_id: int) -> Coro | None:
         """The live coroutine with this id, if it is at home here: peers have no access to other runtimes' ones."""
@@ -376,16 +389,11 @@ class Runtime(PeersApi, OperationsApi):
         """What a reference means here: the thing itself at its home, else a `RemoteCoro` or the like."""
         if refs.kind_of(reference.id)[0] != "coro":
             return self.services.resolve(reference)
-        if reference.incarnation == self.incarnation:
+        if reference.incarnation == self.incarnation and self.reach.is_own(reference.key):
             coro = self._find(reference.id)
             if coro is not None:
                 return coro
         return RemoteCoro(self, reference)
-
-    def reference(self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None) -> RemoteCoro:
-        """A reference to a coroutine of ``peer``; with ``watch`` its result is kept."""
-        reference = Reference(peer.location, peer.incarnation, coro_id, name)
-        return RemoteCoro(self, reference, None if watch is None else watch.outcome)
 
 
 def runtime() -> Runtime:

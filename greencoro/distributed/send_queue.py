@@ -1,7 +1,7 @@
 """What waits to be sent on one link.
 
-Senders are any threads, which append under their link's lock; the reactor takes from it without one. So each number has
-one writer: those that senders change are changed under the lock, the others by the reactor.
+Senders are any threads, which append under their link's lock; whoever is the reactor takes from it without that. So
+each number has one writer: those that senders change are changed under the lock, the others in the reactor's turn.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ class SendQueue:
         return self._put_messages - self._passed_messages + messages, self._put_bytes - self._passed_bytes + size
 
     @property
+    def queued(self) -> int:
+        """How many of them have not been moved into the connection; with what is left of those that were taken back."""
+        return len(self._queue)
+
+    @property
     def urgent(self) -> tuple[int, int]:
         """Messages and bytes that are to go before those."""
         return len(self._urgent), self._urgent_put_bytes - self._urgent_passed_bytes
@@ -123,7 +128,7 @@ class SendQueue:
         messages, size = self.waiting
         return messages < self._max_messages and size < self._max_bytes
 
-    # The reactor's thread.
+    # The reactor's turn.
 
     def connect(self, connection: Connection) -> Callable[[Connection], bool]:
         """Where the messages will go; returns what moves them there."""

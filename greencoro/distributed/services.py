@@ -13,9 +13,11 @@ from greencoro.distributed.channel_server import ChannelServer
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.elsewhere import Home
 from greencoro.distributed.inflows import Inflows
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.monitors import NOTIFY, UNDO_NOTIFY, Monitors
 from greencoro.distributed.rci import CALL, RCI, RciServer, RemoteRCI
+from greencoro.distributed.reach import Reach
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.remote_channel import SUBSCRIBE, UNSUBSCRIBE, RemoteChannel
 from greencoro.distributed.remote_links import LINK, UNLINK, RemoteLinks
@@ -34,6 +36,7 @@ class Owner(Home, Protocol):
     location: Location
     reactor: Any
     inflows: Inflows
+    reach: Reach
 
     def resolve(self, reference: Reference) -> Any:
         """What a reference means there."""
@@ -43,7 +46,7 @@ class Services:
     """See the module.
 
     Args:
-        find: The live coroutine with an id, if it is at home in the runtime.
+        find: The live coroutine that a peer names by its id, if it is at home in the runtime and the peer is let in.
 
         warn: Logs a warning, rate-limited: (logger, line, *arguments); any thread.
     """
@@ -53,15 +56,16 @@ class Services:
         runtime: Owner,
         dispatcher: Dispatcher,
         calls: Calls,
-        find: Callable[[int], Coro | None],
+        find: Callable[[Link, int], Coro | None],
         warn: Callable[..., None],
     ) -> None:
         self._runtime = runtime
         self.calls = calls
         window = runtime.settings.max_queue_messages, runtime.settings.max_queue_bytes
+        channel_for, rci_for = runtime.reach.guard(self._channel), runtime.reach.guard(self._rci)
         self._channels = ChannelServer(
             dispatcher,
-            self._channel,
+            channel_for,
             runtime.incarnation,
             runtime.inflows,
             *window,
@@ -70,8 +74,8 @@ class Services:
             send_timeout=runtime.send_timeout_seconds,
             warn=warn,
         )
-        subscriptions = Subscriptions(self._channel, runtime.resolve)
-        functions = RciServer(self._rci, runtime.watches, runtime.spawn, *window)
+        subscriptions = Subscriptions(channel_for, runtime.resolve)
+        functions = RciServer(rci_for, runtime.watches, runtime.spawn, *window)
         #: Of `RemoteCoro.call`.
         self.answers = Answers(runtime.location, runtime.incarnation, runtime.link_for)
         #: Of `RemoteCoro.link`.
@@ -97,11 +101,12 @@ class Services:
     def resolve(self, reference: Reference) -> Any:
         """What a reference to a channel, an RCI, or an address for answers means here."""
         kind = refs.kind_of(reference.id)[0]
-        at_home = reference.incarnation == self._runtime.incarnation
+        runtime = self._runtime
+        at_home = reference.incarnation == runtime.incarnation and runtime.reach.is_own(reference.key)
         if kind == "channel":
-            return (self._channel(reference.id) if at_home else None) or RemoteChannel(self._runtime, reference)
+            return (self._channel(reference.id) if at_home else None) or RemoteChannel(runtime, reference)
         if kind == "rci":
-            return (self._rci(reference.id) if at_home else None) or RemoteRCI(self._runtime, reference)
+            return (self._rci(reference.id) if at_home else None) or RemoteRCI(runtime, reference)
         if kind == "answer":
             return ReplyAddress(self.answers, reference)
         raise ValueError(f"a reference to something that this version does not know: {reference.id:#x}")
@@ -131,7 +136,7 @@ def _reduce(thing: Any, kind: str) -> tuple[Any, ...]:
     if home is None:
         raise TypeError(f"{thing!r} cannot travel: this process has no Runtime, so nothing elsewhere could refer to it")
     number = refs.number(kind, thing.id)
-    return refs.rebuild, (home.location.addr, home.location.port, home.incarnation, number, thing.name)
+    return refs.reduced(Reference(home.location, home.incarnation, number, thing.name, home.reach.key))
 
 
 def _location_of(thing: Any) -> Location | None:

@@ -1,6 +1,7 @@
 """What a connection runs over, whatever carries it: the interface that every transport keeps.
 
-A stream delivers bytes in order, without loss, until it ends. All of it lives on the reactor's thread; no call blocks.
+A stream delivers bytes in order, without loss, until it ends. All of it lives on the reactor's thread, but
+for `Stream.write` and what `Shared` says, which need the reactor's turn only; no call blocks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Protocol
 from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.location import Location
 
-__all__ = ["Listener", "Receiver", "Stream", "Transport"]
+__all__ = ["Listener", "Receiver", "Shared", "Stream", "Transport"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -36,11 +37,42 @@ class Receiver(Protocol):
         """
 
 
+class Shared(Protocol):
+    """How the user hub reads from a stream in the reactor's place (`hub_io`); whoever calls has the reactor's turn."""
+
+    @property
+    def descriptor(self) -> int | None:
+        """What is readable where there is something to take; None where the stream has ended."""
+
+    def take(self, limit: int = 0) -> memoryview | None:
+        """What came, valid during the turn; None where there is nothing, empty at the stream's end.
+
+        Args:
+            limit: Longest piece, in bytes; 0: as much as one read brings.
+
+        Raises:
+            OSError: The stream broke.
+        """
+
+    def read_now(self) -> bool:
+        """Report what came, or the end, to the receiver; False where there is nothing. On the reactor's thread."""
+
+    def pause_reading(self) -> None:
+        """Somebody else takes what comes. On the reactor's thread."""
+
+    def resume_reading(self) -> None:
+        """Report what comes once more. On the reactor's thread."""
+
+
 class Stream(Protocol):
     """One two-way stream of bytes."""
 
     #: Who is at the other end, as text for messages; an address limit counts by it.
     peer_address: str
+
+    @property
+    def shared(self) -> Shared | None:
+        """None where nobody can read from it but the reactor."""
 
     def open(self, receiver: Receiver) -> None:
         """Begin to report to ``receiver``."""
@@ -69,8 +101,9 @@ class Stream(Protocol):
     def reset(self) -> None:
         """As `abort`, and the other side is told that the stream broke, where whatever is between passes that on.
 
-        For one that acknowledges nothing, too: what the network was given and has not sent is dropped. To send that again and again, as `abort` leaves it to the network to do, would keep the end of the stream from
-        one that still hears, and the memory from us.
+        For one that acknowledges nothing, too: what the network was given and has not sent is dropped. To send that
+        again and again, as `abort` leaves it to the network to do, would keep the end of the stream from one that still
+        hears, and the memory from us.
         """
 
 
@@ -81,10 +114,13 @@ class Listener(Protocol):
     location: Location
 
     def start(self, on_stream: Callable[[Stream], None]) -> None:
-        """Begin to accept; on the reactor's thread."""
+        """Begin to accept, once or again; on the reactor's thread."""
+
+    def stop(self) -> None:
+        """Accept nobody until `start`; on the reactor's thread."""
 
     def close(self) -> None:
-        """Stop; on the reactor's thread."""
+        """Stop, for good; on the reactor's thread."""
 
 
 class Transport(Protocol):
@@ -95,6 +131,13 @@ class Transport(Protocol):
 
         Raises:
             OSError: It cannot be had; the message says why.
+        """
+
+    def adopt(self, descriptor: int) -> Listener:
+        """Listen at a duplicate of a listening socket that somebody else opened; any thread.
+
+        Raises:
+            OSError, ValueError: It is none, or none of this kind.
         """
 
     def dial(

@@ -28,13 +28,13 @@ class Subscriptions:
     Each subscription counts for the incarnation that asked for it, whoever subscribes, for as long as it lasts.
 
     Args:
-        find: The open channel with an id, if it is at home in this runtime.
+        find: The open channel that a peer names by its id, if it is at home in this runtime and the peer is let in.
 
         resolve: What a reference means here.
     """
 
     def __init__(
-        self, find: Callable[[int], Channel | None], resolve: Callable[[Reference], Coro | Channel | Any]
+        self, find: Callable[[Link, int], Channel | None], resolve: Callable[[Reference], Coro | Channel | Any]
     ) -> None:
         self._find = find
         self._resolve = resolve
@@ -86,7 +86,7 @@ class Subscriptions:
         subscriber = self._resolve(refs.from_json(request.header.get("subscriber")))
         if not isinstance(number, int) or not isinstance(subscriber, Coro | Channel):
             raise RemoteProtocolError("a request to subscribe names no channel, or no coroutine or channel")
-        return self._find(number), subscriber
+        return self._find(request.link, number), subscriber
 
     def _watch(self, link: Link) -> None:
         """Have those leave when their process is lost, which need not be the one that asked."""

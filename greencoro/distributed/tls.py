@@ -48,6 +48,9 @@ class Tls:
     def listen(self, location: Location) -> TlsListener:
         return TlsListener(self, self._carrier.listen(location))
 
+    def adopt(self, descriptor: int) -> TlsListener:
+        return TlsListener(self, self._carrier.adopt(descriptor))
+
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
     ) -> Callable[[], None]:
@@ -86,6 +89,9 @@ class TlsListener:
     def start(self, on_stream: Callable[[Stream], None]) -> None:
         # Handed on before its handshake, so that the limits on those who have not proved themselves hold for it.
         self._carrier.start(lambda stream: on_stream(self._tls.wrap(stream, server_side=True)))
+
+    def stop(self) -> None:
+        self._carrier.stop()
 
     def close(self) -> None:
         self._carrier.close()
@@ -136,6 +142,10 @@ class TlsStream:
     @property
     def sent_bytes(self) -> int:
         return self._carrier.sent_bytes
+
+    @property
+    def shared(self) -> None:
+        return None
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._state is _State.HANDSHAKE:

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 
 from greencoro.config import Settings
 from greencoro.distributed.file_store import FileStore
-from greencoro.distributed.link import Link, PeerInfo
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.transfer_outgoing import Asking, News, Outgoing
 from greencoro.distributed.transfer_plan import Limits, Window

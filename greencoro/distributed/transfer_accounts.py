@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from greencoro.distributed.link import PeerInfo
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.transfer_plan import Limits, refusal
 from greencoro.distributed.transfer_words import Place
 from greencoro.errors import BusyResource, TransferError

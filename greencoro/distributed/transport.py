@@ -17,7 +17,7 @@ from gevent import monkey
 from greencoro.distributed.connecting import Attempt, family_of
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor, Timer
-from greencoro.distributed.stream import Buffer, Receiver, Stream
+from greencoro.distributed.stream import Buffer, Receiver, Shared, Stream
 from greencoro.hub import native
 
 __all__ = ["Tcp"]
@@ -72,29 +72,58 @@ class TcpStream:
 
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._read_watcher = self._reactor.watch(self._sock.fileno(), False, self._read)
+        self._read_watcher = self._reactor.watch(self._sock.fileno(), False, self.read_now)
 
     @property
     def blocked(self) -> bool:
         return bool(self._kept)
 
-    def _read(self) -> None:
+    @property
+    def shared(self) -> Shared:
+        return self
+
+    @property
+    def descriptor(self) -> int | None:
+        return None if self._sock is None else self._sock.fileno()
+
+    def take(self, limit: int = 0) -> memoryview | None:
+        if self._sock is None or self._receiver is None:
+            return None
+        try:
+            count = self._sock.recv_into(self._buffer, limit)
+        except OSError as error:
+            if error.errno in _WOULD_BLOCK:
+                return None
+            raise
+        return self._buffer[:count]
+
+    def read_now(self) -> bool:
+        came = False
         end = native.monotonic() + _TURN_SECONDS
         for _ in range(_READS_PER_TURN):
-            if self._read_watcher is None or self._receiver is None:
-                return
             try:
-                count = self._sock.recv_into(self._buffer)
+                data = self.take()
             except OSError as error:
-                if error.errno not in _WOULD_BLOCK:
-                    self._end(error)
-                return
-            if not count:
+                self._end(error)
+                return True
+            if data is None or self._receiver is None:
+                break
+            came = True
+            if not data:
                 self._end(None)
-                return
-            self._receiver.on_data(self._buffer[:count])
-            if count < len(self._buffer) or native.monotonic() > end:
-                return
+                break
+            self._receiver.on_data(data)
+            if len(data) < len(self._buffer) or native.monotonic() > end:
+                break
+        return came
+
+    def pause_reading(self) -> None:
+        if self._read_watcher is not None:
+            self._read_watcher.stop()
+
+    def resume_reading(self) -> None:
+        if self._read_watcher is not None and self._receiver is not None:
+            self._read_watcher.start(self._reactor.guard, self.read_now)
 
     def _drop_read(self) -> None:
         """After `close`: what still comes is of no interest, only its end is."""
@@ -108,10 +137,17 @@ class TcpStream:
             self.abort()
 
     def _end(self, error: OSError | None) -> None:
-        receiver = self._receiver
-        self.abort()
-        if receiver is not None:
-            receiver.on_end(error)
+        if not self._reactor.is_current:
+            # What is kept stays until then: nothing can be written behind it.
+            self._reactor.post(self._end, error)
+            return
+        receiver, self._receiver = self._receiver, None
+        try:
+            if receiver is not None:
+                # Before the socket is closed: a forked process may keep it open for whoever watches it elsewhere.
+                receiver.on_end(error)
+        finally:
+            self.abort()
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         if self._sock is None:
@@ -126,6 +162,7 @@ class TcpStream:
                 sent = self._sock.send(whole)
             except OSError as error:
                 if error.errno not in _WOULD_BLOCK:
+                    self._kept.append(memoryview(whole))
                     self._end(error)
                     return
                 sent = 0
@@ -159,7 +196,14 @@ class TcpStream:
                 else:
                     kept[0] = first[sent:]
                     sent = 0
-        if kept and self._write_watcher is None:
+        if kept:
+            if self._reactor.is_current:
+                self._await_writable()
+            else:
+                self._reactor.post(self._await_writable)
+
+    def _await_writable(self) -> None:
+        if self._kept and self._write_watcher is None:
             self._write_watcher = self._reactor.watch(self._sock.fileno(), True, self._writable)
 
     def _writable(self) -> None:
@@ -260,11 +304,15 @@ class TcpListener:
         if self._watcher is not None:
             self._watcher.start(self._reactor.guard, self._accept)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
             self._watcher = None
+
+    def close(self) -> None:
+        self.stop()
+        # Closed and not shut down: another process may have the same socket, and listen on.
         self._sock.close()
 
 
@@ -296,6 +344,25 @@ class Tcp:
             sock.close()
             raise
         return TcpListener(self._reactor, sock, Location(address, sock.getsockname()[1]))
+
+    def adopt(self, descriptor: int) -> TcpListener:
+        own = os.dup(descriptor)
+        try:
+            sock = _socket(fileno=own)
+        except BaseException:
+            native.close(own)
+            raise
+        try:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+                raise ValueError(f"descriptor {descriptor} is no TCP socket")
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ValueError(f"descriptor {descriptor} is a socket that does not listen")
+            sock.setblocking(False)
+            address, port = sock.getsockname()[:2]
+            return TcpListener(self._reactor, sock, Location(address, port))
+        except BaseException:
+            sock.close()
+            raise
 
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]

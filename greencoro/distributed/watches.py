@@ -23,7 +23,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many"]
+__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many", "kind_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +63,10 @@ class Watches:
     """Both sides of the exit notices of one runtime.
 
     Args:
-        find: The live coroutine with an id, if it is at home in this runtime.
+        find: The live coroutine that a peer names by its id, if it is at home in this runtime and the peer is let in.
     """
 
-    def __init__(self, dispatcher: Dispatcher, find: Callable[[int], Coro | None]) -> None:
+    def __init__(self, dispatcher: Dispatcher, find: Callable[[Link, int], Coro | None]) -> None:
         self._find = find
         self._numbers = itertools.count(1)
         self._open: dict[tuple[Link, int], OnNotice] = {}
@@ -173,7 +173,7 @@ class Watches:
         tally = self._watched.of(link.info.incarnation)
         if ("watched", request.watch) in link.on_lost or not tally.has_room(0):
             raise RemoteProtocolError("the peer uses the number of a watch twice, or has too many")
-        coro = self._find(request.target)
+        coro = self._find(link, request.target)
         watched = coro is not None and self._observe(link, request.watch, coro, tally)
         link.send_urgent(Result(request.request, 0 if watched else -1).encode())
 
@@ -313,6 +313,11 @@ def _both_ends(text: str, room: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n... ({left_out} characters left out)\n{text[-half:]}"
+
+
+def kind_of(notice: Notice) -> str:
+    """As `MonitorException.kind`, without decoding the result."""
+    return {_EXCEPTION: "exception", _TERMINATED: "terminated"}.get(notice.outcome, "finished")
 
 
 def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:

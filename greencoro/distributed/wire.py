@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from greencoro.distributed.connection import Connection, Established, Introduced
 from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.hub_io import HubIo
 from greencoro.distributed.messages import Bye, Message, Ping
 from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
@@ -41,7 +42,7 @@ class Owner(Protocol):
 
 
 class Wire:
-    """One connection in the reactor; everything here runs on its thread.
+    """One connection in the reactor; everything here runs in its turn, on its thread but for what `HubIo` calls.
 
     Whatever goes wrong here, a bug of ours included, ends this connection and no other: going on after half a record
     would be a gap that nobody is told of.
@@ -65,7 +66,11 @@ class Wire:
         self.held = False
         self._reactor = reactor
         self._tick_seconds = tick_seconds
+        #: How the user hub serves it while that turns; None where it cannot.
+        self.hub_io: HubIo | None = None
         self._closed = False
+        # It will fail once the reactor's thread comes to it, and neither sends nor hears till then.
+        self._halted = False
         self._flushing = False
         self._will_flush = False
         #: How much was sent when the clock was last looked at.
@@ -86,9 +91,11 @@ class Wire:
         try:
             self.connection.bind(binding)
         except Exception as error:
-            self._fail_by_bug(error)
+            self.fail_by_bug(error)
 
     def on_data(self, data: memoryview) -> None:
+        if self._halted:
+            return
         try:
             events = self.connection.receive_data(data, native.monotonic())
         except NetworkError as error:
@@ -97,17 +104,22 @@ class Wire:
             self.fail(error)
             return
         except Exception as error:
-            self._fail_by_bug(error)
+            self.fail_by_bug(error)
             return
+        if self.hub_io is None or not self.hub_io.put_behind(self.handle, events):
+            self.handle(events)
+
+    def handle(self, events: Sequence[Any]) -> None:
+        """Deal with what came in; on the reactor's thread."""
         try:
             self._handle(events)
         except NetworkError as error:
             self.fail(error)
         except Exception as error:
-            self._fail_by_bug(error)
+            self.fail_by_bug(error)
         self.flush()
 
-    def _handle(self, events: list[Any]) -> None:
+    def _handle(self, events: Sequence[Any]) -> None:
         was_asked = False
         for event in events:
             if self._closed:
@@ -117,6 +129,9 @@ class Wire:
             elif isinstance(event, Established):
                 self._timer.cancel()
                 self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
+                shared = self.stream.shared
+                if shared is not None:
+                    self.hub_io = HubIo(self._reactor, self, shared)
                 self.owner.on_established(self, event.hello)
             elif not (was_asked and type(event) is Ping):
                 was_asked = was_asked or type(event) is Ping  # one answer will do for all that came at once
@@ -127,6 +142,15 @@ class Wire:
         self.flush()
 
     def on_end(self, error: OSError | None) -> None:
+        if self.hub_io is not None and self.hub_io.put_behind(self._end, error):
+            self._halted = True
+            if self._reactor.is_current:
+                # Its stream is closed at once.
+                self._leave_hub()
+        else:
+            self._end(error)
+
+    def _end(self, error: OSError | None) -> None:
         if isinstance(error, NetworkError):
             self.fail(error)
             return
@@ -138,21 +162,27 @@ class Wire:
         except NetworkError as reason:
             self.fail(reason)
 
-    def flush(self) -> None:
-        """Send as much as the stream takes."""
+    def flush(self, records: int | None = None) -> None:
+        """Send as much as the stream takes, ``records`` at once; the rest a little later."""
         if self._flushing or self._closed:
             return
         self._flushing = True
         try:
-            if self._send_records(_RECORDS_PER_TURN) and not self._will_flush:
+            if self._send_records(records or _RECORDS_PER_TURN) and not self._will_flush:
                 self._will_flush = True
                 self._reactor.post(self._flush_on)
         except NetworkError as error:
             self.fail(error)
         except Exception as error:
-            self._fail_by_bug(error)
+            self.fail_by_bug(error)
+        except BaseException as error:
+            # Ctrl-C, where the user hub has the main thread: what was sealed may not have gone.
+            self.fail(PeerLost(f"sending was interrupted by {type(error).__name__}"))
+            raise
         finally:
             self._flushing = False
+        if self.hub_io is not None and not self._closed and self._reactor.is_current:
+            self.hub_io.busy()
 
     def _flush_on(self) -> None:
         self._will_flush = False
@@ -161,7 +191,7 @@ class Wire:
     def _send_records(self, limit: int) -> bool:
         """True where there may be more after ``limit`` records."""
         for _ in range(limit):
-            if self._closed or self.held or self.stream.blocked:
+            if self._closed or self.held or self._halted or self.stream.blocked:
                 return False
             more = self.source is not None and self.source(self.connection)
             record = self.connection.data_to_send()
@@ -179,6 +209,7 @@ class Wire:
         except NetworkError as error:
             if self.connection.is_silent:
                 # It does not acknowledge, or read, what it was sent, and may well hear.
+                self._leave_hub()
                 self.stream.reset()
             self.fail(error)
             return
@@ -191,13 +222,19 @@ class Wire:
         kind = PeerUnreachable if self.connection.heard_at is None else PeerLost
         self.fail(kind(f"the handshake took longer than {self._deadline:g} s"))
 
-    def _fail_by_bug(self, error: Exception) -> None:
+    def fail_by_bug(self, error: Exception) -> None:
+        """End now, for ``error`` is a fault of ours."""
         self._reactor.log.log(_log, logging.ERROR, "a connection failed by a bug in greencoro", error=error)
         self.fail(PeerLost(f"a bug in greencoro: {type(error).__name__}: {error}"))
 
     def fail(self, error: NetworkError) -> None:
         """End now and tell the owner why."""
         if self._closed:
+            return
+        if not self._reactor.is_current:
+            # What comes behind a message that is missing must not go out, nor be heard.
+            self._halted = True
+            self._reactor.post(self.fail, error)
             return
         self.abort()
         self.owner.on_closed(self, error)
@@ -212,8 +249,9 @@ class Wire:
             on_sent()
             return
         self._closed = True
+        self._leave_hub_for_good()
         self._timer.cancel()
-        if self.connection.established:
+        if self.connection.established and not self._halted:
             try:
                 self._write_all()
                 self.source = None
@@ -223,6 +261,16 @@ class Wire:
             except NetworkError as error:
                 self._reactor.log.log(_log, logging.WARNING, "not all could be sent at the end: %s", str(error))
         self.stream.close(on_sent)
+
+    def _leave_hub(self) -> None:
+        # While the stream is open: what the hub watches knows nothing of a descriptor that is closed.
+        if self.hub_io is not None:
+            self.hub_io.stop()
+
+    def _leave_hub_for_good(self) -> None:
+        self._leave_hub()
+        # Each has the other: what is queued would be kept until the garbage collector comes.
+        self.hub_io = None
 
     def _write_all(self) -> None:
         while True:
@@ -235,11 +283,14 @@ class Wire:
 
     def abort(self) -> None:
         """End now; the owner is not told."""
-        self._closed = True
-        self._timer.cancel()
-        self.stream.abort()
+        self._end_with(self.stream.abort)
 
     def reset(self) -> None:
         """As `abort`, where the other side is to see that it was cut off: an end in silence looks like a refusal."""
-        self.stream.reset()
-        self.abort()
+        self._end_with(self.stream.reset)
+
+    def _end_with(self, end: Callable[[], None]) -> None:
+        self._closed = True
+        self._leave_hub_for_good()
+        self._timer.cancel()
+        end()

@@ -35,6 +35,9 @@ A coroutine, from its parts to the handle:
 - ends: how others learn of a coroutine's end
 - coroutine: Coro, the handle that users hold
 - stacks: the stacks of all coroutines, as text
+- instants: at which instructions an exception does the least harm
+- preemption_rules: whether a coroutine that computes may be interrupted
+- preemption: ends coroutines that compute
 
 What coroutines do with each other:
 

@@ -28,7 +28,7 @@ from greencoro.hub.routine import Pause, Routine, Suspension
 from greencoro.hub.telling import tell
 from greencoro.hub.waiting import LONGEST_SECONDS, seconds
 
-__all__ = ["Execution", "Failure", "is_told_elsewhere", "running", "sleep"]
+__all__ = ["Execution", "Failure", "is_told_elsewhere", "plug_in_hard", "running", "sleep"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ _NEW, _ACTIVE, _FINISHED, _TERMINATED = State.NEW, State.ACTIVE, State.FINISHED,
 _START, _RETURN, _TERMINATE = Event.START, Event.RETURN, Event.TERMINATE
 
 _ids = itertools.count(1)
+
+# Where a layer above has a way to end coroutines that do not let themselves be ended: (coroutine) -> what
+# ``terminate(hard=True)`` returns.
+_terminate_hard: Callable[[Any], int] | None = None
 
 # Taken only to make observers, so that two threads that add a first one at once do not make two.
 _making_observers = native.RLock()
@@ -93,6 +97,17 @@ class _Interruption:
         """Throw; where there is nothing to throw any more, let the next one go on."""
         if not self._execution._throw_pending() and not userhub.in_hub_callback():
             userhub.park()
+
+
+def plug_in_hard(terminate: Callable[[Any], int] | None) -> None:
+    """Let a layer above end coroutines that do not let themselves be ended.
+
+    Args:
+        terminate: Called for ``coro.terminate(hard=True)`` with a coroutine that is not over, on any thread, the
+            reactor's as well, where it must not block; returns 0, or -1 where it is over after all.
+    """
+    global _terminate_hard
+    _terminate_hard = terminate
 
 
 class Execution(Swappable):
@@ -393,21 +408,29 @@ class Execution(Swappable):
 
     # What interrupts it.
 
-    def terminate(self) -> int:
+    def terminate(self, hard: bool = False) -> int:
         """End the coroutine: `Terminated` is raised at the call where it waits (or at its next one, where it runs).
 
         Once more while it cleans up, this ends the wait that it is in there; but not at the program's end, where every
         coroutine has been told and has its time to clean up.
+
+        Args:
+            hard (bool): End it though it may compute without ever waiting, or goes on all the same. What that takes
+                says whoever runs it, as the servers of a cluster do; in a program of its own, where nobody does, it is
+                the same as without.
 
         Returns:
             int: 0 where it was told; -1 where it was over already.
         """
         if self._state > _ACTIVE:
             return -1
+        if hard and _terminate_hard is not None:
+            return _terminate_hard(self)
+        end = self._terminate if preempt is None else preempt(self)
         if native.get_ident() == userhub.ident:
-            self._terminate()
+            end()
         else:
-            userhub.post(self._terminate)
+            userhub.post(end)
         return 0
 
     def _terminate(self) -> None:
@@ -601,6 +624,10 @@ def _exception_of(given: tuple[Any, ...]) -> BaseException:
         raise TypeError(f"throw() takes an exception, or its class, value and traceback, not {given!r}")
     return error.with_traceback(trace) if isinstance(trace, TracebackType) else error
 
+
+#: Where a coroutine that computes can be ended as well (`preemption`): called with one that is being terminated, in any
+#: thread, it returns what to call on the hub in place of its `_terminate`. None: nothing of the kind.
+preempt: Callable[[Any], Callable[[], object]] | None = None
 
 #: Each says of a coroutine that raised whether what waits for it is told anyway, so that nobody else needs to be.
 is_told_elsewhere: list[Callable[[Any], bool]] = []

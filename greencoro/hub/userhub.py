@@ -52,6 +52,7 @@ __all__ = [
     "stop",
     "switch_to_hub",
     "unready",
+    "watch",
 ]
 
 # Measured: 20 already gives nearly the whole gain.
@@ -377,6 +378,17 @@ def call_later(seconds: float, function: Callable[..., Any], *args: Any) -> Any:
 def call_soon(function: Callable[..., Any], *args: Any) -> None:
     """Call ``function(*args)`` in the hub's greenlet at its next turn; hub's thread only."""
     _loop.run_callback(function, *args)
+
+
+def watch(descriptor: int, function: Callable[[], None]) -> Any:
+    """Call ``function()`` in the hub's greenlet while ``descriptor`` is readable; hub's thread only.
+
+    Returns:
+        The watcher; whoever made it calls its `stop()` and `close()`.
+    """
+    watcher = _loop.io(descriptor, 1)
+    watcher.start(function)
+    return watcher
 
 
 class Wait:

@@ -14,11 +14,20 @@ from gevent.hub import Hub
 from greencoro.hub import userhub, workers
 from greencoro.hub.frames import stack_of, stack_of_thread
 
-__all__ = ["Whereabouts", "is_hub_idle", "place_of", "running_here", "stack_of_hub", "users_frames", "whereabouts"]
+__all__ = [
+    "LIBRARIES",
+    "Whereabouts",
+    "is_hub_idle",
+    "place_of",
+    "running_here",
+    "stack_of_hub",
+    "users_frames",
+    "whereabouts",
+]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MACHINERY = (_OURS, os.path.dirname(os.path.abspath(gevent.__file__)) + os.sep, "<frozen ")
-_LIBRARIES = tuple(
+LIBRARIES = tuple(
     {os.path.join(sysconfig.get_path(which), "") for which in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 
@@ -90,7 +99,7 @@ def place_of(frames: Iterable[FrameType]) -> str:
     """
     inner = None
     for frame in frames:
-        if not frame.f_code.co_filename.startswith(_LIBRARIES):
+        if not frame.f_code.co_filename.startswith(LIBRARIES):
             return _show(frame)
         inner = inner or frame
     return _show(inner) if inner is not None else ""

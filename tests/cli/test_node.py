@@ -107,6 +107,14 @@ def test_servers_listen_on_the_ports_listed(programs):
     poll_until(lambda: port in listening(), 10)
 
 
+def test_Z4_port_of_the_daemon_and_of_a_server_is_one_clear_line(programs):
+    code, errors = fails(programs, "-u", "51400", "--tcp_ports", "51400", "-c", "1")
+    assert code == 1
+    assert errors == (
+        "greencoro node: port 51400 is given to a server, and to the daemon too: one of them needs another\n"
+    )
+
+
 @pytest.mark.cluster
 def test_secret_file_that_others_can_read_is_one_clear_line(programs, tmp_path):
     file = tmp_path / "open-to-all"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greencoro.distributed.location import Location
+from tests.support.polling import poll_until
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = b"k" * 32
@@ -52,7 +53,15 @@ class PeerProcess:
         return line
 
     def signal(self, number: int) -> None:
+        """Send a signal; after SIGSTOP each of its threads has stopped when this returns."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            # On a busy machine some go on until the one that takes the signal has had its turn.
+            poll_until(lambda: set(self._states()) == {"T"}, 20, "it has stopped", interval=0.001)
+
+    def _states(self) -> list[str]:
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [(each / "stat").read_text().rpartition(")")[2].split()[0] for each in threads]
 
     def errors(self) -> str:
         """What it wrote to standard error; once it is over."""

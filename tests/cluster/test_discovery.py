@@ -117,3 +117,40 @@ def test_N1_a_process_that_was_found_and_is_killed_is_gone_for_all_within_a_seco
     os.kill(started[0].pid, signal.SIGKILL)
     assert float(watcher.line()) - killed < 1.0
     poll_until(lambda: started[0].process.poll() is not None)
+
+
+# As a node daemon takes part, or a server, or a scheduler: says whom it meets and loses, by role.
+MEMBER = """
+import sys, time
+from greencoro import Runtime
+role, discover_peers = {role!r}, {discover_peers!r}
+with Runtime("127.0.0.1", {port}, discover_peers=discover_peers, role=role, secret={secret!r}) as runtime:
+    def tell(event):
+        sys.stdout.write(("met " if event.online else "lost ") + (event.peer.role or "-") + chr(10))
+        sys.stdout.flush()
+    runtime.watch_peers(tell, on_reactor=True)
+    runtime.set_ping_interval(0.05)
+    time.sleep(120)
+"""
+
+
+def member(programs, port, name, role, discover_peers):
+    return programs.script(
+        MEMBER.format(role=role, discover_peers=discover_peers, port=port, secret=SECRET), f"{name}.py"
+    )
+
+
+def test_nodes_and_servers_that_look_for_schedulers_alone_meet_nobody_else_however_often_they_ping(programs, port):
+    roles = ["node", "server", "server", "node"]
+    shy = [member(programs, port, f"shy{number}", role, "schedulers") for number, role in enumerate(roles)]
+    plain = [member(programs, port, f"plain{number}", "", True) for number in range(2)]
+    assert [each.line() for each in plain] == ["met -", "met -"], "those have met, so pings get through"
+    scheduler = member(programs, port, "scheduler", "scheduler", True)
+    assert [each.line() for each in shy] == ["met scheduler"] * len(shy)
+    assert [each.line() for each in plain] == ["met scheduler"] * 2
+    assert sorted(scheduler.line() for _ in range(6)) == ["met -"] * 2 + ["met node"] * 2 + ["met server"] * 2
+    os.kill(scheduler.pid, signal.SIGKILL)
+    scheduler.wait()
+    # Had they met anybody else since they are there, that would come before this.
+    assert [each.line() for each in shy] == ["lost scheduler"] * len(shy)
+    assert [each.line() for each in plain] == ["lost scheduler"] * 2

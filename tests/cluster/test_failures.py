@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from greencoro import Runtime, Settings
+from greencoro.compute.node_words import Refusal, Release, Reserve, ReserveAnswer
 from greencoro.errors import ComputationClosed, GreencoroError
 from tests.cluster.programs import kill, runs
 from tests.support.polling import poll_until
@@ -352,7 +353,7 @@ def test_requests_without_the_token_are_refused(programs, tmp_path):
     server = client.line()
     with Runtime(node="127.0.0.1", discover_peers=False, settings=Settings.from_env()) as runtime:
         peer = runtime.connect(server)
-        for token in (None, "", "0" * 32):
+        for token in (None, "", "0" * 64):
             header = {"token": token, "packages": [], "entry": ["builtins", "print", ""], "name": "x", "watch": 1}
             for operation in ("server.run", "server.set_up"):
                 with pytest.raises(ComputationClosed, match="does not serve this computation"):
@@ -360,9 +361,10 @@ def test_requests_without_the_token_are_refused(programs, tmp_path):
             for operation in ("server.queue", "server.package", "server.withdraw"):
                 runtime.post(peer, operation, header, [b""])
         node = runtime.connect(location)
-        runtime.request(node, "node.release", {"token": "0" * 32}, timeout=5)
-        with pytest.raises(GreencoroError, match="in use by"):
-            runtime.request(node, "node.reserve", {"token": "1" * 32, "name": "thief"}, timeout=5)
+        runtime.request(node, Release.operation, Release("0" * 64).to_header(), timeout=5)
+        reserve = Reserve("1" * 64, 1, "thief")
+        answer = runtime.request(node, Reserve.operation, reserve.to_header(), timeout=5).header
+        assert ReserveAnswer.from_header(answer).refusal is Refusal.BUSY
     assert client.process.poll() is None
     client.process.terminate()
 

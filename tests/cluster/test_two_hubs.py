@@ -178,12 +178,16 @@ def test_in_a_patched_process_several_threads_first_hubs_do_not_wait_for_each_ot
     pool = hub.threadpool
     assert pool.apply(lambda: 7) == 7
     assert [coro.value(30) for coro in coros] == [1] * 50
-    while not runtime.peers():  # it is not to be over before the other side has connected
-        time.sleep(0.01)
+    def last(coro=None):
+        coro.register("last")
+        coro.receive()
+    ending = Coro(last)
     told("done")
+    ending.value()  # it is not to be over before the other side has connected
     """
     with peer_process(program, True) as peer:
         runtime.connect(peer.location)
         assert peer.line() == "done"
+        Coro.locate("last", peer.location, 10).send(None)
         assert peer.wait(10) == 0
     poll_until(lambda: not runtime.peers())

@@ -1,13 +1,36 @@
-"""What a computation does before any server is there."""
+"""What a computation does with a scheduler and servers that do what a test says."""
 
 import logging
 import threading
+from types import SimpleNamespace
+
+import pytest
 
 import greencoro.compute
-from greencoro import Computation
+from greencoro import Computation, Coro, MonitorException, NoMatchingServer
+from greencoro.compute import client as clients
+from greencoro.compute import client_words as words
 from greencoro.compute import computation as computations
-from greencoro.compute import scheduler as schedulers
+from greencoro.compute import job_launcher as launchers
+from greencoro.compute.client_state import Phase
+from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.submission import Submission
+from greencoro.distributed.location import Location
+from greencoro.errors import (
+    BusyResource,
+    ComputationClosed,
+    ComputeError,
+    DeadlineExceeded,
+    PackagingError,
+    PeerLost,
+    ServerDied,
+)
+from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
+
+HERE, AT, OTHER = Location("10.0.0.9", 1), Location("10.0.0.1", 5), Location("10.0.0.1", 6)
+S, T, N = "aa" * 16, "bb" * 16, "cc" * 16
+LOST = MonitorException(None, "lost", None, PeerLost("reset"))
 
 
 def test_default_timeout_is_read_when_a_computation_is_made(monkeypatch):
@@ -16,19 +39,164 @@ def test_default_timeout_is_read_when_a_computation_is_made(monkeypatch):
     assert (before.timeout, Computation().timeout, Computation(timeout=3).timeout) == (10.0, 2.5, 3.0)
 
 
-class DeafScheduler:
-    """Gives a computation its turn and never says that its servers have ended."""
+class Runtime:
+    """A network on which peers come and go as a test says."""
 
-    def submit(self, computation):
-        computation._has_begun()
-        return 1, "token"
+    name = "client"
 
-    def give_up(self, number):
-        pass
+    def __init__(self):
+        self.observers = []
+        self.online = []
+        self.watches = []
+        self.refuses_watches = None
+
+    def spawn(self, function, *args):
+        return Coro(function, *args)
+
+    def watch_peers(self, callback):
+        self.observers.append(callback)
+
+    def unwatch_peers(self, callback):
+        if callback in self.observers:
+            self.observers.remove(callback)
+
+    def peer_infos(self):
+        return self.online
+
+    def open_watch(self, peer, name):
+        if self.refuses_watches is not None:
+            raise self.refuses_watches
+        self.watches.append(SimpleNamespace(id=len(self.watches) + 1, outcome=Completion()))
+        return self.watches[-1]
+
+    def lose(self, server, reason="reset"):
+        event = SimpleNamespace(online=False, peer=SimpleNamespace(incarnation=bytes.fromhex(server)), reason=reason)
+        for callback in list(self.observers):
+            Coro(callback, event).value(5)
 
 
-def test_close_says_so_where_nodes_do_not_answer(monkeypatch, caplog):
-    monkeypatch.setattr(schedulers, "_current", DeafScheduler())
+class Link:
+    """A scheduler that says what a test says."""
+
+    location = HERE
+
+    def __init__(self, begins=True, ends=True):
+        self.runtime = Runtime()
+        self.begins, self.ends = begins, ends
+        self.said = []
+        self.number = 0
+
+    def submit(self, ask, listener, timeout):
+        self.listener = listener
+        if self.begins:
+            self.notice(words.Begun, location=HERE)
+            self.notice(
+                words.NodeOffered, node=N, facts=NodeFacts(AT.addr, "n", servers=2, ready=2, platform="", cpus=2)
+            )
+        return 1
+
+    def notice(self, kind, **about):
+        self.number += 1
+        self.listener(kind(1, self.number, **about))
+
+    def tell(self, request):
+        self.said.append(request)
+        if isinstance(request, words.Close) and self.ends:
+            self.notice(words.Ended)
+
+    def why_no_server(self):
+        return "nobody is there"
+
+    def start(self, server=S, location=AT):
+        self.notice(words.ServerStarted, node=N, attempt=1, server=server, location=location, name="server")
+
+
+class Transport:
+    """Servers that take jobs, or do not."""
+
+    def __init__(self, runtime):
+        self.runtime = runtime
+        self.forgotten, self.withdrawn = [], []
+        self.fails = None
+
+    def set_up(self, server, timeout):
+        if server.location == OTHER:
+            raise PackagingError("no module named x")
+
+    def forget(self, server):
+        self.forgotten.append(server.id)
+
+    def open(self, server, call, on_over, lane=None):
+        return Submission(self.runtime, server, call, on_over, lane)
+
+    def start(self, submission, deadline):
+        self.queue(submission)
+        return SimpleNamespace(name="job")
+
+    def queue(self, submission):
+        if self.fails is not None:
+            raise self.fails
+
+    def withdraw(self, submission):
+        self.withdrawn.append(submission)
+
+
+@pytest.fixture
+def link(monkeypatch):
+    Coro(lambda: None).value(5)  # starts the user hub, as a runtime does that serves anything
+    made = Link()
+    monkeypatch.setattr(clients, "find_scheduler", lambda: made)
+    monkeypatch.setattr(clients, "NetworkTransport", lambda runtime, shipping: Transport(runtime))
+    monkeypatch.setattr(clients, "EXPLANATION_SECONDS", 0.05)
+    monkeypatch.setattr(launchers, "EXPLANATION_SECONDS", 0.05)
+    return made
+
+
+@pytest.fixture
+def computation(link):
+    with Computation(timeout=0.2) as made:
+        link.start()
+        poll_until(made.servers)
+        yield made
+
+
+def queue(computation):
+    """A job on its way to the server."""
+    jobs = computation._jobs
+    prepared = jobs.shipping.prepare(len, ("abc",), {})
+    return jobs.submit(jobs.claim(None, 0.0), prepared, "lane")
+
+
+def load(computation):
+    [server] = computation._jobs.client.ready()
+    return server.load
+
+
+def test_it_is_scheduled_once_and_closed_once(link):
+    computation = Computation()
+    assert computation.close() is None
+    assert computation.schedule() == 0
+    with pytest.raises(ComputeError, match="a computation is scheduled once"):
+        computation.schedule()
+    computation.close()
+    computation.close()
+    assert link.said.count(words.Close(1)) == 1
+    assert link.runtime.observers == []
+
+
+def test_it_may_be_scheduled_when_there_is_a_scheduler_at_last(link, monkeypatch):
+    computation = Computation()
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "submit", lambda *args: (_ for _ in ()).throw(PeerLost("gone")))
+        with pytest.raises(PeerLost):
+            computation.schedule()
+    assert link.runtime.observers == []
+    assert computation.schedule() == 0
+    computation.close()
+
+
+def test_close_says_so_where_nodes_do_not_answer(link, monkeypatch, caplog):
+    link.ends = False
     monkeypatch.setattr(computations, "_CLOSE_SECONDS", 0.01)
     computation = Computation()
     computation.schedule()
@@ -37,14 +205,162 @@ def test_close_says_so_where_nodes_do_not_answer(monkeypatch, caplog):
     assert "not every node has said within 0.01 s" in caplog.text
 
 
-def test_a_computation_that_waits_for_its_turn_says_so(monkeypatch, caplog):
-    monkeypatch.setattr(computations, "_SAY_AFTER_SECONDS", 0.01)
+def test_a_computation_that_waits_for_its_turn_says_so(link, monkeypatch, caplog):
+    link.begins = False
+    monkeypatch.setattr(clients, "_SAY_AFTER_SECONDS", 0.01)
     computation = Computation()
-    waiting = threading.Thread(target=computation._wait_for_turn)
+    waiting = threading.Thread(target=computation.schedule)
     waiting.start()
     try:
         poll_until(lambda: "waits for its turn" in caplog.text, what="it is said")
         assert waiting.is_alive()
     finally:
-        computation._has_begun()
+        link.notice(words.Begun, location=HERE)
         waiting.join()
+    computation.close()
+
+
+def test_computation_without_servers_says_why(link, monkeypatch, caplog):
+    monkeypatch.setattr(clients, "_SAY_EVERY_SECONDS", 0.01)
+    with Computation():
+        poll_until(lambda: "no servers yet: nobody is there" in caplog.text)
+
+
+def test_computation_that_its_scheduler_ends_says_why(link):
+    computation = Computation(timeout=0.2)
+    computation.schedule()
+    link.start()
+    poll_until(computation.servers)
+    job = queue(computation)
+    link.notice(words.Ended, reason="the scheduler was closed")
+    assert job.outcome.wait(5)
+    assert isinstance(job.notice().error, ComputationClosed)
+    assert "the scheduler was closed" in str(job.notice().error)
+    with pytest.raises(ComputationClosed):
+        computation.run(len, "abc")
+    assert computation._jobs.client.phase is Phase.OVER
+
+
+def test_server_that_cannot_be_set_up_is_not_used(computation, link, caplog):
+    link.start(T, OTHER)
+    poll_until(lambda: words.SetUpFailed(1, T, "no module named x") in link.said)
+    assert computation.servers() == [AT]
+    assert "could not be set up: no module named x" in caplog.text
+    with pytest.raises(NoMatchingServer, match=r"no server at 10\.0\.0\.1:6 within 0\.2 s: there are 10\.0\.0\.1:5"):
+        computation.run_at(OTHER, len, "abc")
+
+
+# Jobs and the servers that they are lost with.
+
+
+def test_J1_job_at_a_server_that_died_gets_the_nodes_explanation(computation, link):
+    job, other = queue(computation), queue(computation)
+    link.runtime.watches[0].outcome.set(LOST)
+    link.notice(words.ServerGone, server=S, explanation="was killed by SIGKILL")
+    for each in (job, other):
+        assert each.outcome.wait(5)
+        assert "was killed by SIGKILL" in str(each.notice().error)
+    poll_until(lambda: computation._jobs.client.transport.forgotten == [S])
+    assert computation._jobs._submissions == {}
+
+
+def test_what_a_server_sent_before_it_died_is_waited_for(computation, link):
+    job = queue(computation)
+    link.runtime.online = [SimpleNamespace(incarnation=bytes.fromhex(S))]
+    link.notice(words.ServerGone, server=S, explanation="was killed")
+    poll_until(lambda: not computation.servers())
+    assert not job.outcome.wait(0.2)
+    link.runtime.watches[0].outcome.set(MonitorException(None, "finished", 3))
+    link.runtime.online = []
+    assert job.outcome.wait(5)
+    assert job.notice().value == 3
+
+
+def test_J1_lost_connection_that_the_scheduler_does_not_explain_ends_the_jobs_all_the_same(computation, link):
+    job = queue(computation)
+    link.runtime.lose(S)
+    poll_until(lambda: link.said[-1] == words.Unreachable(1, S, "reset"))
+    assert computation.servers() == []
+    link.runtime.watches[0].outcome.set(LOST)
+    assert job.outcome.wait(5)
+    assert isinstance(job.notice().error, ServerDied)
+    assert "its node does not say why: reset" in str(job.notice().error)
+
+
+def test_J1_job_that_did_not_reach_its_server_ends_though_nobody_says_what_became_of_that(computation):
+    computation._jobs.client.transport.fails = PeerLost("reset")
+    with pytest.raises(ServerDied, match="cannot be reached any more: reset"):
+        computation.run(len, "abc")
+    poll_until(lambda: load(computation) == 0)
+
+
+def test_J1_job_for_which_there_is_no_room_is_over_with_that(computation):
+    job = queue(computation)
+    computation._jobs.client.transport.fails = BusyResource("no room")
+    with pytest.raises(BusyResource):
+        computation._jobs.queue(job)
+    assert job.outcome.wait(5)
+    assert isinstance(job.notice().error, BusyResource)
+    poll_until(lambda: load(computation) == 0)
+
+
+def test_job_that_its_server_does_not_answer_in_time_is_withdrawn(computation):
+    transport = computation._jobs.client.transport
+    transport.fails = DeadlineExceeded("no answer")
+    with pytest.raises(DeadlineExceeded):
+        computation.run(len, "abc")
+    assert len(transport.withdrawn) == 1
+    poll_until(lambda: load(computation) == 0)
+
+
+def test_job_that_a_server_takes_no_more_is_not_counted_for_it(computation, link):
+    link.runtime.refuses_watches = BusyResource("too many")
+    with pytest.raises(BusyResource):
+        computation.run(len, "abc")
+    assert load(computation) == 0
+
+
+def test_job_for_a_server_that_went_meanwhile_hears_of_it(computation, link):
+    jobs = computation._jobs
+    server = jobs.claim(None, 0.0)
+    link.notice(words.ServerGone, server=S, explanation="was killed")
+    poll_until(lambda: server.is_gone)
+    job = jobs.submit(server, jobs.shipping.prepare(len, ("abc",), {}))
+    assert job.outcome.wait(5)
+    assert "was killed" in str(job.notice().error)
+    poll_until(lambda: jobs._submissions == {})
+
+
+# Its status coroutine.
+
+
+def test_status_coroutine_with_a_full_mailbox_is_told_all_in_order(link):
+    heard, go_on = [], Completion()
+
+    def status(coro=None):
+        coro.max_mailbox = 1
+        go_on.wait(10)
+        while True:
+            heard.append(coro.receive())
+
+    coro = Coro(status)
+    coro.set_daemon()
+    with Computation(status_coro=coro, timeout=0.2) as computation:
+        link.start()
+        poll_until(computation.servers)
+        job = computation._jobs.run_at(None, len, ("abc",), {})
+        link.runtime.watches[0].outcome.set(MonitorException(None, "finished", 3))
+        assert job.outcome.wait(5)
+    go_on.set()
+    poll_until(lambda: len(heard) >= 9)
+    names = [each.kind if isinstance(each, MonitorException) else each.name for each in heard]
+    assert names[:5] == [
+        "ComputationScheduled",
+        "NodeDiscovered",
+        "ServerDiscovered",
+        "NodeInitialized",
+        "ServerInitialized",
+    ]
+    assert names[5:7] == ["CoroCreated", "finished"]
+    assert names[7:] == ["ServerClosed", "ComputationClosed"]
+    coro.terminate()

@@ -1,9 +1,15 @@
 """The node daemon's loop, run in this process."""
 
+import threading
+
 import pytest
 
 from greencoro import Settings
-from greencoro.compute.node import Node, NodeOptions
+from greencoro.compute.node import Node
+from greencoro.compute.node_options import NodeOptions
+from greencoro.compute.node_words import ReserveAnswer, ServerStarted, lease_token
+from tests.cluster.holder import Holder
+from tests.distributed.certificates import Made
 
 pytestmark = pytest.mark.cluster
 
@@ -23,3 +29,75 @@ def test_what_goes_wrong_with_one_thing_does_not_end_the_daemon(tmp_path, caplog
     assert node.run(on_ready) == 7
     assert "ZeroDivisionError: of this test" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+SECRET = "a secret of this test's own"
+TOKEN = lease_token(bytes(16), 1)
+
+
+def hold(tmp_path, use, runtime_options=None, **options):
+    """Run a daemon with a holder, whose ``use(holder)`` is done in a thread of its own."""
+    node = Node(NodeOptions(servers=1, host="127.0.0.1", dest_path=tmp_path, **options), Settings(), secret=SECRET)
+    failures = []
+
+    def be_holder(location):
+        try:
+            holder = Holder(location, settings=Settings(), secret=SECRET, **(runtime_options or {}))
+            try:
+                assert holder.reserve(TOKEN) == ReserveAnswer()
+                use(holder, holder.hears(ServerStarted))
+            finally:
+                holder.runtime.finish()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            node.stop()
+
+    thread = threading.Thread(target=lambda: be_holder(at[0]))
+    at = []
+
+    def on_ready(runtime):
+        at.append(runtime.locations[-1])
+        thread.start()
+
+    assert node.run(on_ready) == 0
+    thread.join()
+    for failure in failures:
+        raise failure
+
+
+def test_tags_of_a_node_are_told(tmp_path):
+    told = []
+    hold(tmp_path, lambda holder, started: told.append(holder.facts()), tags={"gpu": "two"})
+    assert told[0].tags == {"gpu": "two"}
+
+
+def test_S13_servers_show_the_certificate_of_their_node(tmp_path):
+    made = Made(tmp_path)
+    shown = {"certfile": made.certfile, "keyfile": made.keyfile}
+
+    def use(holder, started):
+        assert holder.runtime.connect(started.location).incarnation.hex() == started.incarnation
+
+    hold(tmp_path / "dest", use, shown, **shown)
+
+
+def test_servers_take_no_larger_files_than_their_node_says(tmp_path):
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"x" * 10)
+    large.write_bytes(b"x" * 11)
+
+    def use(holder, started):
+        send, at = holder.runtime.send_file, started.location
+        assert send(at, large, overwrite=True, timeout=20) == -1
+        assert send(at, small, overwrite=True, timeout=20) == 0
+        assert holder.runtime.del_file(at, "small", timeout=20) == 0
+
+    hold(tmp_path / "dest", use, max_file_size=10)
+
+
+def test_servers_behind_a_gateway_say_its_address(tmp_path):
+    def use(holder, started):
+        assert started.location.addr == "127.0.0.2"
+
+    hold(tmp_path, use, ext_ip_addr="127.0.0.2")

@@ -1,17 +1,28 @@
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from greencoro.compute import client_words as client
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.placement import least_loaded
+from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.scheduler_records import NodeState
 from greencoro.compute.scheduler_state import SchedulerState
+from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError
+
+HERE = Location("10.0.0.9", 1)
+AT = Location("10.0.0.1", 5)
+LOST, CLOSED = client.NodeChange.LOST, client.NodeChange.CLOSED
+
+
+def facts(address):
+    return NodeFacts(address, address, servers=2, ready=2, platform="", cpus=2)
 
 
 @pytest.fixture
 def state():
-    return SchedulerState("here")
+    return SchedulerState(HERE)
 
 
 def feed(state, *events):
@@ -19,212 +30,337 @@ def feed(state, *events):
 
 
 def told(instructions):
-    return [each.status.name for each in instructions if isinstance(each, vocabulary.Tell)]
+    return [each.notice for each in instructions if isinstance(each, vocabulary.Tell)]
+
+
+def names(instructions):
+    return [type(each).__name__ for each in told(instructions)]
 
 
 def orders(instructions):
     return [each for each in instructions if not isinstance(each, vocabulary.Tell)]
 
 
-READY = (
-    vocabulary.Submitted(1),
-    vocabulary.NodeUp("n", "10.0.0.1"),
-    vocabulary.Granted("n"),
-    vocabulary.ServerStarted("n", "s", "10.0.0.1:5"),
-    vocabulary.SetUpDone("s"),
-)
+def up(node="n", address="10.0.0.1"):
+    return vocabulary.NodeUp(node, facts(address))
 
 
-def test_the_usual_order_of_statuses_is_that_of_the_seed(state):
-    instructions = feed(state, *READY, vocabulary.CloseRequested(1), vocabulary.Released("n"))
-    assert told(instructions) == [
-        "ComputationScheduled",
-        "NodeDiscovered",
-        "ServerDiscovered",
-        "NodeInitialized",
-        "ServerInitialized",
-        "ServerClosed",
-        "NodeClosed",
-        "ComputationClosed",
-    ]
+def accept(node="n", computation=1):
+    return client.Verdict(computation, node, accepted=True)
 
 
-def test_node_that_comes_before_the_computation_is_reserved_once(state):
-    assert orders(feed(state, vocabulary.NodeUp("n", "a"))) == []
-    assert orders(feed(state, vocabulary.Submitted(1))) == [vocabulary.Begun(1), vocabulary.Reserve("n", 1)]
+def started(server="s", node="n", attempt=1):
+    return vocabulary.ServerStarted(node, attempt, server, AT, "node-1")
 
 
-def test_node_that_comes_later_is_reserved_once(state):
-    assert orders(feed(state, vocabulary.Submitted(1))) == [vocabulary.Begun(1)]
-    assert orders(feed(state, vocabulary.NodeUp("n", "a"), vocabulary.NodeUp("n", "a"))) == [vocabulary.Reserve("n", 1)]
+SUBMITTED = vocabulary.Submitted(1)
+ASKED = (SUBMITTED, up(), accept())
+RESERVED = (*ASKED, vocabulary.Granted("n", 1))
+READY = (*RESERVED, started(), client.SetUpDone(1, "s"))
+CLOSE = client.Close(1)
 
 
-def test_server_takes_jobs_only_after_its_set_up(state):
+def test_the_client_is_told_of_all_in_the_order_in_which_it_happens(state):
+    instructions = feed(state, *READY, CLOSE, vocabulary.Released("n", 1))
+    assert names(instructions) == ["Begun", "NodeOffered", "ServerStarted", "NodeChanged", "Ended"]
+    assert [each.number for each in told(instructions)] == [1, 2, 3, 4, 5]
+    assert {each.computation for each in told(instructions)} == {1}
+
+
+def test_a_notice_says_what_it_is_about(state):
+    begun, offered, server = told(feed(state, *READY))
+    assert begun == client.Begun(1, 1, HERE)
+    assert offered == client.NodeOffered(1, 2, "n", facts("10.0.0.1"))
+    assert server == client.ServerStarted(1, 3, "n", 1, "s", AT, "node-1")
+
+
+def test_node_that_comes_before_the_computation_is_offered_once(state):
+    assert feed(state, up()) == []
+    assert names(feed(state, SUBMITTED)) == ["Begun", "NodeOffered"]
+    assert feed(state, up()) == []
+
+
+def test_node_is_reserved_when_the_client_accepts_it_and_once(state):
+    assert orders(feed(state, SUBMITTED, up())) == []
+    assert feed(state, accept()) == [vocabulary.Reserve("n", 1, 1)]
+    assert feed(state, accept()) == []
+
+
+def test_node_that_the_client_does_not_want_is_not_reserved_and_offered_to_the_next(state):
+    feed(state, SUBMITTED, vocabulary.Submitted(2), up())
+    assert feed(state, client.Verdict(1, "n", accepted=False, reason="too small")) == []
+    assert state.problems() == ["node 10.0.0.1 is not used: too small"]
+    assert names(feed(state, CLOSE)) == ["Ended", "Begun", "NodeOffered"]
+
+
+def test_verdict_of_another_computation_counts_for_nothing(state):
+    feed(state, SUBMITTED, vocabulary.Submitted(2), up())
+    assert feed(state, accept(computation=2)) == []
+
+
+def test_server_is_ready_only_after_its_set_up(state):
     feed(state, *READY[:-1])
-    assert not list(state.candidates())
-    assert orders(feed(state, vocabulary.SetUpDone("s"))) == [vocabulary.ServerReady("s", 1)]
-    assert [each.server for each in state.candidates()] == ["s"]
+    assert state.ready_locations() == []
+    assert "still being set up" in state.problems()[0]
+    feed(state, READY[-1])
+    assert state.ready_locations() == [AT]
+    assert state.problems() == []
 
 
-def test_server_whose_set_up_failed_is_told_as_ignored_and_named_as_a_problem(state):
-    feed(state, *READY[:-1])
-    assert told(feed(state, vocabulary.SetUpFailed("s", "no module named x"))) == ["ServerIgnore"]
-    assert not list(state.candidates())
-    assert "10.0.0.1:5" in state.problems()[0] and "no module named x" in state.problems()[0]
+def test_server_whose_set_up_failed_is_named_as_a_problem(state):
+    feed(state, *READY[:-1], client.SetUpFailed(1, "s", "no module named x"))
+    assert state.ready_locations() == []
+    assert str(AT) in state.problems()[0] and "no module named x" in state.problems()[0]
 
 
 def test_news_of_a_server_may_overtake_the_answer_to_the_reservation(state):
-    feed(state, vocabulary.Submitted(1), vocabulary.NodeUp("n", "a"))
-    assert orders(feed(state, vocabulary.ServerStarted("n", "s", "a:1"))) == [vocabulary.SetUp("s", 1)]
-    feed(state, vocabulary.Granted("n"), vocabulary.SetUpDone("s"))
-    assert [each.server for each in state.candidates()] == ["s"]
+    assert names(feed(state, *ASKED, started()))[-1] == "ServerStarted"
+    assert feed(state, vocabulary.Granted("n", 1), started()) == []
 
 
-def test_lost_server_takes_its_jobs_with_it(state):
+def test_server_of_an_earlier_reservation_is_none(state):
+    feed(state, *ASKED, vocabulary.Refused("n", 1, "busy"), vocabulary.Retry("n", 1), vocabulary.Granted("n", 2))
+    assert feed(state, started(attempt=1)) == []
+    assert names(feed(state, started(attempt=2))) == ["ServerStarted"]
+    assert feed(state, vocabulary.ServerDied("n", 1, "s", "late"), vocabulary.ServerDraining("n", 1, "s")) == []
+
+
+def test_dead_server_is_told_once(state):
     feed(state, *READY)
-    instructions = feed(state, vocabulary.ServerLost("s", "was killed"))
-    assert orders(instructions) == [vocabulary.ServerGone("s", 1, "was killed")]
-    assert told(instructions) == ["ServerDisconnected"]
-    assert feed(state, vocabulary.ServerLost("s", "again")) == []
+    [gone] = told(feed(state, vocabulary.ServerDied("n", 1, "s", "was killed")))
+    assert (gone.server, gone.explanation, gone.closed) == ("s", "was killed", False)
+    assert feed(state, vocabulary.ServerDied("n", 1, "s", "again"), client.Unreachable(1, "s", "x")) == []
+    assert state.problems() == ["node 10.0.0.1 has no server running yet"]
 
 
-def test_silent_server_gets_no_more_jobs_but_is_not_gone_yet(state):
+def test_draining_server_is_not_ready_any_more(state):
     feed(state, *READY)
-    assert orders(feed(state, vocabulary.ServerSilent("s"))) == []
-    assert not list(state.candidates())
-    lost = feed(state, vocabulary.ServerSilent("s"), vocabulary.ServerLost("s", "why"))
-    assert orders(lost) == [vocabulary.ServerGone("s", 1, "why")]
+    assert names(feed(state, vocabulary.ServerDraining("n", 1, "s"))) == ["ServerDraining"]
+    assert state.ready_locations() == []
+
+
+def test_server_that_the_client_cannot_reach_is_explained_by_its_node(state):
+    feed(state, *READY)
+    assert feed(state, client.Unreachable(1, "s", "reset")) == [vocabulary.AwaitExplanation("s", "reset")]
+    assert state.ready_locations() == []
+    [gone] = told(feed(state, vocabulary.ServerDied("n", 1, "s", "was killed")))
+    assert gone.explanation == "was killed"
+    assert feed(state, vocabulary.Unexplained("s", "reset")) == []
+
+
+def test_server_that_nobody_explains_is_replaced(state):
+    feed(state, *READY, client.Unreachable(1, "s", "reset"))
+    replace, gone = feed(state, vocabulary.Unexplained("s", "reset"))
+    assert replace == vocabulary.Replace("n", 1, 1, "s")
+    assert "cannot be reached any more: reset" in gone.notice.explanation
 
 
 def test_lost_node_takes_its_servers_with_it(state):
-    feed(state, *READY, vocabulary.ServerStarted("n", "t", "10.0.0.1:6"))
+    feed(state, *READY, started("t"))
     instructions = feed(state, vocabulary.NodeLost("n", "it was switched off"))
-    assert {each.server for each in orders(instructions)} == {"s", "t"}
-    assert all("it was switched off" in each.explanation for each in orders(instructions))
-    assert told(instructions) == ["ServerDisconnected", "ServerDisconnected", "NodeDisconnected"]
+    *servers, node = told(instructions)
+    assert {each.server for each in servers} == {"s", "t"}
+    assert all("it was switched off" in each.explanation for each in servers)
+    assert (node.address, node.change) == ("10.0.0.1", LOST)
 
 
-def test_node_in_use_is_asked_again_later(state):
-    feed(state, vocabulary.Submitted(1), vocabulary.NodeUp("n", "a"))
-    assert orders(feed(state, vocabulary.Refused("n"))) == [vocabulary.RetryLater("n")]
-    assert "in use" in state.problems()[0]
-    assert orders(feed(state, vocabulary.Retry("n"))) == [vocabulary.Reserve("n", 1)]
-    assert feed(state, vocabulary.Retry("n")) == []
+def test_node_in_use_is_asked_again_later_with_a_new_attempt(state):
+    feed(state, *ASKED)
+    assert feed(state, vocabulary.Refused("n", 1, "is in use")) == [vocabulary.RetryLater("n", 1)]
+    assert state.problems() == ["node 10.0.0.1 is in use"]
+    assert feed(state, vocabulary.Retry("n", 1)) == [vocabulary.Reserve("n", 1, 2)]
+    assert feed(state, vocabulary.Retry("n", 1), vocabulary.Retry("n", 2)) == []
+
+
+def test_reservation_that_is_not_answered_is_released_before_it_is_tried_again(state):
+    feed(state, *ASKED)
+    assert feed(state, vocabulary.Unanswered("n", 1)) == [vocabulary.Release("n", 1, 1)]
+    assert feed(state, started()) == []
+    assert feed(state, vocabulary.Released("n", 1)) == [vocabulary.RetryLater("n", 1)]
+    assert feed(state, vocabulary.Retry("n", 1)) == [vocabulary.Reserve("n", 1, 2)]
+
+
+def test_servers_of_a_reservation_that_is_not_answered_are_gone(state):
+    feed(state, *ASKED, started())
+    assert names(feed(state, vocabulary.Unanswered("n", 1))) == ["ServerGone"]
+
+
+def test_close_during_a_reservation_that_is_not_answered_releases_it(state):
+    feed(state, *ASKED, CLOSE)
+    assert orders(feed(state, vocabulary.Unanswered("n", 1))) == [vocabulary.Release("n", 1, 1)]
+    assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
+
+
+def test_close_while_an_unanswered_reservation_is_released_waits_for_that(state):
+    feed(state, *ASKED, vocabulary.Unanswered("n", 1))
+    assert feed(state, CLOSE) == []
+    assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        vocabulary.Granted("n", 1),
+        vocabulary.Refused("n", 1, "x"),
+        vocabulary.Unanswered("n", 1),
+        vocabulary.Released("n", 1),
+        vocabulary.LeaseEnded("n", 1, "x"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_answer_to_an_earlier_attempt_is_ignored(state, late):
+    # The daemon's connection broke with the answer under way, and it is asked again.
+    feed(state, *ASKED, vocabulary.NodeLost("n", "reset"), up(), accept())
+    assert feed(state, late) == []
+    feed(state, vocabulary.Granted("n", 2))
+    assert feed(state, late) == []
+    assert state.lease_of("n") == (1, 2)
+
+
+def test_lease_that_the_node_ends_takes_its_servers_with_it_and_is_not_asked_for_again(state):
+    feed(state, *READY)
+    server, node = told(feed(state, vocabulary.LeaseEnded("n", 1, "was closed")))
+    assert (server.explanation, server.closed) == ("was closed", True)
+    assert node.change is CLOSED
+    assert "was closed" in state.problems()[0]
+    assert feed(state, vocabulary.Retry("n", 1), started("t"), vocabulary.LeaseEnded("n", 1, "x")) == []
+    feed(state, vocabulary.Submitted(2))
+    assert names(feed(state, CLOSE)) == ["Ended", "Begun", "NodeOffered"]
+
+
+def test_lease_may_end_before_the_answer_to_its_reservation_is_here(state):
+    feed(state, *ASKED, vocabulary.LeaseEnded("n", 1, "was closed"))
+    assert feed(state, vocabulary.Granted("n", 1)) == []
+    assert names(feed(state, CLOSE)) == ["Ended"]
 
 
 def test_close_waits_for_every_node(state):
-    feed(state, *READY, vocabulary.NodeUp("m", "b"), vocabulary.Granted("m"))
-    assert orders(feed(state, vocabulary.CloseRequested(1))) == [vocabulary.Release("n", 1), vocabulary.Release("m", 1)]
-    assert orders(feed(state, vocabulary.Released("n"))) == []
-    assert orders(feed(state, vocabulary.Released("m"))) == [vocabulary.Ended(1)]
+    feed(state, *READY, up("m", "b"), accept("m"), vocabulary.Granted("m", 2))
+    assert orders(feed(state, CLOSE)) == [vocabulary.Release("n", 1, 1), vocabulary.Release("m", 1, 2)]
+    assert names(feed(state, vocabulary.Released("n", 1))) == ["NodeChanged"]
+    assert names(feed(state, vocabulary.Released("m", 2))) == ["NodeChanged", "Ended"]
 
 
 def test_close_does_not_wait_for_a_lost_node(state):
-    feed(state, *READY, vocabulary.CloseRequested(1))
-    assert orders(feed(state, vocabulary.NodeLost("n", "gone"))) == [vocabulary.Ended(1)]
+    feed(state, *READY, CLOSE)
+    assert names(feed(state, vocabulary.NodeLost("n", "gone"))) == ["NodeChanged", "Ended"]
 
 
 def test_close_during_a_reservation_gives_back_what_is_granted_later(state):
-    feed(state, vocabulary.Submitted(1), vocabulary.NodeUp("n", "a"))
-    assert orders(feed(state, vocabulary.CloseRequested(1))) == []
-    assert orders(feed(state, vocabulary.Granted("n"))) == [vocabulary.Release("n", 1)]
-    assert orders(feed(state, vocabulary.Released("n"))) == [vocabulary.Ended(1)]
+    feed(state, *ASKED)
+    assert feed(state, CLOSE) == []
+    assert feed(state, vocabulary.Granted("n", 1)) == [vocabulary.Release("n", 1, 1)]
+    assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
 
 
 def test_close_during_a_reservation_ends_with_a_refusal(state):
-    feed(state, vocabulary.Submitted(1), vocabulary.NodeUp("n", "a"), vocabulary.CloseRequested(1))
-    assert orders(feed(state, vocabulary.Refused("n"))) == [vocabulary.Ended(1)]
+    feed(state, *ASKED, CLOSE)
+    assert names(feed(state, vocabulary.Refused("n", 1, "x"))) == ["Ended"]
+
+
+def test_close_before_the_verdict_needs_nothing_of_the_node(state):
+    feed(state, SUBMITTED, up())
+    assert names(feed(state, CLOSE)) == ["Ended"]
+    assert feed(state, accept()) == []
 
 
 def test_close_during_set_up_ignores_how_that_ends(state):
-    feed(state, *READY[:-1], vocabulary.CloseRequested(1))
-    assert feed(state, vocabulary.SetUpDone("s")) == []
-    assert feed(state, vocabulary.SetUpFailed("s", "late")) == []
+    feed(state, *READY[:-1], CLOSE)
+    late = client.SetUpDone(1, "s"), client.SetUpFailed(1, "s", "late"), client.Unreachable(1, "s", "late")
+    assert feed(state, *late) == []
 
 
 def test_second_close_changes_nothing(state):
-    feed(state, *READY, vocabulary.CloseRequested(1))
-    assert feed(state, vocabulary.CloseRequested(1)) == []
-    assert orders(feed(state, vocabulary.Released("n"))) == [vocabulary.Ended(1)]
-    assert feed(state, vocabulary.CloseRequested(1)) == []
+    feed(state, *READY, CLOSE)
+    assert feed(state, CLOSE) == []
+    assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
+    assert feed(state, CLOSE) == []
 
 
-def test_computations_have_their_turn_in_the_order_submitted(state):
+def test_computations_have_their_turn_in_the_order_submitted_and_know_their_place(state):
     feed(state, *READY)
-    assert orders(feed(state, vocabulary.Submitted(2), vocabulary.Submitted(3))) == []
-    assert orders(feed(state, vocabulary.CloseRequested(1), vocabulary.Released("n"))) == [
-        vocabulary.Release("n", 1),
-        vocabulary.Ended(1),
-        vocabulary.Begun(2),
-        vocabulary.Reserve("n", 2),
-    ]
+    places = told(feed(state, vocabulary.Submitted(2), vocabulary.Submitted(3)))
+    assert places == [client.Queued(2, 1, 0), client.Queued(3, 1, 1)]
+    _, ended, begun, moved, offered = told(feed(state, CLOSE, vocabulary.Released("n", 1)))
+    assert isinstance(ended, client.Ended)
+    assert begun == client.Begun(2, 2, HERE)
+    assert moved == client.Queued(3, 2, 0)
+    assert isinstance(offered, client.NodeOffered)
 
 
 def test_queued_computation_that_is_closed_is_skipped(state):
     feed(state, *READY, vocabulary.Submitted(2), vocabulary.Submitted(3))
-    assert orders(feed(state, vocabulary.CloseRequested(2))) == [vocabulary.Ended(2)]
-    assert vocabulary.Begun(3) in orders(feed(state, vocabulary.CloseRequested(1), vocabulary.Released("n")))
+    assert told(feed(state, client.Close(2))) == [client.Ended(2, 2), client.Queued(3, 2, 0)]
+    instructions = feed(state, CLOSE, vocabulary.Released("n", 1))
+    assert client.Begun(3, 3, HERE) in told(instructions)
 
 
-def test_jobs_are_counted_for_placement(state):
-    feed(state, *READY, vocabulary.ServerStarted("n", "t", "10.0.0.1:6"), vocabulary.SetUpDone("t"))
-    state.job_started("s")
-    assert least_loaded(state.candidates()) == "t"
-    state.job_started("t")
-    state.job_started("t")
-    state.job_over("s")
-    assert least_loaded(state.candidates()) == "s"
-
-
-def test_end_of_a_job_at_a_forgotten_server_is_ignored(state):
-    feed(state, *READY)
-    state.job_started("s")
-    feed(state, vocabulary.ServerLost("s", "why"))
-    state.job_over("s")
+def test_lease_is_known_while_servers_may_be_told_of(state):
+    feed(state, SUBMITTED, up())
+    assert state.lease_of("n") is None
+    feed(state, accept())
+    assert state.lease_of("n") == (1, 1)
+    feed(state, vocabulary.Granted("n", 1))
+    assert state.lease_of("n") == (1, 1)
+    feed(state, CLOSE)
+    assert state.lease_of("n") is None
+    assert state.lease_of("m") is None
 
 
 def test_event_that_cannot_happen_raises_and_changes_nothing(state):
     feed(state, *READY)
     with pytest.raises(LocalProtocolError, match=r"node 10\.0\.0\.1 that is reserved cannot take 'granted'"):
-        state.handle(vocabulary.Granted("n"))
-    assert [each.server for each in state.candidates()] == ["s"]
+        state.handle(vocabulary.Granted("n", 1))
     with pytest.raises(LocalProtocolError):
-        state.handle(vocabulary.SetUpDone("s"))
-    assert [each.server for each in state.candidates()] == ["s"]
-
-
-def test_each_node_is_listed_once(state):
-    feed(state, *READY, vocabulary.ServerStarted("n", "t", "10.0.0.1:6"), vocabulary.SetUpDone("t"))
-    assert state.ready_addresses() == ["10.0.0.1"]
-    assert state.ready_locations() == ["10.0.0.1:5", "10.0.0.1:6"]
+        state.handle(client.SetUpDone(1, "s"))
+    assert state.ready_locations() == [AT]
 
 
 class Machine(RuleBasedStateMachine):
-    """Nodes that come, go, answer as they like: every computation begins and ends once, in order."""
+    """Nodes that come, go, are mute and end leases, and clients: each computation begins and ends once, in order."""
 
     def __init__(self):
         super().__init__()
-        self.state = SchedulerState("here")
+        self.state = SchedulerState(HERE)
         self.begun, self.ended, self.submitted = [], [], 0
-        self.asked, self.releasing, self.setting_up = set(), set(), set()
+        self.offered = set()
+        #: What the shell has under way: (node, attempt), of requests to reserve and to release.
+        self.asked, self.releasing, self.retries = set(), set(), set()
+        #: What the nodes know: attempts that were granted and not released.
+        self.leases = set()
+        self.servers = {}
+        self.numbers = {}
         self.count = 0
 
     def feed(self, event):
         for order in self.state.handle(event):
-            match order:
-                case vocabulary.Begun(number):
-                    self.begun.append(number)
-                case vocabulary.Ended(number):
-                    self.ended.append(number)
-                case vocabulary.Reserve(node, _):
-                    assert node not in self.asked
-                    self.asked.add(node)
-                case vocabulary.Release(node, _):
-                    self.releasing.add(node)
-                case vocabulary.SetUp(server, _):
-                    self.setting_up.add(server)
-                case vocabulary.RetryLater(node):
-                    self.feed(vocabulary.Retry(node))
+            if isinstance(order, vocabulary.Reserve):
+                assert order.attempt not in {attempt for _, attempt in self.asked}
+                self.asked.add((order.node, order.attempt))
+            elif isinstance(order, vocabulary.Release):
+                self.releasing.add((order.node, order.attempt))
+            elif isinstance(order, vocabulary.RetryLater):
+                self.retries.add((order.node, order.attempt))
+            elif isinstance(order, vocabulary.Tell):
+                self.hear(order.notice)
+
+    def hear(self, notice):
+        assert notice.computation not in self.ended
+        self.numbers[notice.computation] = self.numbers.get(notice.computation, 0) + 1
+        assert notice.number == self.numbers[notice.computation]
+        if isinstance(notice, client.Begun):
+            self.begun.append(notice.computation)
+        elif isinstance(notice, client.Ended):
+            self.ended.append(notice.computation)
+        elif isinstance(notice, client.NodeOffered):
+            self.offered.add((notice.computation, notice.node))
+        elif isinstance(notice, client.ServerStarted):
+            self.servers[notice.server] = notice.computation
+        elif isinstance(notice, client.ServerGone):
+            assert self.servers.pop(notice.server) == notice.computation
+
+    def draw(self, data, things):
+        return data.draw(st.sampled_from(sorted(things)))
 
     @rule()
     def submit(self):
@@ -233,55 +369,104 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def close(self, data):
-        self.feed(vocabulary.CloseRequested(data.draw(st.integers(1, max(1, self.submitted)))))
+        self.feed(client.Close(data.draw(st.integers(1, max(1, self.submitted)))))
 
     @rule(node=st.sampled_from("abc"))
     def up(self, node):
-        self.feed(vocabulary.NodeUp(node, node))
+        self.feed(vocabulary.NodeUp(node, facts(node)))
 
     @rule(node=st.sampled_from("abc"))
     def lose(self, node):
-        self.asked.discard(node)
-        self.releasing.discard(node)
+        # The node hears of that too. What was asked of it stays under way, and is answered late.
+        self.leases = {lease for lease in self.leases if lease[0] != node}
         self.feed(vocabulary.NodeLost(node, "x"))
 
-    @rule(node=st.sampled_from("abc"), granted=st.booleans())
-    def answer(self, node, granted):
-        if node in self.asked:
-            self.asked.discard(node)
-            if granted:
-                self.feed(vocabulary.Granted(node))
-            elif self.begun != self.ended:
-                # A refusal leads to the next question at once here, so refuse only now and then.
-                self.feed(vocabulary.Refused(node))
+    @precondition(lambda self: self.offered)
+    @rule(data=st.data(), accepted=st.booleans())
+    def judge(self, data, accepted):
+        computation, node = self.draw(data, self.offered)
+        self.offered.discard((computation, node))
+        self.feed(client.Verdict(computation, node, accepted))
 
-    @rule(node=st.sampled_from("abc"))
-    def release(self, node):
-        if node in self.releasing:
-            self.releasing.discard(node)
-            self.feed(vocabulary.Released(node))
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), answer=st.sampled_from(["granted", "refused", "lost answer", "lost question"]))
+    def answer(self, data, answer):
+        lease = self.draw(data, self.asked)
+        self.asked.discard(lease)
+        node = self.state._nodes.get(lease[0])
+        if answer in ("granted", "lost answer") and node is not None and node.attempt == lease[1]:
+            self.leases.add(lease)
+        if answer == "granted":
+            self.feed(vocabulary.Granted(*lease))
+        elif answer == "refused":
+            self.feed(vocabulary.Refused(*lease, "x"))
+        else:
+            self.feed(vocabulary.Unanswered(*lease))
 
-    @rule(node=st.sampled_from("abc"))
-    def start_server(self, node):
+    @precondition(lambda self: self.releasing)
+    @rule(data=st.data())
+    def release(self, data):
+        lease = self.draw(data, self.releasing)
+        self.releasing.discard(lease)
+        self.leases.discard(lease)
+        self.feed(vocabulary.Released(*lease))
+
+    @precondition(lambda self: self.retries)
+    @rule(data=st.data())
+    def retry(self, data):
+        lease = self.draw(data, self.retries)
+        self.retries.discard(lease)
+        self.feed(vocabulary.Retry(*lease))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def end_lease(self, data):
+        lease = self.draw(data, self.leases)
+        self.leases.discard(lease)
+        self.feed(vocabulary.LeaseEnded(*lease, "x"))
+
+    @precondition(lambda self: self.leases | self.asked)
+    @rule(data=st.data())
+    def start_server(self, data):
         self.count += 1
-        self.feed(vocabulary.ServerStarted(node, f"s{self.count}", self.count))
+        node, attempt = self.draw(data, self.leases | self.asked)
+        self.feed(vocabulary.ServerStarted(node, attempt, f"s{self.count}", AT, "x"))
 
-    @rule(good=st.booleans())
-    def set_up(self, good):
-        if self.setting_up:
-            server = self.setting_up.pop()
-            self.feed(vocabulary.SetUpDone(server) if good else vocabulary.SetUpFailed(server, "x"))
+    @precondition(lambda self: self.servers)
+    @rule(data=st.data(), what=st.sampled_from(["unreachable", "unexplained"]))
+    def lose_server(self, data, what):
+        server = self.draw(data, self.servers)
+        if what == "unreachable":
+            self.feed(client.Unreachable(self.servers[server], server, "x"))
+        else:
+            self.feed(vocabulary.Unexplained(server, "x"))
 
     @invariant()
     def one_at_a_time(self):
         assert len(self.begun) - len([each for each in self.ended if each in self.begun]) <= 1
         assert len(set(self.begun)) == len(self.begun)
-        assert len(set(self.ended)) == len(self.ended)
         assert self.begun == sorted(self.begun)
-        if self.state.current is not None:
-            assert self.state.current == self.begun[-1]
-        else:
-            assert not list(self.state.candidates())
+
+    @invariant()
+    def nothing_is_kept_from_its_node(self):
+        """Whoever has a lease is using it or giving it back."""
+        for node, attempt in self.leases:
+            known = self.state._nodes[node]
+            in_use = known.attempt == attempt and known.state in (NodeState.RESERVED, NodeState.RESERVING)
+            assert in_use or (node, attempt) in self.releasing
+
+    def teardown(self):
+        for number in range(1, self.submitted + 1):
+            self.feed(client.Close(number))
+        while self.asked or self.releasing:
+            for lease in sorted(self.asked):
+                self.feed(vocabulary.Unanswered(*lease))
+            self.asked.clear()
+            for lease in sorted(self.releasing):
+                self.feed(vocabulary.Released(*lease))
+                self.releasing.discard(lease)
+        assert sorted(self.ended) == list(range(1, self.submitted + 1))
+        assert self.state.current is None
 
 
 TestMachine = Machine.TestCase

@@ -37,10 +37,12 @@ class World:
     def runtime(
         self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, redials: bool = False, **kwargs: Any
     ) -> Runtime:
-        names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node"}
+        names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node", "role"}
+        names |= {"closed", "listen_on", "accepting"}
         settings = Settings(**{k: v for k, v in kwargs.items() if k not in names})
         # Runtimes of one test find each other only where that is what it is about.
-        arguments = {"node": "127.0.0.1", "discover_peers": False} | {k: v for k, v in kwargs.items() if k in names}
+        place = {} if "listen_on" in kwargs else {"node": "127.0.0.1"}
+        arguments = place | {"discover_peers": False} | {k: v for k, v in kwargs.items() if k in names}
         if "secret" in arguments:
             secret_key = None
         arguments = {"network": self.network} | self._common | arguments

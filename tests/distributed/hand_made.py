@@ -16,7 +16,8 @@ from noise.connection import NoiseConnection
 from greencoro.distributed.runtime import Runtime
 
 PREAMBLE = b"greencoro" + struct.pack(">H", 1) + bytes(5)
-SEND, DELIVER, RESULT, MONITOR, LOCATE, LOCATED = 1, 2, 3, 4, 9, 10
+SEND, DELIVER, RESULT, MONITOR, TERMINATE, GONE, LOCATE, LOCATED = 1, 2, 3, 4, 6, 7, 9, 10
+UNLOCK, UNLOCKED = 23, 24
 PING, REQUEST, REPLY, CHANNEL_SEND, CHANNEL_DELIVER = 12, 15, 16, 17, 18
 FIRST, LAST = 1, 2
 
@@ -47,6 +48,8 @@ class HandMade:
         incarnation: That of an earlier connection, which it goes on as.
 
         source: The address that it comes from.
+
+        presence: The number of what it says it is for.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class HandMade:
         python: str = platform.python_version(),
         incarnation: bytes | None = None,
         source: str | None = None,
+        presence: int = 0,
     ) -> None:
         place, own = (runtime.location.addr, runtime.location.port), None if source is None else (source, 0)
         self.sock = socket.create_connection(place, 10, own)
@@ -73,7 +77,9 @@ class HandMade:
         self.sock.sendall(PREAMBLE)
         assert self._exactly(16) == PREAMBLE
         texts = b"".join(bytes((len(word),)) + word for word in (b"127.0.0.1", name.encode(), python.encode(), b"0"))
-        numbers = struct.pack(">16sHIQQIB", self.incarnation, port, 1 << 31, 1 << 40, max_message_bytes, 0, 0)
+        numbers = struct.pack(
+            ">16sHIQQHHB", self.incarnation, port, 1 << 31, 1 << 40, max_message_bytes, presence, 0, 0
+        )
         message = bytes(self._noise.write_message(numbers + texts))
         self.sock.sendall(struct.pack(">H", len(message)) + message)
         (length,) = struct.unpack(">H", self._exactly(2))
@@ -94,6 +100,11 @@ class HandMade:
         header = struct.pack(">IB3x", len(plaintext) + 16, kind)
         cipher = self._noise.noise_protocol.cipher_state_encrypt
         return header + bytes(cipher.encrypt_with_ad(header, plaintext))
+
+    @staticmethod
+    def altered(record: bytes) -> bytes:
+        """The same with another last byte."""
+        return record[:-1] + bytes((record[-1] ^ 1,))
 
     def send(self, *messages: bytes) -> None:
         """A batch."""

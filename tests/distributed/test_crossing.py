@@ -63,7 +63,7 @@ class Side:
 def sides(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
     """First the one whose dial stays where nothing else decides."""
     by_table: dict[Peers, Side] = {}
-    accept = Peers._accept
+    let_in = Peers.let_in
 
     def came(table: Peers, stream: Any) -> None:
         side = by_table[table]
@@ -71,9 +71,9 @@ def sides(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
         if side.cuts:
             stream.reset()
         elif side.reads:
-            accept(table, stream)
+            let_in(table, stream)
 
-    monkeypatch.setattr(Peers, "_accept", came)
+    monkeypatch.setattr(Peers, "let_in", came)
     # No test here is to pass because somebody waited for too long.
     made = sorted((world.runtime(handshake_seconds=60) for _ in range(2)), key=lambda runtime: runtime.incarnation)
     lower, higher = (Side(runtime) for runtime in made)
@@ -97,7 +97,7 @@ def test_L3_of_two_dials_that_cross_the_one_of_the_lower_incarnation_stays(
     cross(lower, higher)
     assert not lower.done and not higher.done
     higher.reads = True
-    higher.runtime.reactor.post(Peers._accept, higher.table, higher.streams.pop())
+    higher.runtime.reactor.post(Peers.let_in, higher.table, higher.streams.pop())
     poll_until(lambda: lower.done and higher.done)
     for side, other in (sides, sides[::-1]):
         assert side.done == [(side.table.links[other.runtime.incarnation], None)]
@@ -145,7 +145,7 @@ def test_one_that_is_given_up_while_it_is_put_off_is_forgotten(sides: tuple[Side
     # Its own dial goes on.
     assert lower.is_connected_to(higher)
     higher.reads = True
-    higher.runtime.reactor.post(Peers._accept, higher.table, higher.streams.pop())
+    higher.runtime.reactor.post(Peers.let_in, higher.table, higher.streams.pop())
     poll_until(lambda: lower.done and lower.done[0][0])
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES, Echo, Ping
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import ROLES, Presence
 
 KEY = b"d" * 32
 PING = Ping(bytes(range(16)), Location("192.0.2.7", 51347))
@@ -16,6 +17,13 @@ def test_a_ping_is_read_as_it_was_written(host):
     ping = Ping(bytes(range(16)), Location(host, 1))
     assert Ping.decode(ping.encode(KEY), KEY) == ping
     assert len(ping.encode(KEY)) <= MAX_DATAGRAM_BYTES
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("schedulers_only", [False, True])
+def test_a_ping_tells_as_what_its_author_is_met(role, schedulers_only):
+    ping = PING._replace(presence=Presence(role, schedulers_only))
+    assert Ping.decode(ping.encode(KEY), KEY) == ping
 
 
 def test_S8_a_ping_under_another_key_is_none():
@@ -43,6 +51,8 @@ def test_S8_a_ping_that_was_cut_or_grew_is_none():
     [
         {"kind": 0},
         {"kind": 4},
+        {"presence": 4},
+        {"presence": 0x40},
         {"count": 8},
         {"count": 10},
         {"port": 0},
@@ -57,7 +67,12 @@ def test_S8_a_ping_with_the_right_tag_that_says_nonsense_is_none(wrong):
 
     host = wrong.get("host", b"192.0.2.7")
     body = datagrams._HEAD.pack(
-        datagrams.MAGIC, wrong.get("kind", 1), bytes(16), wrong.get("port", 1), wrong.get("count", len(host))
+        datagrams.MAGIC,
+        wrong.get("kind", 1),
+        wrong.get("presence", 0),
+        bytes(16),
+        wrong.get("port", 1),
+        wrong.get("count", len(host)),
     )
     datagram = body + host + datagrams._tag(KEY, body + host)
     assert Ping.decode(datagram, KEY) is None
@@ -83,6 +98,13 @@ def test_S8_each_kind_of_datagram_is_read_as_that_kind_only():
     datagrams = {"ping": PING.encode(KEY), "question": echo.question(KEY), "answer": echo.answer(KEY)}
     assert [name for name, data in datagrams.items() if Ping.decode(data, KEY) is not None] == ["ping"]
     assert [name for name, data in datagrams.items() if Echo.asked(data, KEY) is not None] == ["question"]
+
+
+def test_S8_a_question_that_tells_of_a_presence_is_none():
+    from greencoro.distributed import datagrams
+
+    told = datagrams._encode(datagrams.QUESTION, b"n" * 16, PING.location, KEY, 3)
+    assert Echo.asked(told, KEY) is None
 
 
 def test_S8_a_question_under_another_key_or_with_any_byte_changed_is_none():

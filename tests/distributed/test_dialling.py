@@ -54,7 +54,7 @@ def forwarder(stack: contextlib.ExitStack, to: Runtime) -> Forwarder:
 def test_L3_a_connection_that_was_cut_unread_is_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch, cuts: int
 ) -> None:
-    accept = Peers._accept
+    accept = Peers.let_in
     cut: list[Any] = []
 
     def cuts_first(table: Peers, stream: Any) -> None:
@@ -64,7 +64,7 @@ def test_L3_a_connection_that_was_cut_unread_is_made_again(
         else:
             accept(table, stream)
 
-    monkeypatch.setattr(Peers, "_accept", cuts_first)
+    monkeypatch.setattr(Peers, "let_in", cuts_first)
     one, other = world.runtime(), world.runtime()
     assert one.peer(other.location) == 0
     assert len(cut) == cuts
@@ -80,7 +80,7 @@ def test_one_that_cuts_every_connection_is_given_up_in_a_while(
         cut.append(stream)
         stream.abort()
 
-    monkeypatch.setattr(Peers, "_accept", cuts)
+    monkeypatch.setattr(Peers, "let_in", cuts)
     one, other = tcp_world.runtime(), tcp_world.runtime()
     with pytest.raises(PeerUnreachable, match="cannot reach"):
         one.connect(other.location, 60)

@@ -12,6 +12,7 @@ from greencoro.distributed.discovery import (
     Rate,
 )
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import NOTHING_SPECIAL, Presence
 
 KEY = b"d" * 32
 OURS, THEIRS = b"o" * 16, b"t" * 16
@@ -28,13 +29,42 @@ def test_a_ping_of_somebody_new_is_to_be_dialled():
 
 
 def test_a_ping_on_behalf_of_another_tells_of_that_one():
-    relayed = Discovery(b"r" * 16, KEY).ping(PLACE, THEIRS)
+    relayed = Discovery(b"r" * 16, KEY).relayed(a_ping())
     assert Discovery(OURS, KEY).heard(relayed, (), 0.0) == a_ping()
 
 
 def test_ones_own_ping_is_not_dialled():
     ours = Discovery(OURS, KEY)
     assert ours.heard(ours.ping(PLACE), (), 0.0) is None
+
+
+def test_a_ping_is_dialled_only_where_both_want_to_meet():
+    node, scheduler = Presence("node", schedulers_only=True), Presence("scheduler")
+    server = Presence("server", schedulers_only=True)
+    for here, there, dialled in [
+        (node, scheduler, True),
+        (scheduler, node, True),
+        (node, server, False),
+        (node, node, False),
+        (node, NOTHING_SPECIAL, False),
+        (NOTHING_SPECIAL, node, False),
+        (NOTHING_SPECIAL, scheduler, True),
+        (scheduler, scheduler, True),
+        (Presence("node"), Presence("node"), True),
+        (Presence("node"), node, False),
+        (Presence("scheduler", schedulers_only=True), scheduler, True),
+        (Presence("scheduler", schedulers_only=True), NOTHING_SPECIAL, False),
+    ]:
+        ping = Discovery(THEIRS, KEY, there).ping(PLACE)
+        heard = Discovery(OURS, KEY, here).heard(ping, (), 0.0)
+        assert heard == (Ping(THEIRS, PLACE, there) if dialled else None), (here, there)
+        assert here.meets(there) is there.meets(here) is dialled
+
+
+def test_a_ping_of_one_that_is_not_to_be_met_uses_up_no_dial():
+    ours = Discovery(OURS, KEY, Presence("node", schedulers_only=True))
+    assert ours.heard(a_ping().encode(KEY), (), 0.0) is None
+    assert ours.heard(Ping(THEIRS, PLACE, Presence("scheduler")).encode(KEY), (), 0.0) is not None
 
 
 def test_S8_nobody_who_is_online_is_dialled():

@@ -127,7 +127,7 @@ def test_S8_any_datagram_signed_or_not_is_a_ping_or_nothing(data):
 @given(st.text(min_size=1, max_size=60) | st.text(max_size=9).map("fe80::1%{}".format), st.integers(0, 65535), edits)
 def test_S8_the_body_of_a_ping_garbled_and_signed_by_a_peer_is_a_ping_or_nothing(host, port, edits):
     raw = host.encode("utf-8", "surrogatepass")[:255]
-    body = struct.pack(">11sB16sHB", b"greencoro-d", 1, b"i" * 16, port, len(raw)) + raw
+    body = struct.pack(">11sBB16sHB", b"greencoro-d", 1, 0, b"i" * 16, port, len(raw)) + raw
     check_datagram(body)
     check_datagram(damaged(body, edits))
 
@@ -149,7 +149,7 @@ def test_S18_an_IPv6_address_whose_zone_is_no_zone_is_no_location(zone):
     with pytest.raises(RemoteProtocolError):
         refs.from_json([host, 5, "0" * 32, 7, "x"])
     raw = host.encode("utf-8", "surrogatepass")[:255]
-    check_datagram(struct.pack(">11sB16sHB", b"greencoro-d", 1, b"i" * 16, 5, len(raw)) + raw)
+    check_datagram(struct.pack(">11sBB16sHB", b"greencoro-d", 1, 0, b"i" * 16, 5, len(raw)) + raw)
     numbers = struct.pack(">16sHIQQIB", b"i" * 16, 5, 9, 9000, 9000, 0, 0)
     check_introduction(numbers + bytes((len(raw),)) + raw + bytes(3))
     assert str(Location("fe80::1%eth0", 5)) == "[fe80::1%eth0]:5"

@@ -37,7 +37,7 @@ BOB = Hello(
     (1 << 32) - 1,
     1024,
     (1 << 64) - 1,
-    roles=5,
+    udp_port=5,
 )
 
 
@@ -334,7 +334,7 @@ def test_the_bound_for_frames_can_be_set():
 
 def test_the_longest_hello_fits_into_a_frame():
     texts = "n" * 255, "p" * 255, "v" * 255
-    longest = Hello(b"L" * 16, Location("h" * 255, 65535), *texts, 1, 2048, 1024, 0xFFFFFFFF, b"c" * 32)
+    longest = Hello(b"L" * 16, Location("h" * 255, 65535), *texts, 1, 2048, 1024, certificate_hash=b"c" * 32)
     a, b = initiator(hello=longest), responder(hello=replace(longest, incarnation=b"M" * 16))
     for each in (a, b):
         each.bind(TlsBinding(b"c" * 32, b"c" * 32, b""))

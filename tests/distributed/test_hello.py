@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from greencoro.distributed.hello import Hello, check_python, minor_version
 from greencoro.distributed.location import Location
+from greencoro.distributed.presence import ROLES, Presence
 from greencoro.errors import IncompatibleVersion, RemoteProtocolError
 
 ALICE = Hello(b"A" * 16, Location("10.0.0.7", 51347), "alice", "3.11.9", "1.0", 7, 9_000, 8_000)
-BOB = replace(ALICE, incarnation=b"B" * 16, location=Location("2001:db8::1", 2), name="bob \u00fc", roles=5)
+BOB = replace(ALICE, incarnation=b"B" * 16, location=Location("2001:db8::1", 2), name="bob \u00fc", udp_port=5)
 
 HELLOS = st.builds(
     Hello,
@@ -23,7 +24,8 @@ HELLOS = st.builds(
     max_queue_messages=st.integers(1, 2**32 - 1),
     max_queue_bytes=st.integers(1024, 2**64 - 1),
     max_message_bytes=st.integers(1024, 2**64 - 1),
-    roles=st.integers(0, 2**32 - 1),
+    presence=st.builds(Presence, st.sampled_from(ROLES), st.booleans()),
+    udp_port=st.integers(0, 2**16 - 1),
     certificate_hash=st.sampled_from([b"", bytes(32)]),
 )
 
@@ -67,8 +69,8 @@ def test_garbage_is_refused_or_is_a_hello(data):
         {"max_queue_messages": 2**32},
         {"max_queue_bytes": 1023},
         {"max_message_bytes": 2**64},
-        {"roles": -1},
-        {"roles": 1 << 32},
+        {"udp_port": -1},
+        {"udp_port": 1 << 16},
         {"certificate_hash": b"short"},
     ],
 )
@@ -79,11 +81,17 @@ def test_a_hello_that_could_not_be_sent_is_refused_when_made(change):
 
 @pytest.mark.parametrize(
     ("good", "bad"),
-    [(b"alice", b"ali\n\x1b"), (b"alice", b"ali\xff\xfe"), (b"10.0.0.7", b"10.0 0.7"), (b"10.0.0.7", b"10:0:0:7")],
+    [
+        (b"\0\0\x03\x12", b"\0\x04\x03\x12"),
+        (b"alice", b"ali\n\x1b"),
+        (b"alice", b"ali\xff\xfe"),
+        (b"10.0.0.7", b"10.0 0.7"),
+        (b"10.0.0.7", b"10:0:0:7"),
+    ],
 )
 def test_a_hello_with_fields_that_no_honest_side_sends_is_refused(good, bad):
     with pytest.raises(RemoteProtocolError, match="introduced itself wrongly"):
-        Hello.decode(ALICE.encode().replace(good, bad))
+        Hello.decode(replace(ALICE, udp_port=0x312).encode().replace(good, bad))
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ CROSSINGS = {
     ),
     "a record with a wrong tag": (
         "altered on its way",
-        lambda s: s.client.send_raw(s.client.sealed(0, bytes(4))[:-1] + b"x"),
+        lambda s: s.client.send_raw(s.client.altered(s.client.sealed(0, bytes(4)))),
     ),
     "a batch that announces messages it does not have": (
         "does not fit into it",

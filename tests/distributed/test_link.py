@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from greencoro.distributed.link import Link, LinkState, PeerInfo, PeerLimits
+from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.outbox import Parcel
+from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.errors import LocalProtocolError, PeerLost
 from tests.support.polling import poll_until
 
@@ -33,8 +34,9 @@ class FakeWire:
         self.connection = FakeConnection()
         self.link = link
         self.source = None
+        self.hub_io = None
 
-    def flush(self):
+    def flush(self, records=None):
         if self.source is not None:
             self.source(self.connection)
 

@@ -35,7 +35,7 @@ EVERY_KIND = {
     Kind.RESULT: st.builds(messages.Result, u32, st.integers(-(2**31), 2**31 - 1)),
     Kind.MONITOR: st.builds(messages.Monitor, u64, u32, u64),
     Kind.NOTICE: st.builds(messages.Notice, u64, st.integers(0, 2), text, text, text, payload),
-    Kind.TERMINATE: st.builds(messages.Terminate, u64, u32),
+    Kind.TERMINATE: st.builds(messages.Terminate, u64, u32, st.booleans()),
     Kind.GONE: st.builds(messages.Gone, u64),
     Kind.CREDIT: st.builds(messages.Credit, u64, u32, u64),
     Kind.LOCATE: st.builds(messages.Locate, u32, st.booleans(), text, text),
@@ -54,6 +54,8 @@ EVERY_KIND = {
     Kind.UNMONITOR: st.builds(messages.Unmonitor, u64),
     Kind.WELCOME: st.builds(messages.Welcome),
     Kind.DEBT: st.builds(messages.Debt, u64, u32, u64),
+    Kind.UNLOCK: st.builds(messages.Unlock, st.binary(min_size=16, max_size=16)),
+    Kind.UNLOCKED: st.builds(messages.Unlocked, st.binary(min_size=16, max_size=16)),
 }
 CARRIES_PAYLOAD = (Kind.SEND, Kind.DELIVER, Kind.NOTICE, Kind.CHANNEL_SEND, Kind.CHANNEL_DELIVER)
 any_message = st.one_of(*EVERY_KIND.values())

@@ -13,6 +13,7 @@ from greencoro.distributed import messages
 from greencoro.distributed.delivery import RemoteMessage
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.errors import LocalProtocolError
+from greencoro.hub import native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
@@ -109,6 +110,21 @@ def test_M6_deliver_says_1_once_the_message_is_in_the_mailbox(runtime_pair):
     assert there.deliver("x", 10) == 1
     assert len(coro._mailbox) == 1
     coro.terminate()
+
+
+def test_M6_deliver_says_1_where_the_receiver_ends_as_soon_as_it_has_the_message(runtime_pair, monkeypatch):
+    put = Coro.put_past_limit
+
+    def put_and_look_away(coro, message):
+        put(coro, message)
+        deadline = time.monotonic() + 5
+        while coro.is_alive() and time.monotonic() < deadline:
+            native.sleep(0.001)
+
+    monkeypatch.setattr(Coro, "put_past_limit", put_and_look_away)
+    coro = runtime_pair.other.spawn(lambda coro=None: coro.receive())
+    assert reference(runtime_pair.one, coro).deliver("hello", 10) == 1
+    assert coro.value(5) == "hello"
 
 
 def test_M7_deliver_to_a_finished_coroutine_says_0_at_once(runtime_pair):

@@ -51,7 +51,7 @@ WRONG = {
     "tcp_port": [-1, 70_000, "51350", True, 1.5, None],
     "ext_ip_addr": ["no host/at all", "", 7, "nix.invalid"],
     "name": [5, b"name", "", "x" * 256, "a\nb"],
-    "discover_peers": ["no", None, 2],
+    "discover_peers": ["no", "", "Schedulers", None, 0, 2, ["schedulers"]],
     "peers": [5, None, [5], [None], [""], ["a b"], "", "1:2:3", b"host"],
     "secret": [5, b"a secret of some length"],
     "secret_key": ["k" * 32, b"short"],
@@ -66,6 +66,10 @@ WRONG = {
     "network": [5],
     "insecure": ["yes", None],
     "announce": ["yes", None],
+    "role": ["daemon", "Node", None, 1, b"node", ["node"]],
+    "closed": ["yes", None, 1],
+    "listen_on": [5, None, "7", [True], ["7"], [-1], [0]],
+    "accepting": ["yes", None],
 }
 EACH_WRONG = [{parameter: value} for parameter, values in WRONG.items() for value in values]
 
@@ -104,7 +108,7 @@ def test_one_peer_may_be_given_without_a_list_around_it():
 
 def test_a_host_given_twice_is_listened_at_once():
     with made(["127.0.0.1", "127.0.0.1"]) as runtime:
-        assert len(runtime._listeners) == 1
+        assert len(runtime._listening._own) == 1
 
 
 def test_the_hub_turns_while_the_host_to_listen_at_is_looked_up(monkeypatch):
@@ -161,7 +165,7 @@ def test_S6_insecure_permits_it_and_is_warned_about_at_every_start(caplog):
     for _ in range(2):
         caplog.clear()
         with opened("0.0.0.0", insecure=True, ext_ip_addr="203.0.113.9") as runtime:
-            assert runtime._listeners[0].location.addr == "0.0.0.0"
+            assert runtime._listening._own[0].location.addr == "0.0.0.0"
         (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert "has no secret: everybody who reaches it can run code" in line
 

@@ -7,6 +7,7 @@ import pytest
 
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed.reactor import Reactor
+from greencoro.hub import native
 from tests.support.polling import poll_until
 
 
@@ -121,3 +122,29 @@ def test_the_processs_reactor_is_shared_and_stops_with_its_last_user():
     again = reactors.acquire()
     assert again is not one
     reactors.release()
+
+
+def test_one_thread_at_a_time_is_the_reactor():
+    reactor = Reactor()
+    reactor.start()
+    try:
+        came = native.Event()
+        with reactor.turn:
+            reactor.post(came.set)
+            assert not came.wait(0.2)
+        assert came.wait(10)
+    finally:
+        reactor.stop(5)
+
+
+def test_timers_and_watchers_are_refused_to_other_threads():
+    reactor = Reactor()
+    reactor.start()
+    try:
+        with reactor.turn:
+            with pytest.raises(RuntimeError, match="its own thread"):
+                reactor.call_later(0.0, print)
+            with pytest.raises(RuntimeError, match="its own thread"):
+                reactor.watch(0, False, print)
+    finally:
+        reactor.stop(5)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.redial import Redials
 from greencoro.distributed.runtime import PeerEvent, Runtime
 from greencoro.errors import AuthenticationError, NetworkError, PeerLost, PeerUnreachable, RemoteProtocolError

@@ -531,7 +531,12 @@ def test_B1_who_asks_and_does_not_read_is_cut_off(tcp_world, monkeypatch, questi
     other.handle("test.long", lambda request: request.reply({"x": "x" * 1000}), on_reactor=True)
     assert one.peer(other.location) == 0
     (link,) = one.peer_table.online()
-    one.reactor.post(lambda: link.wire.stream._read_watcher.stop())
+
+    def read_no_more():
+        link.wire.stream._read_watcher.stop()
+        link._hub_io = link.wire.hub_io = None
+
+    one.reactor.post(read_no_more)
     asked = 0
     while other.peers() and asked < 200_000:
         for _ in range(1000):

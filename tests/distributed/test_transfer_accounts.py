@@ -1,8 +1,8 @@
 import pytest
 
 from greencoro.distributed import transfer_accounts
-from greencoro.distributed.link import PeerInfo
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.transfer_accounts import Accounts
 from greencoro.distributed.transfer_plan import Limits
 from greencoro.distributed.transfer_words import Place

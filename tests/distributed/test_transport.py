@@ -310,3 +310,27 @@ def test_M9_who_gives_much_work_with_each_read_has_one_in_a_turn(reactor, tcp):
     poll_until(lambda: seen.count("data") >= 10)
     joined.close()
     assert "data data data" not in " ".join(seen)
+
+
+def test_what_the_network_does_not_take_off_the_reactors_thread_is_watched_for_there():
+    class Elsewhere:
+        is_current = False
+        read_buffer = memoryview(bytearray(1))
+
+        def __init__(self):
+            self.posted, self.watched = [], []
+
+        def post(self, function, *args):
+            self.posted.append((function, args))
+
+        def watch(self, descriptor, writable, function):
+            self.watched.append(function)
+
+    reactor = Elsewhere()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        near = tcp_module.TcpStream(reactor, sock, "127.0.0.1")
+        near.write([bytes(64 << 20)])
+        assert near.blocked and not reactor.watched
+        ((function, args),) = reactor.posted
+        function(*args)
+        assert reactor.watched == [near._writable]

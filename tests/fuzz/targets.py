@@ -138,7 +138,7 @@ def _connection(data: bytes) -> None:
 
 
 _EDITS = bytes((1, 0, 0, 40, 0, 3, 2, 0, 9, 0, 70))
-_BODY = struct.pack(">11sB16sHB", b"greencoro-d", 1, b"i" * 16, 7, 9) + b"127.0.0.1"
+_BODY = struct.pack(">11sBB16sHB", b"greencoro-d", 1, 0x83, b"i" * 16, 7, 9) + b"127.0.0.1"
 _OFFER = (
     b'{"transfer":1,"directory":["a"],"file":"f","size":5,"mtime_ns":0,"mode":420,"overwrite":true,"timeout":5.0,'
     b'"other":["127.0.0.1",5,"00000000000000000000000000000000",7,"name"],"do":"send","written":1,"stat":[]}'
@@ -162,6 +162,9 @@ TARGETS = {
                     messages.Locate(1, True, "coro", "name"),
                     messages.Located(1, 2, "name"),
                     messages.Bye("reason"),
+                    messages.Terminate(1, 2, True),
+                    messages.Unlock(b"k" * 16),
+                    messages.Unlocked(b"k" * 16),
                     messages.Request(1, "operation", {"a": [1, None, 2.5, "x"]}, [b"12", b"3"]),
                     messages.Reply(1, True, {}, [b""]),
                     messages.ChannelSend(1, 2, [(b"i" * 16, 7)], b"x"),

@@ -22,7 +22,7 @@ from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_status import PeerStatus
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import MonitorException
+from greencoro.errors import BrokenResource, DeadlineExceeded, MonitorException, PeerLost
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
@@ -112,6 +112,15 @@ class Member:
                 self.runtime.reactor.post(wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
         return len(links)
 
+    def reset(self) -> int:
+        """Have the kernel reset the connections, whoever reads from them; how many."""
+        wires = [link.wire for link in self.runtime.peer_table.online()]
+        return sum(wire is not None and _reset(wire.stream) for wire in wires)
+
+    def hub_served(self) -> int:
+        """How many connections the user hub serves."""
+        return self.runtime.reactor.hub_served
+
     def blocked(self) -> bool:
         """Does a stream take no more?"""
         wires = [link.wire for link in self.runtime.peer_table.online()]
@@ -150,6 +159,18 @@ class Member:
 
     def echo(self, who: str) -> None:
         self._start(who, self._echo)
+
+    def answerer(self, who: str) -> None:
+        """Start a coroutine that answers each call with what it is asked."""
+        self._start(who, self._answer)
+
+    def caller(self, who: str, to: str, location: str, count: int) -> None:
+        """Start a coroutine that calls an answerer so many times; its value is how many it answered."""
+        self._start(who, self._call, to, self._find(to, location), count)
+
+    def computer(self, who: str, count: int, seconds: float) -> None:
+        """Start a coroutine that so many times computes for so long, and rests four times as long."""
+        self._start(who, self._compute, count, seconds)
 
     def ping(self, to: str, location: str, count: int) -> list[float]:
         """Round trips to an echo, in seconds."""
@@ -303,6 +324,33 @@ class Member:
             sender.send(value)
 
     @staticmethod
+    def _answer(who: str, coro: Any = None) -> None:
+        coro.register(who)
+        while True:
+            request = coro.receive()
+            request.reply(request.message)
+
+    def _call(self, who: str, to: str, target: Any, count: int) -> int:
+        answered = 0
+        for number in range(count):
+            try:
+                if target.call((who, number), 2.0) != (who, number):
+                    raise AssertionError(f"{who} got the answer to another call than {number}")
+                answered += 1
+            except (DeadlineExceeded, BrokenResource, PeerLost):
+                sleep(0.02)
+                target = self._anew(to, target)
+        return answered
+
+    @staticmethod
+    def _compute(who: str, count: int, seconds: float) -> None:
+        for _ in range(count):
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                pass
+            sleep(4 * seconds)
+
+    @staticmethod
     def _ping(there: Any, count: int, coro: Any = None) -> list[float]:
         times = []
         for number in range(count):
@@ -381,6 +429,12 @@ class Member:
                 self.downs[who] = self.downs.get(who, 0) + 1
             else:
                 self._read(who, message)
+
+
+def _reset(stream: Any) -> bool:
+    sock = getattr(stream, "_sock", None)
+    # To connect to no family at all breaks a connection; the file descriptor stays open.
+    return sock is not None and ctypes.CDLL(None).connect(sock.fileno(), bytes(16), 16) == 0
 
 
 def main() -> None:

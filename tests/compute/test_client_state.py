@@ -1,0 +1,257 @@
+"""What a computation does at its client, whatever its scheduler says."""
+
+import pytest
+
+from greencoro.compute import client_state as decisions
+from greencoro.compute import client_words as words
+from greencoro.compute.client_state import ClientState, Phase
+from greencoro.compute.node_words import NodeFacts, lease_token
+from greencoro.compute.server_pool import ServerState
+from greencoro.distributed.location import Location
+from greencoro.errors import LocalProtocolError
+
+TOKEN = bytes(range(16))
+HERE, AT, OTHER = Location("10.0.0.9", 1), Location("10.0.0.1", 5), Location("10.0.0.1", 6)
+FACTS = NodeFacts("10.0.0.1", "node", servers=2, ready=2, platform="", cpus=2)
+BEGUN = words.Begun(1, 1, HERE)
+OFFERED = words.NodeOffered(1, 2, "n", FACTS)
+
+
+def started(server="s", location=AT, attempt=7, node="n"):
+    return words.ServerStarted(1, 3, node, attempt, server, location, f"name of {server}")
+
+
+@pytest.fixture
+def state():
+    made = ClientState(TOKEN)
+    made.ask()
+    made.submitted(1)
+    return made
+
+
+@pytest.fixture
+def ready(state):
+    hear(state, BEGUN, OFFERED, started())
+    state.set_up_done(state.pool.get("s"))
+    return state
+
+
+def hear(state, *notices):
+    return [instruction for notice in notices for instruction in state.hear(notice)]
+
+
+def statuses(instructions):
+    return [each.status.name for each in instructions if isinstance(each, decisions.Tell)]
+
+
+def said(instructions):
+    return [each.request for each in instructions if isinstance(each, decisions.Say)]
+
+
+def others(instructions):
+    return [each for each in instructions if not isinstance(each, decisions.Tell | decisions.Say)]
+
+
+def test_the_usual_order_of_statuses_is_that_of_the_seed(state):
+    instructions = hear(state, BEGUN, OFFERED, started())
+    instructions += state.set_up_done(state.pool.get("s"))
+    instructions += state.close()
+    closed = words.NodeChanged(1, 4, "n", "10.0.0.1", words.NodeChange.CLOSED)
+    instructions += hear(state, closed, words.Ended(1, 5))
+    assert statuses(instructions) == [
+        "ComputationScheduled",
+        "NodeDiscovered",
+        "ServerDiscovered",
+        "NodeInitialized",
+        "ServerInitialized",
+        "ServerClosed",
+        "NodeClosed",
+        "ComputationClosed",
+    ]
+    assert said(instructions) == [words.Verdict(1, "n", True), words.SetUpDone(1, "s"), words.Close(1)]
+
+
+def test_it_is_scheduled_once(state):
+    with pytest.raises(LocalProtocolError, match="a computation that is queued cannot take 'ask'"):
+        state.ask()
+    assert state.phase is Phase.QUEUED
+
+
+def test_its_turn_may_come_before_its_number():
+    state = ClientState(TOKEN)
+    state.ask()
+    assert decisions.Begin() in hear(state, BEGUN)
+    assert state.submitted(1) == []
+    assert state.phase is Phase.CURRENT
+
+
+def test_it_may_be_scheduled_again_after_no_scheduler_has_taken_it():
+    state = ClientState(TOKEN)
+    state.ask()
+    assert state.refused() == []
+    state.ask()
+    assert state.phase is Phase.ASKED
+
+
+def test_close_before_there_is_a_number_is_said_when_there_is_one():
+    state = ClientState(TOKEN)
+    state.ask()
+    assert state.close() == []
+    assert said(state.submitted(1)) == [words.Close(1)]
+    assert others(hear(state, words.Ended(1, 1))) == [decisions.End("")]
+
+
+def test_close_while_no_scheduler_takes_it_ends_it():
+    state = ClientState(TOKEN)
+    state.ask()
+    state.close()
+    assert state.refused() == [decisions.End("")]
+    assert state.phase is Phase.OVER
+
+
+def test_computation_that_never_had_its_turn_is_not_told_as_closed(state):
+    assert said(state.close()) == [words.Close(1)]
+    assert hear(state, words.Ended(1, 1)) == [decisions.End("")]
+
+
+def test_second_close_changes_nothing(ready):
+    ready.close()
+    assert ready.close() == []
+    hear(ready, words.Ended(1, 4))
+    assert ready.close() == []
+
+
+def test_server_wants_to_see_the_token_of_its_nodes_lease(state):
+    [set_up] = others(hear(state, BEGUN, OFFERED, started(attempt=7)))[1:]
+    server = set_up.server
+    assert server.token == lease_token(TOKEN, 7)
+    assert server.token != lease_token(TOKEN, 8)
+    assert (server.id, server.node, server.address, server.location) == ("s", "n", "10.0.0.1", AT)
+
+
+def test_node_is_told_as_initialized_once(ready):
+    hear(ready, started("t", OTHER))
+    assert statuses(ready.set_up_done(ready.pool.get("t"))) == ["ServerInitialized"]
+
+
+def test_server_takes_jobs_only_after_its_set_up(state):
+    hear(state, BEGUN, OFFERED, started())
+    assert list(state.pool.ready()) == []
+    server = state.pool.get("s")
+    assert decisions.Ready(server) in state.set_up_done(server)
+    assert list(state.pool.ready()) == [server]
+
+
+def test_server_whose_set_up_failed_is_told_as_ignored(state):
+    hear(state, BEGUN, OFFERED, started())
+    instructions = state.set_up_failed(state.pool.get("s"), "no module named x")
+    assert statuses(instructions) == ["ServerIgnore"]
+    assert said(instructions) == [words.SetUpFailed(1, "s", "no module named x")]
+    assert state.set_up_done(state.pool.get("s")) == []
+
+
+def test_set_up_that_ends_after_the_server_is_lost_or_given_back_counts_for_nothing(state):
+    hear(state, BEGUN, OFFERED, started(), started("t", OTHER))
+    lost, given_back = state.pool.get("s"), state.pool.get("t")
+    state.unreachable("s", "reset")
+    assert state.set_up_done(lost) == []
+    state.close()
+    assert state.set_up_done(given_back) == state.set_up_failed(given_back, "late") == []
+
+
+def test_server_that_ended_is_heard_out_before_it_is_gone(ready):
+    server = ready.pool.get("s")
+    assert hear(ready, words.ServerGone(1, 4, "s", "was killed")) == [decisions.HearOut(server, "was killed", False)]
+    assert list(ready.pool.ready()) == []
+    assert not server.is_gone
+    instructions = ready.gone(server, "was killed", False)
+    assert others(instructions) == [decisions.Gone(server)]
+    assert statuses(instructions) == ["ServerDisconnected"]
+    assert server.explanation == "was killed"
+    assert ready.gone(server, "again", False) == []
+
+
+def test_server_whose_lease_was_ended_is_told_as_closed(ready):
+    server = ready.pool.get("s")
+    [hear_out] = hear(ready, words.ServerGone(1, 4, "s", "was closed", closed=True))
+    assert hear_out.closed
+    assert statuses(ready.gone(server, "was closed", True)) == ["ServerClosed"]
+
+
+def test_server_that_cannot_be_reached_is_asked_about_once(ready):
+    server = ready.pool.get("s")
+    instructions = ready.unreachable("s", "reset")
+    assert said(instructions) == [words.Unreachable(1, "s", "reset")]
+    assert others(instructions) == [decisions.AwaitExplanation(server, "reset")]
+    assert ready.unreachable("s", "reset") == ready.unreachable("another", "reset") == []
+
+
+def test_draining_server_takes_no_more_jobs_and_may_be_lost(ready):
+    assert hear(ready, words.ServerDraining(1, 4, "s")) == []
+    assert list(ready.pool.ready()) == []
+    assert ready.pool.get("s").state is ServerState.DRAINING
+    assert said(ready.unreachable("s", "reset")) == [words.Unreachable(1, "s", "reset")]
+
+
+def test_lost_node_is_told_and_a_closed_one_only_where_it_was_initialized(state):
+    hear(state, BEGUN, OFFERED)
+    lost, closed = words.NodeChange.LOST, words.NodeChange.CLOSED
+    assert statuses(hear(state, words.NodeChanged(1, 4, "n", "10.0.0.1", closed))) == []
+    assert statuses(hear(state, words.NodeChanged(1, 5, "n", "10.0.0.1", lost))) == ["NodeDisconnected"]
+
+
+@pytest.mark.parametrize(
+    ("change", "closed", "expected"),
+    [
+        (words.NodeChange.LOST, False, ["ServerDisconnected", "ServerDisconnected", "NodeDisconnected"]),
+        (words.NodeChange.CLOSED, True, ["ServerClosed", "ServerClosed", "NodeClosed"]),
+    ],
+)
+def test_node_is_told_of_after_the_last_of_its_servers(ready, change, closed, expected):
+    hear(ready, started("t", OTHER))
+    servers = [ready.pool.get(each) for each in "st"]
+    told = statuses(hear(ready, *(words.ServerGone(1, 4, each.id, "x", closed) for each in servers)))
+    told += statuses(hear(ready, words.NodeChanged(1, 6, "n", "10.0.0.1", change)))
+    assert told == []
+    for server in servers:
+        told += statuses(ready.gone(server, "x", closed))
+    assert told == expected
+
+
+def test_node_that_left_before_its_servers_were_heard_out_is_told_at_the_end(ready):
+    hear(ready, words.NodeChanged(1, 6, "n", "10.0.0.1", words.NodeChange.CLOSED))
+    told = statuses(hear(ready, words.Ended(1, 7)))
+    assert told == ["ServerClosed", "NodeClosed", "ComputationClosed"]
+
+
+def test_computation_that_its_scheduler_ends_gives_everything_up(ready):
+    instructions = hear(ready, words.Ended(1, 4, "the scheduler was closed"))
+    assert statuses(instructions) == ["ServerClosed", "ComputationClosed"]
+    assert others(instructions) == [decisions.End("the scheduler was closed")]
+    assert list(ready.pool.ready()) == []
+    assert ready.phase is Phase.OVER
+
+
+@pytest.mark.parametrize(
+    "late",
+    [BEGUN, OFFERED, started(), words.ServerGone(1, 1, "s", "x"), words.Queued(1, 1, 0), words.Ended(1, 1)],
+    ids=lambda notice: type(notice).__name__,
+)
+def test_nothing_is_heard_after_the_end(ready, late):
+    hear(ready, words.Ended(1, 4))
+    assert hear(ready, late) == []
+
+
+def test_servers_and_nodes_that_come_while_it_closes_are_not_used(ready):
+    ready.close()
+    assert hear(ready, started("t", OTHER), words.NodeOffered(1, 9, "m", FACTS)) == []
+    assert hear(ready, words.ServerGone(1, 10, "s", "x"), words.ServerDraining(1, 11, "s")) == []
+
+
+def test_server_of_a_node_that_was_not_offered_is_not_used(state):
+    hear(state, BEGUN)
+    assert hear(state, started()) == []
+
+
+def test_server_that_is_told_of_twice_is_set_up_once(ready):
+    assert hear(ready, started()) == []

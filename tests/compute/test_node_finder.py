@@ -1,0 +1,127 @@
+"""What looks for nodes, where they come, go and answer to several names."""
+
+import pytest
+
+from greencoro import AuthenticationError, IncompatibleVersion, Location, PeerUnreachable, Runtime
+from greencoro.compute import node_finder
+from greencoro.compute.node_finder import NodeFinder, _Sought
+from greencoro.compute.node_words import Attach, NodeFacts
+from tests.support.polling import poll_until
+
+ABSENT = Location("127.0.0.1", 9)
+FACTS = NodeFacts("127.0.0.1", "daemon", servers=1, ready=1, platform="", cpus=1)
+
+
+@pytest.fixture
+def runtime():
+    with Runtime(node="127.0.0.1", discover_peers=False, secret="a secret of this test's own") as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def finder(runtime, told):
+    made = NodeFinder(
+        runtime,
+        lambda peer, facts: told.append(("up", peer.incarnation, facts)),
+        lambda peer, reason: told.append(("lost", peer.incarnation)),
+    )
+    yield made
+    made.close()
+
+
+def daemon(runtime, port=0):
+    made = Runtime(node="127.0.0.1", tcp_port=port, discover_peers=False, name="daemon", secret_key=runtime.secret.key)
+    made.handle(Attach.operation, lambda request: request.reply(FACTS.to_header()), on_reactor=True)
+    return made
+
+
+def test_a_daemon_is_told_of_when_it_comes_goes_and_is_there_again(finder, runtime, told):
+    with daemon(runtime) as first:
+        location = first.location
+        finder.add(location)
+        poll_until(lambda: told)
+        assert finder.problems() == []
+    poll_until(lambda: len(told) == 2)
+    assert told == [("up", first.incarnation, FACTS), ("lost", first.incarnation)]
+    assert "it was lost" in finder.problems()[0] or "refused" in finder.problems()[0]
+    with daemon(runtime, location.port) as second:
+        poll_until(lambda: len(told) == 3)
+        assert told[2] == ("up", second.incarnation, FACTS)
+
+
+def test_a_daemon_with_two_names_is_told_of_once_and_found_again_by_both(finder, runtime, told):
+    with daemon(runtime) as first:
+        names = [first.location, Location("localhost", first.location.port)]
+        for name in names:
+            finder.add(name)
+        poll_until(lambda: told and not finder.problems())
+        assert len(told) == 1
+    poll_until(lambda: len(told) == 2)
+    assert told[1] == ("lost", first.incarnation)
+    poll_until(lambda: all(f"{name} (" in finder.problems()[0] for name in names))
+    # Whichever name is left, the daemon is found by it.
+    finder.remove(names[0])
+    with daemon(runtime, names[0].port) as second:
+        poll_until(lambda: len(told) == 3)
+        assert told[2] == ("up", second.incarnation, FACTS)
+
+
+def test_a_runtime_that_is_no_node_is_no_node(finder, runtime, told):
+    with Runtime(node="127.0.0.1", discover_peers=False, name="plain", secret_key=runtime.secret.key) as plain:
+        finder.add(plain.location)
+        poll_until(lambda: "no operation 'node.attach'" in "".join(finder.problems()))
+    assert told == []
+
+
+def test_S10_a_node_that_answers_nonsense_is_not_used(finder, runtime, told):
+    with Runtime(node="127.0.0.1", discover_peers=False, name="odd", secret_key=runtime.secret.key) as odd:
+        odd.handle(Attach.operation, lambda request: request.reply({"servers": -1}), on_reactor=True)
+        finder.add(odd.location)
+        poll_until(lambda: "NodeFacts" in "".join(finder.problems()))
+    assert told == []
+
+
+def test_places_are_each_looked_at_once(finder):
+    finder.add(ABSENT)
+    finder.add(ABSENT)
+    assert finder.places == [ABSENT]
+    poll_until(lambda: "refused" in "".join(finder.problems()))
+    finder.remove(ABSENT)
+    finder.remove(ABSENT)
+    assert finder.problems() == finder.places == []
+
+
+@pytest.mark.parametrize(
+    ("error", "hint", "pause"),
+    [
+        (AuthenticationError("wrong secret"), "copy the secret file", 30),
+        (IncompatibleVersion("another protocol: use the same version"), None, 30),
+        (PeerUnreachable("refused"), "`greencoro node`", 2),
+    ],
+)
+def test_what_went_wrong_decides_the_hint_and_the_pause(finder, runtime, monkeypatch, error, hint, pause):
+    pauses = []
+
+    class Dropped:
+        done = False
+
+        def wait(self, seconds):
+            pauses.append(seconds)
+            self.done = len(pauses) == 10
+
+    def connect(location, timeout=None):
+        raise error
+
+    monkeypatch.setattr(runtime, "connect", connect)
+    sought = _Sought()
+    sought.dropped = Dropped()
+    finder._keep(ABSENT, sought)
+    assert pauses[-1] == pause
+    assert sought.problem == str(error)
+    assert sought.hint == "" if hint is None else hint in sought.hint
+    assert pauses[-1] > node_finder._FIRST_PAUSE_SECONDS
