@@ -18,7 +18,7 @@ _NEXT_STATEMENT = 24
 
 # How the table of a function's exception handlers is written: numbers of six bits a byte, in units of two bytes.
 _VALUE, _MORE = 0x3F, 0x40
-_NUMBERS_OF_AN_ENTRY = 4
+_REST_OF_AN_ENTRY = ("handler", "depth of the stack")
 _UNIT = 2
 
 
@@ -32,19 +32,20 @@ def is_clean(code: CodeType, offset: int) -> bool:
     """
     name = opcode.opname[code.co_code[offset]]
     if "JUMP_BACKWARD" in name:
-        return True
+        # Python 3.13 leaves a loop's last instruction out of the `try` around it: its handlers would not run.
+        return not any(end == offset for _, end in _blocks(code.co_exceptiontable))
     if name == "RESUME":
         return False
-    return not any(offset < start <= offset + _NEXT_STATEMENT for start in _starts_of_blocks(code.co_exceptiontable))
+    return not any(offset < start <= offset + _NEXT_STATEMENT for start, _ in _blocks(code.co_exceptiontable))
 
 
-def _starts_of_blocks(table: bytes) -> Iterator[int]:
-    """The offsets at which a block begins that has a handler for exceptions (`try`, `with`)."""
+def _blocks(table: bytes) -> Iterator[tuple[int, int]]:
+    """The offsets between which there is a handler for exceptions (`try`, `with`)."""
     numbers = _numbers(table)
     for start in numbers:
-        yield start * _UNIT
-        # Length, handler, depth of the stack.
-        for _ in range(_NUMBERS_OF_AN_ENTRY - 1):
+        length = next(numbers)
+        yield start * _UNIT, (start + length) * _UNIT
+        for _ in _REST_OF_AN_ENTRY:
             next(numbers)
 
 

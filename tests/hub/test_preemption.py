@@ -251,7 +251,8 @@ def compute(began, swallowed, many):
     while len(swallowed) < many:
         try:
             while len(swallowed) < many and not enough:
-                pass
+                # Where a call of C has returned: Python 3.13 leaves the loop's end out of the try.
+                enough.count(0)
             break
         except BaseException as error:
             swallowed.append(type(error).__name__)
