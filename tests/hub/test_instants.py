@@ -83,6 +83,21 @@ def test_a_loop_is_left_where_it_turns_back():
         assert all(is_clean(code_of(function), turn.offset) for turn in instructions(function, "JUMP_BACKWARD"))
 
 
+def loops_in_a_try(lock: Any) -> None:
+    try:
+        while lock.locked():
+            pass
+    finally:
+        lock.release()
+
+
+def test_a_loop_in_a_try_is_not_left_where_the_try_does_not_reach():
+    handled = [(each.start, each.end) for each in dis.Bytecode(loops_in_a_try).exception_entries]
+    for turn in instructions(loops_in_a_try, "JUMP_BACKWARD"):
+        is_handled = any(start <= turn.offset < end for start, end in handled)
+        assert is_clean(code_of(loops_in_a_try), turn.offset) == is_handled
+
+
 def test_nothing_is_left_between_a_call_and_a_try_that_follows_it():
     assert not call(take_and_try, 0)
     assert not call(take_into_attribute_and_try, 0)
