@@ -22,7 +22,7 @@ from tests.hub.preempted import *
 """
 
 
-def run_program(text: str, *args: str, seconds: float = 60) -> Any:
+def run_program(text: str, *args: str, seconds: float = 120) -> Any:
     """Run a program that calls `serve`; what its function returned."""
     done = subprocess.run(
         [sys.executable, "-c", _BEGIN + text, *args],
