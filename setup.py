@@ -48,7 +48,14 @@ setup(
             "ipykernel>=6.29",  # the notebook that the tests run cells in, with jupyter_client
         ],
     },
-    entry_points={"console_scripts": ["greencoro = greencoro.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "greencoro = greencoro.cli:main",
+            # by the names that they have in programs' documentation and on people's machines
+            "discoronode.py = greencoro.cli.discoronode:main",
+            "discoro.py = greencoro.cli.discoro:main",
+        ]
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

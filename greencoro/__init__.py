@@ -20,8 +20,13 @@ from greencoro import log as _log  # noqa: F401
 from greencoro._version import __version__
 
 if TYPE_CHECKING:
+    from greencoro.compute.avail_info import NodeAvailInfo
     from greencoro.compute.cluster import LocalCluster
     from greencoro.compute.computation import Computation
+    from greencoro.compute.executor import Executor
+    from greencoro.compute.filters import NodeFacts, NodeFilter
+    from greencoro.compute.futures import as_completed
+    from greencoro.compute.job import Job
     from greencoro.compute.jobs import RemoteCoroScheduler
     from greencoro.compute.scheduler import Scheduler
     from greencoro.compute.status import CoroInfo, Status
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
         GreencoroError,
         HotSwapException,
         IncompatibleVersion,
+        JobTimeLimit,
         LinkedCoroEnded,
         LocalProtocolError,
         MonitorException,
@@ -100,9 +106,12 @@ __all__ = [
     "DeadlineExceeded",
     "EndOfChannel",
     "Event",
+    "Executor",
     "GreencoroError",
     "HotSwapException",
     "IncompatibleVersion",
+    "Job",
+    "JobTimeLimit",
     "LinkedCoroEnded",
     "LocalCluster",
     "LocalProtocolError",
@@ -111,6 +120,9 @@ __all__ = [
     "MonitorException",
     "NetworkError",
     "NoMatchingServer",
+    "NodeAvailInfo",
+    "NodeFacts",
+    "NodeFilter",
     "PackagingError",
     "PartialFailure",
     "PeerLost",
@@ -136,6 +148,7 @@ __all__ = [
     "TransferError",
     "WouldBlock",
     "__version__",
+    "as_completed",
     "every",
     "runtime",
     "send_after",
@@ -157,9 +170,14 @@ _HOME = {
     "Coro": "greencoro.hub.coroutine",
     "CoroInfo": "greencoro.compute.status",
     "Event": "greencoro.hub.sync",
+    "Executor": "greencoro.compute.executor",
+    "Job": "greencoro.compute.job",
     "LocalCluster": "greencoro.compute.cluster",
     "Location": "greencoro.distributed.location",
     "Lock": "greencoro.hub.sync",
+    "NodeAvailInfo": "greencoro.compute.avail_info",
+    "NodeFacts": "greencoro.compute.filters",
+    "NodeFilter": "greencoro.compute.filters",
     "PeerStatus": "greencoro.distributed.peer_status",
     "Popen": "greencoro.hub.popen",
     "RCI": "greencoro.distributed.rci",
@@ -173,6 +191,7 @@ _HOME = {
     "Status": "greencoro.compute.status",
     "Supervisor": "greencoro.hub.supervisor",
     "Timer": "greencoro.hub.timers",
+    "as_completed": "greencoro.compute.futures",
     "every": "greencoro.hub.timers",
     "runtime": "greencoro.distributed.runtime",
     "send_after": "greencoro.hub.timers",

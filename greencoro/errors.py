@@ -25,6 +25,7 @@
       ComputeError
         PackagingError            (also TypeError)        this cannot be shipped
         NoMatchingServer, ServerDied, ComputationClosed
+        JobTimeLimit              (also TimeoutError)     a job ran longer than it may
         PartialFailure            .results, .failures: some of several failed
     Terminated                    (greenlet.GreenletExit: a BaseException)
     MonitorException              the notice of a coroutine's end; a message, not raised
@@ -54,6 +55,7 @@ __all__ = [
     "GreencoroError",
     "HotSwapException",
     "IncompatibleVersion",
+    "JobTimeLimit",
     "LinkedCoroEnded",
     "LocalProtocolError",
     "MonitorException",
@@ -220,6 +222,10 @@ class ServerDied(ComputeError):
 
 class ComputationClosed(ComputeError):
     """The computation is not (or no longer) scheduled, so it runs no jobs."""
+
+
+class JobTimeLimit(ComputeError, TimeoutError):
+    """The job ran for longer than its time limit, so it was ended; the message says how long that was."""
 
 
 class PartialFailure(ComputeError):

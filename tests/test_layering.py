@@ -60,30 +60,46 @@ PURE = {
     "distributed/waiters.py",
     "cli/findings.py",
     "compute/avail_info.py",
+    "compute/client_book.py",
     "compute/client_state.py",
     "compute/client_words.py",
     "compute/filters.py",
+    "compute/hook_functions.py",
     "compute/job.py",
+    "compute/death.py",
     "compute/job_log.py",
+    "compute/job_state.py",
+    "compute/job_words.py",
+    "compute/last_words.py",
+    "compute/hours_watch.py",
+    "compute/lease.py",
+    "compute/lanes.py",
     "compute/lease_clock.py",
     "compute/limits.py",
+    "compute/look_ahead.py",
     "compute/node_options.py",
+    "compute/node_phase.py",
+    "compute/node_report.py",
     "compute/node_state.py",
     "compute/node_vocabulary.py",
     "compute/node_words.py",
     "compute/output_book.py",
     "compute/parts.py",
     "compute/placement.py",
+    "compute/progress.py",
     "compute/pulse_clock.py",
     "compute/requirements.py",
     "compute/scheduler_records.py",
+    "compute/scheduler_report.py",
     "compute/scheduler_state.py",
     "compute/scheduler_vocabulary.py",
     "compute/server_pool.py",
     "compute/server_words.py",
     "compute/service_hours.py",
+    "compute/shown.py",
     "compute/slots.py",
     "compute/status.py",
+    "compute/terms.py",
     "compute/versions.py",
     "compute/words.py",
 }
@@ -124,6 +140,7 @@ MAY_OPEN = {
     # Shipped code and its arguments: only in a server process, for the holder of the computation's token.
     ("compute/loader.py", "Loader.load_arguments"),
     ("compute/loader.py", "_Unpickler"),
+    ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),
     ("cli/main_program.py", "run_as_main"),  # the program that the user named on the command line
 }
@@ -132,6 +149,7 @@ ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb"}
 MAY_READ_ENVIRONMENT = {
     ("config.py", "Settings.from_env"),
     ("compute/child.py", "child_environment"),  # handed on whole, no setting is taken from it
+    ("compute/server_process.py", "_confine"),  # written: the home of the account that jobs run under
 }
 
 WEAK_HASHES = {"md5", "sha1", "sha-1"}

@@ -1,7 +1,14 @@
 """The ``greencoro`` command. From the bottom up, each using only those above it:
 
+- calling: a click command run as a program
 - ports: the TCP ports of servers, as people list them
+- terminal: lines that are typed, for a program that may be sent to the background
+- saved_config: options of a command in a file
+- node_settings: the options of a node daemon
 - node: ``greencoro node``, server processes on this machine
+- discoronode: the same as a program of its own
+- scheduler: ``greencoro scheduler``, the computations of many clients
+- discoro: the same as a program of its own
 - handshake: a node daemon for a parent process
 - main_program: a program run as ``__main__`` in this process
 - run: ``greencoro run``, a program whose blocking calls let others go on
@@ -9,6 +16,7 @@
 - findings: what `greencoro doctor` found out, as lines or JSON
 - steps: doing what may hang, for a limited time
 - network_options: the options of commands that start a runtime for a moment
+- operate: ``greencoro node status``, ``release`` and ``drain``
 - peer_facts: what a runtime knows of the peers that are online
 - machine_checks: this process, its settings, its secret, its limits
 - network_checks: addresses, ports, broadcast, who answers
@@ -47,24 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import click
 
     from greencoro._version import __version__
+    from greencoro.cli.calling import run_command
     from greencoro.cli.cert import cert
     from greencoro.cli.doctor import doctor
-    from greencoro.cli.node import node
+    from greencoro.cli.node import HELP as NODE_HELP
+    from greencoro.cli.node import serve
+    from greencoro.cli.node_settings import OPTIONS
+    from greencoro.cli.operate import COMMANDS
     from greencoro.cli.peers import peers
     from greencoro.cli.run import HELP
+    from greencoro.cli.scheduler import scheduler
 
+    # Without a command of its own it is the daemon.
+    node = click.Group(
+        "node", COMMANDS, params=list(OPTIONS), callback=serve, invoke_without_command=True, help=NODE_HELP
+    )
     # Only for the list of commands: it never comes to be called.
     listed = click.Command("run", help=HELP)
     words = "Plain blocking-style functions on many machines."
-    group = click.Group("greencoro", commands=[cert, doctor, node, peers, listed], help=words)
+    group = click.Group("greencoro", commands=[cert, doctor, node, peers, scheduler, listed], help=words)
     click.version_option(__version__, prog_name="greencoro")(group)
-    try:
-        code = group.main(args=arguments, prog_name="greencoro", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    return code or 0
+    return run_command(group, "greencoro", arguments)

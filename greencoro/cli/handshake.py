@@ -28,10 +28,13 @@ def run_for_parent() -> int:
     if config is None or "order" in config:
         return 0  # the parent gave up before it came to telling
     dest_path = config["dest_path"]
+    shortest, longest = config["pulses"]
     options = NodeOptions(
         servers=config["servers"],
         host=config["host"],
         dest_path=None if dest_path is None else Path(dest_path),
+        min_pulse_interval=shortest,
+        max_pulse_interval=longest,
     )
     node = Node(options, Settings(**config["settings"]), secret_key=bytes.fromhex(config["key"]))
     node.end_on_signals()

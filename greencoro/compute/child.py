@@ -24,7 +24,7 @@ from gevent import monkey
 from greencoro.config import Settings
 from greencoro.hub import native
 
-__all__ = ["UNKNOWN_EXIT", "Channel", "ChildProcess", "child_environment", "settings_as_json", "spawn"]
+__all__ = ["LISTENER", "UNKNOWN_EXIT", "Channel", "ChildProcess", "child_environment", "settings_as_json", "spawn"]
 
 # In a patched program `subprocess` wants a hub in the calling thread, and sockets made by `socket` do not block: both
 # are gevent's there. posix_spawn never is; like vfork it runs nothing of this process in the child.
@@ -32,6 +32,8 @@ _waitpid = monkey.get_original("os", "waitpid")
 
 #: In place of an exit code that cannot be known; no process has it.
 UNKNOWN_EXIT = 256
+#: In the child, the descriptor of a listening socket that its parent gave it.
+LISTENER = 3
 #: More than any configuration or report needs.
 _MAX_LINE_BYTES = 1024 * 1024
 
@@ -152,11 +154,15 @@ class ChildProcess:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def spawn(arguments: Sequence[str], *, stderr: int | None = None) -> tuple[ChildProcess, Channel]:
+def spawn(
+    arguments: Sequence[str], *, stderr: int | None = None, listener: int | None = None
+) -> tuple[ChildProcess, Channel]:
     """Start ``python -m`` with the arguments, in a session and process group of its own.
 
     Args:
         stderr (int | None): Descriptor for its standard error; None: that of this process.
+
+        listener (int | None): Descriptor of a socket that it has as `LISTENER`.
 
     Raises:
         OSError: It could not be started.
@@ -166,6 +172,9 @@ def spawn(arguments: Sequence[str], *, stderr: int | None = None) -> tuple[Child
         actions: list[tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
         if stderr is not None:
             actions.append((os.POSIX_SPAWN_DUP2, stderr, 2))
+        if listener is not None:
+            # The last, for what it takes the place of may be one of those before.
+            actions.append((os.POSIX_SPAWN_DUP2, listener, LISTENER))
         pid = os.posix_spawn(
             sys.executable,
             # -P: files that happen to lie in the working directory are not imported.

@@ -11,11 +11,20 @@ from typing import Any
 from greencoro.compute import client_state as decisions
 from greencoro.compute import client_words
 from greencoro.compute.client_state import ClientState, Phase
+from greencoro.compute.filters import NodeFacts, decide
+from greencoro.compute.hooks import Hooks
+from greencoro.compute.inline import current_inline_server
 from greencoro.compute.job_transport import JobTransport, NetworkTransport
+from greencoro.compute.job_words import reach_key
+from greencoro.compute.pulse_clock import SILENT_PULSES
+from greencoro.compute.pulses import Pulses
 from greencoro.compute.scheduler_link import SchedulerLink, find_scheduler
 from greencoro.compute.server_pool import Server, ServerPool
 from greencoro.compute.shipping import Shipping
 from greencoro.compute.status_feed import StatusFeed
+from greencoro.compute.terms import Terms
+from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputationClosed, ComputeError, LocalProtocolError
 from greencoro.hub import native, userhub
@@ -44,13 +53,13 @@ class Client:
     Args:
         shipping: Its code.
 
-        timeout (float): Longest wait for a server's or scheduler's answer, in seconds.
+        terms: On which it is scheduled.
 
         on_servers: Called when servers are ready or gone, on the user hub, as are the others.
 
         on_gone: Called with a server of which nothing more will come.
 
-        on_end: Called with a reason, or with "", when the computation is over.
+        on_end: Called when nothing will be heard of its jobs any more; `ended` says why.
 
     Attributes:
         link (SchedulerLink), transport (JobTransport), feed (StatusFeed): Once it is scheduled.
@@ -65,15 +74,17 @@ class Client:
     def __init__(
         self,
         shipping: Shipping,
-        timeout: float,
+        terms: Terms,
         on_servers: Callable[[], None],
         on_gone: Callable[[Server], None],
-        on_end: Callable[[str], None],
+        on_end: Callable[[], None],
     ) -> None:
         token = secrets.token_bytes(_TOKEN_BYTES)
         self._token = token.hex()
         self._shipping = shipping
-        self._timeout = timeout
+        #: What is run around its jobs.
+        self.hooks = Hooks(terms.hooks, shipping)
+        self.terms = terms
         self._on_servers = on_servers
         self._on_gone = on_gone
         self._on_end = on_end
@@ -81,13 +92,22 @@ class Client:
         self._state = ClientState(token)
         #: Set when the computation's turn has come, or will not come.
         self._turn = Completion()
+        #: Why jobs were ended with it; None while they are not. The user hub's.
+        self.ended: decisions.EndJobs | None = None
         #: Set, to why, when it is over.
         self.over = Completion()
+        #: Those to the servers, while the computation has its turn; the user hub's.
+        self._pulses: Pulses | None = None
 
     @property
     def phase(self) -> Phase:
         """What the computation is at."""
         return self._state.phase
+
+    @property
+    def reason(self) -> str:
+        """Why it is over, where nobody here has asked for that."""
+        return self._state.reason
 
     @property
     def pool(self) -> ServerPool:
@@ -106,20 +126,30 @@ class Client:
 
     # What the user asks for.
 
-    def schedule(self, status_coro: Coro | None) -> None:
+    def schedule(self, status_coro: Coro | None, location: Location | None = None) -> None:
         """Wait for the computation's turn; `Computation.schedule` says what is raised."""
-        link = find_scheduler()
+        inline = current_inline_server() if location is None else None
+        link: SchedulerLink = inline or find_scheduler(location, self.terms.timeout)
         try:
             self._decide(self._state.ask)
         except LocalProtocolError:
             raise ComputeError("a computation is scheduled once: make another") from None
         self.link = link
-        self.transport = NetworkTransport(link.runtime, self._shipping)
+        self.transport = inline or NetworkTransport(
+            link.runtime,
+            self._shipping,
+            reach_key(self._token),
+            self.terms.forward_output,
+            self.terms.requirements,
+        )
         self.feed = StatusFeed(status_coro, link.runtime.spawn)
         link.runtime.watch_peers(self._on_peer)
         try:
-            ask = client_words.Ask(self._token, link.runtime.name)
-            number = link.submit(ask, lambda notice: self._decide(self._state.hear, notice), self._timeout)
+            terms = self.terms
+            ask = client_words.Ask(
+                self._token, link.runtime.name, terms.pulse_interval, terms.zombie_period, terms.ping_interval
+            )
+            number = link.submit(ask, lambda notice: self._decide(self._state.hear, notice), self.terms.timeout)
         except BaseException:
             link.runtime.unwatch_peers(self._on_peer)
             self._decide(self._state.refused)
@@ -137,7 +167,7 @@ class Client:
         """Until this is the scheduler's current computation; after a few seconds it is said what is waited for."""
         if self._turn.wait(_SAY_AFTER_SECONDS):
             return
-        _say("a computation waits for its turn: another one of this process is open, close() that first")
+        _say(f"a computation waits for {self.link.why_no_turn()}")
         self._turn.wait()
 
     def close(self, timeout: float) -> bool:
@@ -165,9 +195,11 @@ class Client:
         self.link.tell(order.request)
 
     def _tell(self, order: decisions.Tell) -> None:
-        self.feed.tell(order.status)
+        self.feed.tell(order.message)
 
     def _begin(self, order: decisions.Begin) -> None:
+        # Each server answers for itself: one may be stopped while its node is well.
+        self._pulses = Pulses(self.runtime, self.terms.pulse_interval, self._on_silent)
         self._turn.set()
         self._spawn(self._say_what_is_waited_for)
 
@@ -180,12 +212,33 @@ class Client:
                 said = why
                 _say(f"no servers yet: {why}")
 
+    def _end_jobs(self, order: decisions.EndJobs) -> None:
+        self.ended = self.ended or order
+        if self._pulses is not None:
+            self._pulses.stop()
+        self._on_end()
+        self._on_servers()
+
     def _end(self, order: decisions.End) -> None:
         self.runtime.unwatch_peers(self._on_peer)
         self.over.set(order.reason)
         self._turn.set()  # where it never came
-        self._on_end(order.reason)
         self._on_servers()
+
+    # Nodes.
+
+    def _judge(self, order: decisions.Judge) -> None:
+        # A coroutine, for filters are functions of the user's.
+        self._spawn(self._ask_filters, order)
+
+    def _ask_filters(self, order: decisions.Judge) -> None:
+        facts = order.facts
+        avail = None if facts.free is None else facts.free.at(facts.address)
+        seen = NodeFacts(facts.address, facts.name, facts.servers, facts.platform, facts.tags, avail)
+        accepted, reason = decide(self.terms.node_filters, seen)
+        if not accepted:
+            _log.info("node %s is not used: %s", facts.address, reason)
+        self._decide(self._state.judged, order.node, accepted, reason)
 
     # Servers.
 
@@ -196,7 +249,8 @@ class Client:
         if self.pool.get(server.id) is not server:
             return  # closed, or lost, meanwhile
         try:
-            self.transport.set_up(server, self._timeout)
+            self.transport.set_up(server, self.terms.timeout)
+            self.hooks.set_up(self.transport, server)
         except Exception as error:
             # Whatever is wrong with this server or with a component: this server is not used, and the error is shown.
             _log.warning("server %s could not be set up: %s", server.location, error)
@@ -205,7 +259,17 @@ class Client:
             self._decide(self._state.set_up_done, server)
 
     def _server_ready(self, order: decisions.Ready) -> None:
+        server = order.server
+        peer = PeerInfo(server.location, server.name, bytes.fromhex(server.id))
+        # What is lost already is told by other means, and what runs in this process is on no connection.
+        if self._pulses is not None and self.runtime.last_heard(peer) is not None:
+            self._pulses.watch(server.id, peer, "greencoro.ping", {})
         self._on_servers()
+
+    def _on_silent(self, server: str) -> None:
+        seconds = SILENT_PULSES * self.terms.pulse_interval
+        reason = f"it was silent for {seconds:g} s, {SILENT_PULSES} pulse intervals"
+        self._decide(self._state.unreachable, server, reason)
 
     def _hear_out(self, order: decisions.HearOut) -> None:
         self._spawn(self._wait_for_last_words, order)
@@ -226,11 +290,14 @@ class Client:
 
     def _await_explanation(self, order: decisions.AwaitExplanation) -> None:
         explanation = f"cannot be reached any more, and its node does not say why: {order.reason}"
-        limit = EXPLANATION_SECONDS + self._timeout
+        limit = EXPLANATION_SECONDS + self.terms.timeout
         userhub.call_later(limit, self._decide, self._state.gone, order.server, explanation, False)
 
     def _server_gone(self, order: decisions.Gone) -> None:
+        if self._pulses is not None:
+            self._pulses.forget(order.server.id)
         self.transport.forget(order.server)
+        self.hooks.server_gone(order.server)
         self._on_gone(order.server)
         self._on_servers()
 
@@ -247,10 +314,12 @@ _CARRY_OUT: dict[type, Callable[[Client, Any], None]] = {
     decisions.Say: Client._say,
     decisions.Tell: Client._tell,
     decisions.Begin: Client._begin,
+    decisions.Judge: Client._judge,
     decisions.SetUp: Client._set_up,
     decisions.Ready: Client._server_ready,
     decisions.HearOut: Client._hear_out,
     decisions.AwaitExplanation: Client._await_explanation,
     decisions.Gone: Client._server_gone,
+    decisions.EndJobs: Client._end_jobs,
     decisions.End: Client._end,
 }

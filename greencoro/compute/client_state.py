@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from greencoro.compute import client_words as words
-from greencoro.compute.node_words import lease_token
+from greencoro.compute.avail_info import NodeAvailInfo
+from greencoro.compute.node_words import NodeFacts, lease_token
 from greencoro.compute.server_pool import Server, ServerPool, ServerState
 from greencoro.compute.status import Status
 from greencoro.distributed.location import Location
@@ -25,9 +26,11 @@ __all__ = [
     "Begin",
     "ClientState",
     "End",
+    "EndJobs",
     "Gone",
     "HearOut",
     "Instruction",
+    "Judge",
     "Phase",
     "Ready",
     "Say",
@@ -50,12 +53,20 @@ class Say:
 class Tell:
     """Tell the status coroutine."""
 
-    status: Status
+    message: Status | NodeAvailInfo
 
 
 @dataclass(frozen=True)
 class Begin:
     """The computation has its turn: whoever waits for that may go on."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Ask the computation's filters about a node, then call `ClientState.judged`."""
+
+    node: str
+    facts: NodeFacts
 
 
 @dataclass(frozen=True)
@@ -97,13 +108,25 @@ class Gone:
 
 
 @dataclass(frozen=True)
+class EndJobs:
+    """The computation takes no jobs any more, and nothing will be heard of those it has: who waits has to hear it.
+
+    Attributes:
+        lost (bool): Because its scheduler is gone.
+    """
+
+    reason: str
+    lost: bool = False
+
+
+@dataclass(frozen=True)
 class End:
-    """The computation is over: whoever waits for a job, or for the end, has to hear it."""
+    """The computation is over: whoever waits for the end has to hear it."""
 
     reason: str
 
 
-Instruction = Say | Tell | Begin | SetUp | Ready | HearOut | AwaitExplanation | Gone | End
+Instruction = Say | Tell | Begin | Judge | SetUp | Ready | HearOut | AwaitExplanation | Gone | EndJobs | End
 _Instructions = Iterator[Instruction]
 
 
@@ -163,6 +186,10 @@ class ClientState:
         #: Nodes by id: where they are; those that have had a server ready.
         self._addresses: dict[str, str] = {}
         self._initialized: set[str] = set()
+        #: Why the computation is over, where nobody here has asked for that.
+        self.reason = ""
+        #: Servers of which something may still come: what is to be told when they are gone.
+        self._silent: dict[Server, Status] = {}
         #: What is to be told of a node when the last one of its servers is gone.
         self._leaving: dict[str, Status] = {}
 
@@ -201,8 +228,10 @@ class ClientState:
         self.advance("close")
         if self.phase is before:
             return []
-        closed: list[Instruction] = [Tell(Status(Status.ServerClosed, server.location)) for server in self.pool.clear()]
-        return [*closed, Say(words.Close(self._number))] if self._number is not None else closed
+        closed: list[Instruction] = list(self._clear())
+        if self._number is not None:
+            closed.append(Say(words.Close(self._number)))
+        return [*closed, EndJobs("")]
 
     # What the scheduler tells.
 
@@ -228,7 +257,20 @@ class ClientState:
             return
         address = self._addresses[notice.node] = notice.facts.address
         yield Tell(Status(Status.NodeDiscovered, address))
-        yield Say(words.Verdict(notice.computation, notice.node, accepted=True))
+        yield Judge(notice.node, notice.facts)
+
+    def judged(self, node: str, accepted: bool, reason: str) -> list[Instruction]:
+        """The filters have decided about a node, which may be lost meanwhile."""
+        address = self._addresses.get(node)
+        if self.phase is not Phase.CURRENT or address is None:
+            return []
+        assert self._number is not None
+        verdict = Say(words.Verdict(self._number, node, accepted, reason))
+        return [verdict] if accepted else [Tell(Status(Status.NodeIgnore, address)), verdict]
+
+    def _node_free(self, notice: words.NodeFree) -> _Instructions:
+        if self.phase is Phase.CURRENT:
+            yield Tell(notice.free.at(notice.address))
 
     def _node_changed(self, notice: words.NodeChanged) -> _Instructions:
         self._addresses.pop(notice.node, None)
@@ -264,17 +306,27 @@ class ClientState:
         server = self.pool.get(notice.server)
         if server is not None:
             server.advance("silent")
+            self._silent[server] = _end_of(server, notice.closed)
             yield HearOut(server, notice.explanation, notice.closed)
 
     def _ended(self, notice: words.Ended) -> _Instructions:
+        self.reason = notice.reason  # first: whoever sees the phase looks here
         self.advance("ended")
-        for server in self.pool.clear():
-            yield Tell(Status(Status.ServerClosed, server.location))
+        yield EndJobs(notice.reason, notice.lost)
+        yield from self._clear()
         for node in list(self._leaving):
             yield from self._left(node)
         if self._location is not None:
             yield Tell(Status(Status.ComputationClosed, self._location))
         yield End(notice.reason)
+
+    def _clear(self) -> _Instructions:
+        """Nothing of any server counts any more."""
+        for status in self._silent.values():
+            yield Tell(status)
+        self._silent.clear()
+        for server in self.pool.clear():
+            yield Tell(Status(Status.ServerClosed, server.location))
 
     # What becomes of servers.
 
@@ -316,6 +368,7 @@ class ClientState:
             return []
         assert self._number is not None
         known.advance("silent")
+        self._silent[known] = _end_of(known, closed=False)
         return [Say(words.Unreachable(self._number, known.id, reason)), AwaitExplanation(known, reason)]
 
     def gone(self, server: Server, explanation: str, closed: bool) -> list[Instruction]:
@@ -323,8 +376,12 @@ class ClientState:
         if self.pool.get(server.id) is not server:
             return []
         self.pool.gone(server, explanation)
-        code = Status.ServerClosed if closed else Status.ServerDisconnected
-        return [Gone(server), Tell(Status(code, server.location)), *self._left(server.node)]
+        self._silent.pop(server, None)
+        return [Gone(server), Tell(_end_of(server, closed)), *self._left(server.node)]
+
+
+def _end_of(server: Server, closed: bool) -> Status:
+    return Status(Status.ServerClosed if closed else Status.ServerDisconnected, server.location)
 
 
 _HANDLERS: dict[type, Callable[[ClientState, Any], _Instructions]] = {
@@ -332,6 +389,7 @@ _HANDLERS: dict[type, Callable[[ClientState, Any], _Instructions]] = {
     words.Begun: ClientState._begun,
     words.NodeOffered: ClientState._node_offered,
     words.NodeChanged: ClientState._node_changed,
+    words.NodeFree: ClientState._node_free,
     words.ServerStarted: ClientState._server_started,
     words.ServerDraining: ClientState._server_draining,
     words.ServerGone: ClientState._server_gone,

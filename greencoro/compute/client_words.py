@@ -10,19 +10,30 @@ server by its own.
                                  <-- Queued            whenever its place in the queue is another one
                                  <-- Begun             it has its turn
     Verdict                -->   <-- NodeOffered       for every node
+                                 <-- NodeFree          how much of a node is free, every pulse interval
                                  <-- ServerStarted     for every server of a node that was accepted
     SetUpDone, SetUpFailed -->
     Unreachable            -->   <-- ServerGone        in any case, and once for each server
     Close                  -->   <-- Ended             the last word; comes also unasked
+
+Where the scheduler is in another process, whatever either says carries the computation's `Credential` as well, and
+these are said besides::
+
+    Ask                    -->   <-- Submitted
+    Withdraw               -->                         in place of `Close`, where no answer to `Ask` came
+    Pulse                  -->   <-- Heard             every ``pulse_interval``
+    AskWhy                 -->   <-- Because
+    AskStatus              -->   <-- SchedulerStatus   may be asked by anybody
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.node_words import Free, NodeFacts
 from greencoro.compute.words import (
     At,
     Count,
@@ -35,27 +46,38 @@ from greencoro.compute.words import (
     Reason,
     Seconds,
     Switch,
+    Table,
     Word,
 )
 
 __all__ = [
     "Ask",
+    "AskStatus",
+    "AskWhy",
+    "Because",
     "Begun",
     "Close",
+    "Credential",
     "Ended",
+    "Heard",
     "NodeChange",
     "NodeChanged",
+    "NodeFree",
     "NodeOffered",
     "Notice",
+    "Pulse",
     "Queued",
     "Request",
+    "SchedulerStatus",
     "ServerDraining",
     "ServerGone",
     "ServerStarted",
     "SetUpDone",
     "SetUpFailed",
+    "Submitted",
     "Unreachable",
     "Verdict",
+    "Withdraw",
 ]
 
 _COMPUTATION_TOKEN_BYTES = 16
@@ -78,6 +100,9 @@ class Ask(Word):
         pulse_interval (float): How often client and servers say that they are alive, in seconds; 0: they do not.
 
         zombie_period (float): After so many seconds without a job a node may end the lease; 0: it may not.
+
+        ping_interval (float | None): How often the scheduler looks for further nodes, in seconds, while the computation
+            has its turn; None: as it does anyway.
     """
 
     operation: ClassVar[str] = "scheduler.submit"
@@ -86,6 +111,7 @@ class Ask(Word):
     name: Name
     pulse_interval: Seconds = 0.0
     zombie_period: Seconds = 0.0
+    ping_interval: Seconds | None = None
 
 
 @dataclass(frozen=True)
@@ -206,6 +232,17 @@ class NodeChanged(Notice):
 
 
 @dataclass(frozen=True)
+class NodeFree(Notice):
+    """How much of a node was free lately; every pulse interval, of nodes that can tell."""
+
+    operation: ClassVar[str] = "client.node_free"
+
+    node: Incarnation
+    address: Name
+    free: Annotated[Free, Part(Free)]
+
+
+@dataclass(frozen=True)
 class ServerStarted(Notice):
     """A server waits to be set up.
 
@@ -254,8 +291,84 @@ class Ended(Notice):
 
     Attributes:
         reason (str): Why, where the client has not asked for it.
+
+        lost (bool): The scheduler is gone, which is said by the client's own end of the connection: whatever ran is
+            lost with it.
     """
 
     operation: ClassVar[str] = "client.ended"
 
     reason: Reason = ""
+    lost: Switch = False
+
+
+# Only where the scheduler is in another process.
+
+
+@dataclass(frozen=True)
+class Credential(Word):
+    """Shows that whoever speaks may speak of the computation: only its client and its scheduler know the token."""
+
+    token: Annotated[str, Hex(_COMPUTATION_TOKEN_BYTES)]
+
+
+@dataclass(frozen=True)
+class Submitted(Word):
+    """The computation is queued, under that number."""
+
+    computation: Number
+
+
+@dataclass(frozen=True)
+class Withdraw(Credential):
+    """Forget the computation, if it came to be queued."""
+
+    operation: ClassVar[str] = "scheduler.withdraw"
+
+
+@dataclass(frozen=True)
+class Pulse(Request):
+    """The client is alive."""
+
+    operation: ClassVar[str] = "scheduler.pulse"
+
+
+@dataclass(frozen=True)
+class Heard(Word):
+    """So is the scheduler."""
+
+    operation: ClassVar[str] = "client.heard"
+
+    computation: Number
+
+
+@dataclass(frozen=True)
+class AskWhy(Request):
+    """Why are there no servers?"""
+
+    operation: ClassVar[str] = "scheduler.why_no_server"
+
+
+@dataclass(frozen=True)
+class Because(Word):
+    """What was tried and came to nothing, for people."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class AskStatus(Word):
+    """What is the scheduler at?"""
+
+    operation: ClassVar[str] = "scheduler.status"
+
+
+@dataclass(frozen=True)
+class SchedulerStatus(Word):
+    """Computations and nodes of a scheduler, for people.
+
+    Attributes:
+        report: As `SchedulerDaemon.report` makes it.
+    """
+
+    report: Annotated[Mapping[str, Any], Table()]

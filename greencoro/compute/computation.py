@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from greencoro import compute
+from greencoro.compute.client_state import Phase
+from greencoro.compute.filters import Filter
+from greencoro.compute.hook_functions import HookFunctions
+from greencoro.compute.job import JobFunction
+from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.job_launcher import JobLauncher
+from greencoro.compute.requirements import parse_requirements
+from greencoro.compute.run_many import run_at_each, run_at_nodes, run_at_servers
 from greencoro.compute.server_pool import Where
 from greencoro.compute.shipping import Shipping
+from greencoro.compute.shown import table
+from greencoro.compute.terms import checked_terms
 from greencoro.distributed.location import Location
+from greencoro.errors import ComputeError, DeadlineExceeded
+from greencoro.hub import native
+from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.waiting import seconds
 
 __all__ = ["Computation"]
 
@@ -32,29 +46,103 @@ class Computation:
         components (list): Functions, classes, modules, packages, or paths of files, that are sent to every server
             before jobs run there. What a job's function refers to by itself is sent anyway.
 
-        status_coro (Coro | None): Is sent a `Status` at every change of nodes, servers and jobs, and the
-            `MonitorException` of every job of `run` and `run_at`. May be set until `schedule`.
+        status_coro (Coro | None): Is sent a `Status` at every change of nodes, servers and jobs, a `NodeAvailInfo` of
+            every node once in a pulse interval, and the `MonitorException` of every job of `run` and `run_at`. It may
+            be a coroutine of another process, and be set until `schedule`.
 
         timeout (float | None): Longest wait for a server, and for its answer, in seconds; None:
             `greencoro.compute.MsgTimeout`.
 
+        pulse_interval (float | None): How often client, scheduler and nodes say that they are alive, in seconds, from
+            `greencoro.compute.MinPulseInterval` to `MaxPulseInterval`. Whoever is not heard for 5 intervals is given
+            up, and this side with its jobs where it was itself stopped for so long. Jobs that compute are heard all the
+            same. None: twice the shortest.
+
+        ping_interval (float | None): While the computation has its turn, look for further nodes on the network every so
+            many seconds, at least `MinPulseInterval`; None: the scheduler's runtime does it as often as it does anyway.
+
+        zombie_period (float): After so many seconds without a job, at least `MaxPulseInterval`, a node gives its
+            servers to others, and the computation is closed when the last node has; 0: never.
+
+        node_filters (list): Which nodes are used: `NodeFilter`, or functions of `NodeFacts` that return True, False, or
+            None for "ask the next one". The first one meant for a node decides; without one it is used.
+
+        requirements (list): Installed packages that jobs need, such as ``"numpy>=2"``. A server that lacks one is not
+            used, and it is said what it lacks; a warning names those that are there in another minor version than here.
+
+        forward_output (bool): Show here what jobs print and log, with where it comes from; else it is shown at the
+            nodes.
+
+        node_setup, server_setup (function): Run as jobs, without arguments, before others: the one at one server of
+            every node, then the other at every server. A server where one raises is not used.
+
+        server_cleanup, node_cleanup (function): The same at `close`, in that order, while other jobs may still run;
+            after `timeout` seconds they are terminated. Where a node or server is lost they are not run.
+
     Raises:
         PackagingError: A component cannot be shipped.
 
-        ValueError: The timeout is not positive.
+        TypeError, ValueError: Another argument is none of what it may be.
     """
 
     def __init__(
-        self, components: Sequence[Any] | Any = (), status_coro: Coro | None = None, timeout: float | None = None
+        self,
+        components: Sequence[Any] | Any = (),
+        status_coro: Coro | None = None,
+        timeout: float | None = None,
+        pulse_interval: float | None = None,
+        ping_interval: float | None = None,
+        zombie_period: float = 0.0,
+        node_filters: Iterable[Filter] = (),
+        *,
+        requirements: Iterable[str] = (),
+        forward_output: bool = True,
+        node_setup: Callable[[], Any] | None = None,
+        server_setup: Callable[[], Any] | None = None,
+        server_cleanup: Callable[[], Any] | None = None,
+        node_cleanup: Callable[[], Any] | None = None,
     ) -> None:
-        self.timeout = float(compute.MsgTimeout if timeout is None else timeout)
-        if not self.timeout > 0:
-            raise ValueError(f"the timeout is a positive number of seconds, not {timeout!r}")
-        if status_coro is not None and not isinstance(status_coro, Coro):
-            raise TypeError(f"status_coro is a coroutine, not {status_coro!r}")
-        self.status_coro = status_coro
+        shortest, longest = compute.MinPulseInterval, compute.MaxPulseInterval
+        terms = checked_terms(
+            compute.MsgTimeout if timeout is None else timeout,
+            2 * shortest if pulse_interval is None else pulse_interval,
+            ping_interval,
+            zombie_period,
+            node_filters,
+            shortest=shortest,
+            longest=longest,
+        )
+        terms = replace(
+            terms,
+            requirements=parse_requirements(requirements),
+            forward_output=bool(forward_output),
+            hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
+        )
+        self.timeout = terms.timeout
         shipping = Shipping(components if isinstance(components, list | tuple) else [components])
-        self._jobs = JobLauncher(shipping, self.timeout)
+        self._jobs = JobLauncher(shipping, terms)
+        self._status_coro: Coro | None = None
+        self.status_coro = status_coro
+        self._before_close: list[Callable[[], object]] = []
+
+    @property
+    def status_coro(self) -> Coro | None:
+        """Who is told what happens.
+
+        Raises:
+            TypeError: It is set to something else than a coroutine.
+
+            ComputeError: It is set when the computation is scheduled already.
+        """
+        return self._status_coro
+
+    @status_coro.setter
+    def status_coro(self, coro: Coro | None) -> None:
+        if coro is not None and not isinstance(coro, Coro):
+            raise TypeError(f"status_coro is a coroutine, not {coro!r}")
+        if self._jobs.client.phase is not Phase.NEW:
+            raise ComputeError("the computation is scheduled already: status_coro is to be set before")
+        self._status_coro = coro
 
     def __enter__(self) -> Computation:
         self.schedule()
@@ -67,18 +155,30 @@ class Computation:
 
     # Its life.
 
-    def schedule(self) -> int:
-        """Wait for this computation's turn at the process's scheduler.
+    def schedule(self, location: Location | None = None) -> int:
+        """Wait for this computation's turn at a scheduler.
+
+        While others that were scheduled there before are open, the wait has no limit.
+
+        Args:
+            location (Location | None): Where the scheduler is; None: this process's own `Scheduler`, and where it has
+                none, one on the network.
 
         Returns:
             int: 0: from now on servers are set up for it, and jobs can be run.
 
         Raises:
-            ComputeError: There is no `Scheduler`, or it was scheduled before.
+            DeadlineExceeded: No scheduler has answered within the timeout.
 
-            ComputationClosed: It was closed meanwhile.
+            ComputeError: It was scheduled before; or there is no scheduler at the location.
+
+            NetworkError: The location cannot be reached.
+
+            ComputationClosed: It was closed meanwhile, or its scheduler is gone.
         """
-        self._jobs.client.schedule(self.status_coro)
+        if location is not None and not isinstance(location, Location):
+            raise TypeError(f"schedule takes the Location of a scheduler, not {location!r}")
+        self._jobs.client.schedule(self.status_coro, location)
         return 0
 
     def close(self) -> None:
@@ -87,11 +187,20 @@ class Computation:
         When it returns, whoever waits for a job has got `ComputationClosed`, and the server processes have ended, with
         their files. Where a node does not say that within 15 seconds, a WARNING does not leave that unsaid.
         """
+        if self._jobs.client.phase is Phase.CURRENT:
+            for step in tuple(self._before_close):
+                step()
+            client = self._jobs.client
+            client.hooks.clean_up(client.transport, client.ready(), self.timeout)
         if not self._jobs.client.close(_CLOSE_SECONDS):
             _log.warning(
                 "the computation is closed, but not every node has said within %g s that its servers have ended",
                 _CLOSE_SECONDS,
             )
+
+    def before_close(self, step: Callable[[], object]) -> None:
+        """Have ``step()`` called by `close`, which waits for it, while jobs can still be run."""
+        self._before_close.append(step)
 
     # Where it runs.
 
@@ -103,9 +212,42 @@ class Computation:
         """The locations of the servers that are ready for this computation."""
         return [server.location for server in self._jobs.client.ready()]
 
+    def wait_for_servers(self, n: int = 1, timeout: float | None = 30.0) -> int:
+        """Wait until ``n`` servers are ready.
+
+        Args:
+            timeout (float | None): Longest wait, in seconds; None: no limit.
+
+        Returns:
+            int: How many are.
+
+        Raises:
+            DeadlineExceeded: There were fewer in time; the message says why.
+
+            ComputationClosed: It is not scheduled, or closed, perhaps meanwhile.
+        """
+        limit = seconds(timeout, "wait_for_servers()")
+        deadline = None if limit is None else native.monotonic() + limit
+        while True:
+            changed = Completion()
+            with self._jobs.listening(changed.set):
+                self._jobs.check_open()
+                ready = len(self._jobs.client.ready())
+                if ready >= n:
+                    return ready
+                if not changed.wait(None if deadline is None else deadline - native.monotonic()):
+                    why = self._jobs.client.link.why_no_server()
+                    raise DeadlineExceeded(f"{ready} of {n} servers were ready after {limit:g} s: {why}")
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        phase = self._jobs.client.phase
+        servers = ", ".join(str(server.location) for server in self._jobs.client.ready())
+        return table("Computation", [("is", phase.name.lower()), ("servers", servers or "none")])
+
     # Jobs.
 
-    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+    def run(self, function: JobFunction, /, *args: Any, **kwargs: Any) -> Coro:
         """Run ``function(*args, **kwargs)`` as a coroutine at the least loaded server of the least loaded node.
 
         It does not matter how many run there already; see `RemoteCoroScheduler` for jobs that compute.
@@ -116,7 +258,8 @@ class Computation:
         Raises:
             PackagingError: The function, or an argument, cannot be shipped; the message names the path to the culprit.
 
-            TypeError: The function does not take these arguments.
+            TypeError: The function does not take these arguments, or is a `Job` with retries, to which there cannot be
+                a reference.
 
             NoMatchingServer: There was no server within the computation's timeout; the message says what was tried.
 
@@ -126,7 +269,7 @@ class Computation:
         """
         return self.run_at(None, function, *args, **kwargs)
 
-    def run_at(self, where: Where, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+    def run_at(self, where: Where, function: JobFunction, /, *args: Any, **kwargs: Any) -> Coro:
         """As `run`, at a given place.
 
         Args:
@@ -137,3 +280,47 @@ class Computation:
         """
         coro: Coro = self._jobs.run_at(where, function, args, kwargs).coro
         return coro
+
+    def run_nodes(self, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
+        """As `run`, at the least loaded server of every node that has one ready; all at once.
+
+        Returns:
+            list: References, in the order of `nodes`.
+
+        Raises:
+            PartialFailure: It was not started at every one. What was started goes on: its ``results`` are the
+                references, its ``failures`` say by address why it was not started there.
+
+            As `run`; `NoMatchingServer` where there was no node at all.
+        """
+        return run_at_nodes(self._jobs, function, args, kwargs)
+
+    def run_servers(self, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
+        """As `run_nodes`, at every server that is ready; in the order of `servers`, failures by `Location`."""
+        return run_at_servers(self._jobs, None, function, args, kwargs)
+
+    def run_node_servers(self, address: str, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
+        """As `run_servers`, at the servers of the node with this address."""
+        return run_at_servers(self._jobs, address, function, args, kwargs)
+
+    def run_each(self, where: str | Location, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
+        """`run_nodes`, `run_servers` or `run_node_servers`.
+
+        Args:
+            where: ``"node"`` for the first, ``"server"`` or any `Location` for the second, else the address of a node.
+        """
+        return run_at_each(self._jobs, where, function, args, kwargs)
+
+    def cancel(self, jobs: Coro | JobHandle | Iterable[Coro | JobHandle] | None = None) -> int:
+        """End jobs, as `Coro.terminate` does; those that have not begun do not begin, and none is run again.
+
+        Args:
+            jobs: References or handles, one or many; None: all jobs of this computation that servers have.
+
+        Returns:
+            int: How many of them were not over yet. What came of each says its outcome: it may have been faster.
+
+        Raises:
+            TypeError: One is neither.
+        """
+        return self._jobs.cancel(jobs)

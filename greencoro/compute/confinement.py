@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from greencoro.compute.limits import Limits
 from greencoro.errors import ConfigError
 
-__all__ = ["User", "apply", "find_user"]
+__all__ = ["User", "apply", "check_can_run", "find_user", "hand_over"]
 
 _KINDS = {
     "as": resource.RLIMIT_AS,
@@ -20,6 +23,8 @@ _KINDS = {
 }
 #: SIGXCPU tells a process that its CPU time is over; one that goes on is killed so many seconds of it later.
 _LAST_CPU_SECONDS = 1
+#: A server's directory is so far below that which all daemons have in common.
+_LEVELS = 2
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,42 @@ def find_user(name: str) -> User:
         raise ConfigError(f"user {name!r}: only root can start servers as another user")
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+
+
+def check_can_run(user: User) -> None:
+    """Can the user run this Python, with greencoro? For a process without threads; takes a moment.
+
+    Raises:
+        ConfigError: There is something that only the daemon's own user can read.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path.insert(0, {root!r}); import pprint, gevent, greencoro.compute.confinement"
+    try:
+        subprocess.run(
+            [sys.executable, "-P", "-c", program],
+            cwd="/",
+            user=user.uid,
+            group=user.gid,
+            extra_groups=user.groups,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.stderr.strip().rpartition("\n")[2]
+        raise ConfigError(f"user {user.name!r} cannot run {sys.executable} with greencoro: {reason}") from None
+
+
+def hand_over(directory: Path, user: User) -> None:
+    """Give the user a directory of a node's server, with a way to it from that of the daemon.
+
+    Raises:
+        OSError: It cannot be given.
+    """
+    for above in list(directory.parents)[:_LEVELS]:
+        above.chmod(0o711)
+    os.chown(directory, user.uid, user.gid)
 
 
 def apply(limits: Limits, user: User | None = None) -> None:

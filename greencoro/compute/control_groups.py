@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["Group", "groups"]
+__all__ = ["Group", "groups", "memory_kills"]
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -64,6 +64,15 @@ def groups(controller: str, root: Path = Path("/")) -> list[Group]:
                     break
                 directory = directory.parent
     return sorted(found, key=lambda group: group.version)
+
+
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How many processes the kernel has killed for want of memory in this process's groups; None: it does not say."""
+    for group in groups("memory", root):
+        count = group.number("memory.events" if group.version == 2 else "memory.oom_control", "oom_kill")
+        if count is not None:
+            return count
+    return None
 
 
 def _own_groups(text: str, controller: str) -> Iterator[tuple[int, str]]:

@@ -7,21 +7,24 @@ computation's token.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gevent.lock import RLock
 
+from greencoro.compute.job import HandedBack
 from greencoro.compute.loader import Loader
 from greencoro.compute.parts import Entry, Package
+from greencoro.compute.time_limit import TimeLimit, read_time_limit
 from greencoro.errors import ComputationClosed, PackagingError
 from greencoro.hub import execution, userhub
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["JobHost", "JobListener", "Key"]
+__all__ = ["CARRIERS", "JobHost", "JobListener", "Key"]
 
 #: Of a job: the client's incarnation, and the number under which it waits for the end.
 Key = tuple[bytes, int]
@@ -40,10 +43,20 @@ class _Job:
     arguments: bytes
     #: The end of the job before it in its lane; None where it may run at once.
     turn: Completion | None
+    time_limit: float | None
+    #: May it be run at another server, as long as it has not begun?
+    is_movable: bool
 
 
 class JobListener(Protocol):
     """Hears of jobs, on the user hub; nothing here may wait."""
+
+    def set_up(self, request: Any) -> None:
+        """The client, which has shown the token, is about to have its components installed.
+
+        Raises:
+            RemoteProtocolError: It does not say what it has to.
+        """
 
     def began(self, key: Key, name: str, coro: Coro) -> None:
         """A job's turn has come: its function is called next."""
@@ -88,6 +101,9 @@ class JobHost:
         #: The user hub's: jobs that have begun, by key and with their names, and whether the listener knows of any.
         self._begun: dict[Key, str] = {}
         self._is_busy = False
+        #: The user hub's: the movable jobs that wait for their turn, and whether such jobs do not begin any more.
+        self._in_line: dict[Coro, Completion] = {}
+        self._hands_back = False
         self._installing = RLock()
         self._lanes: dict[str, Completion] = {}
         execution.is_told_elsewhere.append(self._is_job)
@@ -102,7 +118,10 @@ class JobHost:
         self._runtime.reactor.post(self._assign, token)
 
     def drain(self) -> None:
-        """Take no more jobs; the listener hears when none is left."""
+        """Take no more jobs, and hand back queued ones that have not begun; the listener hears when none is left.
+
+        A job to which its client has a reference is not handed back: it runs here when its turn comes.
+        """
         self._runtime.reactor.post(self._drain)
 
     @property
@@ -115,6 +134,7 @@ class JobHost:
     def _set_up(self, request: Any) -> None:
         self._token.wait(_TOKEN_SECONDS)
         self._check_token(request)
+        self._listener.set_up(request)
         self._install(request.header["packages"])
         request.reply()
 
@@ -131,7 +151,7 @@ class JobHost:
     def _drain(self) -> None:
         # Here, where jobs are taken in: after this there are only those that the user hub will see.
         self._draining = True
-        userhub.post(self._look_whether_idle)
+        userhub.post(self._hand_back)
 
     def _assign(self, token: str) -> None:
         early, self._early = self._early, []
@@ -157,7 +177,7 @@ class JobHost:
         try:
             self._check_takes(request)
         except ComputationClosed as error:
-            request.fail(error)
+            request.fail(ComputationClosed(str(error)))
             return
         coro = self._start(request)
         request.reply({"id": coro.id, "name": coro.name})
@@ -165,7 +185,7 @@ class JobHost:
     def _queue(self, request: Any) -> None:
         try:
             self._check_takes(request)
-            self._start(request)
+            self._start(request, is_movable=True)
         except Exception as error:
             # Nobody waits for an answer to this request, so whatever is wrong with it becomes the job's outcome.
             self._watch_job(request, Coro.at_home(self._runtime, _fail, (error,), {}))
@@ -173,9 +193,12 @@ class JobHost:
     def _check_takes(self, request: Any) -> None:
         self._check_token(request)
         if self._draining:
-            raise ComputationClosed(f"server {self._runtime.name} takes no more jobs: its node is ending")
+            raise self._handed_back()
 
-    def _start(self, request: Any) -> Coro:
+    def _handed_back(self) -> HandedBack:
+        return HandedBack(f"server {self._runtime.name} takes no more jobs: its node is ending")
+
+    def _start(self, request: Any, is_movable: bool = False) -> Coro:
         header = request.header
         lane = header.get("lane")
         job = _Job(
@@ -184,6 +207,8 @@ class JobHost:
             entry=header["entry"],
             arguments=request.parts[0],
             turn=None if lane is None else self._lanes.get(lane),
+            time_limit=read_time_limit(header),
+            is_movable=is_movable,
         )
         coro = Coro.at_home(self._runtime, _run_job, (self, job), {})
         coro.name = header["name"]
@@ -198,14 +223,9 @@ class JobHost:
         key = _key_of(request)
         self._jobs[key] = coro
         self._coros.add(coro)
-        if coro.add_observer(lambda coro: self._over(key, coro)):
-            self._tell_end(request, coro)
-        else:
+        if not coro.add_observer(lambda coro: self._over(request, coro)):
             # It ran already, and is over.
-            userhub.post(self._over_early, request, coro)
-
-    def _tell_end(self, request: Any, coro: Coro) -> None:
-        self._runtime.serve_watch(request, request.header["watch"], coro)
+            userhub.post(self._over, request, coro)
 
     def _withdraw(self, request: Any) -> None:
         self._check_token(request)
@@ -215,17 +235,24 @@ class JobHost:
 
     # The user hub.
 
-    def _over(self, key: Key, coro: Coro) -> None:
+    def _over(self, request: Any, coro: Coro) -> None:
+        key = _key_of(request)
         self._jobs.pop(key, None)
         self._coros.discard(coro)
         name = self._begun.pop(key, None)
         if name is not None:
             self._listener.over(key, name, coro)
+        # Only now, and here: its client is to hear of its end last, and to pickle the result runs its own code.
+        self._runtime.serve_watch(request, request.header["watch"], coro)
         self._look_whether_idle()
 
-    def _over_early(self, request: Any, coro: Coro) -> None:
-        self._over(_key_of(request), coro)
-        self._runtime.reactor.post(self._tell_end, request, coro)
+    def _hand_back(self) -> None:
+        self._hands_back = True
+        for coro, turn in list(self._in_line.items()):
+            # One whose turn has come goes on: the exception might meet it in what it runs.
+            if not turn.done:
+                coro.throw(self._handed_back())
+        self._look_whether_idle()
 
     def _look_whether_idle(self) -> None:
         # Before the jobs: where none are taken any more, none comes while these are looked at.
@@ -255,15 +282,32 @@ class JobHost:
                 self._loader.install(package)
 
     def _call(self, job: _Job, coro: Coro) -> Any:
-        if job.turn is not None:
-            job.turn.wait()
+        self._await_turn(job, coro)
         self._begin(job.key, coro)
-        self._install(job.packages)
-        function = self._loader.resolve(Entry.from_wire(job.entry))
-        args, kwargs = self._loader.load_arguments(job.arguments)
-        if bind(function, args, kwargs):
-            return function(*args, coro=coro, **kwargs)
-        return function(*args, **kwargs)
+        with self._limit(job, coro):
+            self._install(job.packages)
+            function = self._loader.resolve(Entry.from_wire(job.entry))
+            args, kwargs = self._loader.load_arguments(job.arguments)
+            if bind(function, args, kwargs):
+                return function(*args, coro=coro, **kwargs)
+            return function(*args, **kwargs)
+
+    def _await_turn(self, job: _Job, coro: Coro) -> None:
+        if job.is_movable and self._hands_back:
+            raise self._handed_back()
+        if job.turn is None:
+            return
+        if job.is_movable:
+            self._in_line[coro] = job.turn
+        try:
+            job.turn.wait()
+        finally:
+            self._in_line.pop(coro, None)
+
+    def _limit(self, job: _Job, coro: Coro) -> contextlib.AbstractContextManager[None]:
+        if job.time_limit is None:
+            return contextlib.nullcontext()
+        return TimeLimit(self._runtime.reactor, coro, job.time_limit)
 
     def _is_job(self, coro: Coro) -> bool:
         """How a job ended is told to who waits for it."""
@@ -289,3 +333,7 @@ def _hand_on(turn: Completion | None, over: Completion) -> None:
     else:
         # Posted, so that a long row of withdrawn jobs is not as deep a stack.
         turn.add_callback(lambda: userhub.post(over.set))
+
+
+#: What stands between a coroutine and the job that it runs (`hub.preemption`).
+CARRIERS = (_run_job, JobHost._call)

@@ -2,148 +2,184 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from greencoro.compute.claims import Claims
 from greencoro.compute.client import EXPLANATION_SECONDS, Client
 from greencoro.compute.client_state import Phase
-from greencoro.compute.placement import Candidate, least_loaded
+from greencoro.compute.job import JobFunction
+from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_state import Next
 from greencoro.compute.server_pool import Server, Where
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.status import CoroInfo, Status
 from greencoro.compute.submission import Submission
+from greencoro.compute.terms import Terms
 from greencoro.errors import (
+    BusyResource,
     ComputationClosed,
+    ComputeError,
+    CoroTerminated,
     DeadlineExceeded,
+    MonitorException,
     NoMatchingServer,
     PeerLost,
     PeerUnreachable,
     ServerDied,
 )
 from greencoro.hub import native, userhub
-from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
 
 __all__ = ["JobLauncher"]
 
 
-class JobLauncher:
+class JobLauncher(Claims):
     """Counts jobs for servers, sends them, and tells each of its end.
 
     Args:
         shipping: The computation's code.
 
-        timeout (float): Longest wait for a server, and for its answer, in seconds.
+        terms: Those of the computation.
 
     Attributes:
         client (Client): The computation.
 
-        shipping (Shipping), timeout (float): As given.
+        shipping (Shipping): As given.
+
+        timeout (float): Longest wait for a server, and for its answer, in seconds.
     """
 
-    def __init__(self, shipping: Shipping, timeout: float) -> None:
+    def __init__(self, shipping: Shipping, terms: Terms) -> None:
         self.shipping = shipping
-        self.timeout = timeout
-        self.client = Client(shipping, timeout, self._servers_changed, self._server_gone, self._computation_over)
-        #: Called on the user hub when servers are ready or gone.
-        self.on_servers: list[Callable[[], Any]] = []
-        #: By server.
-        self._submissions: dict[str, dict[Submission, None]] = {}
+        self.timeout = terms.timeout
+        self.client = Client(shipping, terms, self.servers_changed, self._server_gone, self._computation_over)
+        self.on_servers = []
+        #: By server: the attempts that are under way there, and whose they are.
+        self._submissions: dict[str, dict[Submission, JobHandle]] = {}
+        #: Jobs between two attempts; the user hub's.
+        self._waiting: dict[JobHandle, None] = {}
         #: Jobs whose end the status coroutine is to be told: whoever takes one out tells.
-        self._untold: dict[Submission, None] = {}
+        self._untold: dict[JobHandle, None] = {}
 
-    def run_at(
-        self, where: Where, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Submission:
+    def run_at(self, where: Where, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle:
         """Start a job at the least loaded server there; `Computation.run` says what is raised."""
+        return self.start_at(where, self.prepare_once(function, args, kwargs), native.monotonic() + self.timeout)
+
+    def call_at(self, where: Where, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle:
+        """As `run_at`, without a reference and without a wait for the server's answer; retries are allowed."""
         prepared = self.shipping.prepare(function, args, kwargs)
-        deadline = native.monotonic() + self.timeout
-        submission = self.submit(self.claim(where, deadline), prepared)
-        self.start(submission, deadline)
-        return submission
+        server = self.claim(where, native.monotonic() + self.timeout)
+        job = self.submit(server, prepared, again=functools.partial(self._send_to, where))
+        self.queue(job)
+        return job
 
-    def claim(self, where: Where, deadline: float) -> Server:
-        """Count a job for a server there, waiting for one."""
+    def prepare_once(self, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
+        """A call for a job to which there will be a reference.
+
+        Raises:
+            PackagingError: It cannot be shipped.
+
+            TypeError: The function does not take these arguments, or is to be retried.
+        """
+        prepared = self.shipping.prepare(function, args, kwargs)
+        if prepared.retries:
+            raise TypeError(
+                f"{prepared.name} is to be retried, and a reference is to one attempt: "
+                "use execute, map_results or whatever else waits for results"
+            )
+        return prepared
+
+    def start_at(self, where: Where, prepared: Prepared, deadline: float) -> JobHandle:
+        """As `run_at`, with a call made ready by `prepare_once`."""
+        ending: set[str] = set()
         while True:
-            changed = Completion()
-            with self._listening(changed.set):
-                server = self.assign(least_loaded, where)
-                if server is not None:
-                    return server
-                if not changed.wait(deadline - native.monotonic()):
-                    raise self.no_server(where)
+            server = self.claim(where, deadline, ending)
+            job = self.submit(server, prepared)
+            try:
+                self.start(job, deadline)
+            except ComputationClosed:
+                # Where the computation is open, it is the server that takes no more, before this side has heard so.
+                self.check_open()
+                ending.add(server.id)
+            else:
+                return job
 
-    @contextlib.contextmanager
-    def _listening(self, callback: Callable[[], Any]) -> Iterator[None]:
-        self.on_servers.append(callback)
-        try:
-            yield
-        finally:
-            self.on_servers.remove(callback)
+    def submit(
+        self,
+        server: Server,
+        prepared: Prepared,
+        lane: str | None = None,
+        again: Callable[[JobHandle], object] | None = None,
+    ) -> JobHandle:
+        """A job for a server for which it was counted; `start` or `queue` sends it there.
 
-    def no_server(self, where: Where = None) -> NoMatchingServer:
-        """What a job raises that has waited in vain."""
-        there = "" if where is None else f" at {where}"
-        others = [server.location for server in self.client.ready()]
-        why = f"there are {', '.join(map(str, others))}" if others else self.client.link.why_no_server()
-        return NoMatchingServer(f"no server{there} within {self.timeout:g} s: {why}")
-
-    def assign(self, choose: Callable[[Iterable[Candidate]], str | None], where: Where = None) -> Server | None:
-        """Count a job for the server there that ``choose`` picks, if it does."""
-        self._check_open()
-        with self.client.lock:
-            pool = self.client.pool
-            server = choose(pool.candidates(where))
-            return None if server is None else pool.job_started(server)
-
-    def submit(self, server: Server, prepared: Prepared, lane: str | None = None) -> Submission:
-        """A job for a server for which it was counted.
+        Args:
+            again: Called with it in a coroutine of its own when it is to be sent to another server, because that one
+                is lost or has handed it back: to claim one, which may wait, and call `submit_again` and `queue`. It
+                raises what they do, and that is the outcome. None: any server will do.
 
         Raises:
             BusyResource: The server takes no more; it is not counted any more.
         """
+        job = JobHandle(prepared, lane, again or functools.partial(self._send_to, None), self.withdraw)
+        self.submit_again(job, server)
+        return job
+
+    def submit_again(self, job: JobHandle, server: Server) -> bool:
+        """As `submit`, for a job that no server has; False where it is over already, and not counted any more."""
+        number = job.sent()
+        if number is None:
+            self.count_less(server)
+            return False
+        on_over = functools.partial(self._attempt_over, job, number)
         try:
-            submission = self.client.transport.open(server, prepared, self._job_over, lane)
-        except BaseException:
-            self._count_less(server)
+            attempt = self.client.transport.open(server, job.call, on_over, job.lane)
+        except BaseException as error:
+            self.count_less(server)
+            job.not_sent(number, error)
             raise
-        self._submissions.setdefault(server.id, {})[submission] = None
+        job.attempt = attempt
+        self._submissions.setdefault(server.id, {})[attempt] = job
         # After it can be found: whoever comes later finds it.
         if server.is_gone:
-            userhub.post(submission.server_gone, server.explanation)
-        elif self.client.over.done:
-            userhub.post(submission.computation_closed, self.client.over.value)
-        return submission
+            userhub.post(attempt.server_gone, server.explanation)
+        elif self.client.phase is not Phase.CURRENT:
+            userhub.post(self._end_attempt, attempt)
+        return True
 
-    def start(self, submission: Submission, deadline: float) -> None:
-        """Have the server start the job, and wait for its answer; then the submission has its reference."""
+    def start(self, job: JobHandle, deadline: float) -> None:
+        """Have the server start the job, and wait for its answer; then the job has its reference."""
         if self.client.feed.is_heard:
-            self._untold[submission] = None
+            self._untold[job] = None
+        attempt = _attempt_of(job)
         try:
-            coro = self.client.transport.start(submission, deadline)
+            coro = self.client.transport.start(attempt, deadline)
         except DeadlineExceeded as error:
-            self.withdraw(submission)
-            self._cancel(submission, error)
+            self.client.transport.withdraw(attempt)
+            self._fail(job, error)
             raise
         except (PeerLost, PeerUnreachable) as error:
-            self._untold.pop(submission, None)
+            self._untold.pop(job, None)
             # How its process ended is being found out.
-            if not submission.outcome.wait(EXPLANATION_SECONDS + self.timeout):
-                location, name = submission.server.location, submission.name
+            if not attempt.outcome.wait(EXPLANATION_SECONDS + self.timeout):
+                location, name = attempt.server.location, attempt.name
                 lost = ServerDied(f"the server process for {name} ({location}) cannot be reached any more: {error}")
-                userhub.post(submission.fail, lost)
+                userhub.post(attempt.fail, lost)
                 raise lost from None
-            raise submission.notice().error or ComputationClosed("the job was not started") from None
+            raise attempt.notice().error or ComputationClosed("the job was not started") from None
         except BaseException as error:
-            self._cancel(submission, error)
+            self._fail(job, error)
             raise
-        call = submission.call
+        call = job.call
         self._tell(Status(Status.CoroCreated, CoroInfo(coro, call.args, call.kwargs, native.wall_clock())))
-        submission.coro = coro
-        self._tell_end(submission)  # where it came before there was a reference
+        attempt.coro = coro
+        self._tell_end(job)  # where it came before there was a reference
+        self._withdraw_if_cancelled(job, attempt)
 
-    def queue(self, submission: Submission) -> None:
+    def queue(self, job: JobHandle) -> None:
         """Have the server run the job when those before it in its lane are over; whatever comes is the outcome.
 
         Raises:
@@ -151,78 +187,160 @@ class JobLauncher:
 
             BusyResource: There was no room on the way to the server.
         """
+        attempt = _attempt_of(job)
         try:
-            self.client.transport.queue(submission)
+            self.client.transport.queue(attempt)
         except (PeerLost, PeerUnreachable):
-            return  # of its end the submission hears by itself
+            return  # of its end the job hears by itself
         except BaseException as error:
-            self._cancel(submission, error)
+            self._fail(job, error)
             raise
+        self._withdraw_if_cancelled(job, attempt)
 
-    def withdraw(self, submission: Submission) -> None:
-        """Have a job terminated, or not started."""
-        self.client.transport.withdraw(submission)
+    def _withdraw_if_cancelled(self, job: JobHandle, attempt: Submission) -> None:
+        # While it was being sent there was nothing at the server yet that could be ended.
+        if job.is_cancelled and not job.outcome.done:
+            self.client.transport.withdraw(attempt)
 
-    def _cancel(self, submission: Submission, error: BaseException) -> None:
-        self._untold.pop(submission, None)
-        userhub.post(submission.fail, error)
+    def _fail(self, job: JobHandle, error: BaseException) -> None:
+        self._untold.pop(job, None)
+        userhub.post(_attempt_of(job).fail, error)
 
-    def _check_open(self) -> None:
-        phase = self.client.phase
-        if phase in (Phase.NEW, Phase.ASKED, Phase.QUEUED):
-            raise ComputationClosed("the computation is not scheduled: call schedule(), or use it in a with statement")
-        if phase is not Phase.CURRENT:
-            raise ComputationClosed("the computation is closed")
+    # Ending jobs.
+
+    def withdraw(self, job: JobHandle) -> None:
+        """Have a job terminated, or not started; there is no other attempt."""
+        what = job.cancelled()
+        if what is Next.WITHDRAW and job.attempt is not None:
+            self.client.transport.withdraw(job.attempt)
+        elif what is Next.TERMINATE:
+            userhub.post(self._terminated, job)
+
+    def cancel(self, which: JobHandle | Coro | Iterable[JobHandle | Coro] | None = None) -> int:
+        """End jobs; `Computation.cancel` says how."""
+        mine = self._under_way()
+        by_coro = {job.coro: job for job in mine if job.coro is not None}
+        if which is None:
+            which = mine
+        jobs: list[JobHandle] = []
+        for each in [which] if isinstance(which, JobHandle | Coro) else which:
+            if not isinstance(each, JobHandle | Coro):
+                raise TypeError(f"a job is cancelled by its reference, and {each!r} is none")
+            job = by_coro.get(each) if isinstance(each, Coro) else each
+            if job is not None:
+                jobs.append(job)
+        return sum(job.cancel() for job in jobs)
+
+    def _under_way(self) -> list[JobHandle]:
+        """The jobs that some server has, and those that wait for another one."""
+        jobs = [job for here in list(self._submissions.values()) for job in list(here.values())]
+        return [*jobs, *self._waiting]
 
     # What becomes of servers and jobs; on the user hub.
 
     def _server_gone(self, server: Server) -> None:
-        for submission in list(self._submissions.pop(server.id, {})):
-            submission.server_gone(server.explanation)
+        for attempt in list(self._submissions.pop(server.id, {})):
+            attempt.server_gone(server.explanation)
 
-    def _computation_over(self, reason: str) -> None:
-        for submissions in list(self._submissions.values()):
-            for submission in list(submissions):
-                submission.computation_closed(reason)
+    def _computation_over(self) -> None:
+        for attempts in list(self._submissions.values()):
+            for attempt in list(attempts):
+                self._end_attempt(attempt)
+        for job in list(self._waiting):
+            job.give_up(ComputationClosed(f"the computation was closed before {job.name} was over"))
 
-    def _servers_changed(self) -> None:
-        for callback in tuple(self.on_servers):
-            callback()
+    def _end_attempt(self, attempt: Submission) -> None:
+        ended = self.client.ended
+        if ended is not None and ended.lost:
+            attempt.server_gone(f"was given up, for its scheduler is lost: {ended.reason}")
+        else:
+            attempt.computation_closed("" if ended is None else ended.reason)
 
-    def _job_over(self, submission: Submission) -> None:
-        server = submission.server
+    def _attempt_over(self, job: JobHandle, number: int, attempt: Submission) -> None:
+        server = attempt.server
         here = self._submissions.get(server.id)
         if here is not None:
-            here.pop(submission, None)
+            here.pop(attempt, None)
             if server.is_gone and not here:
                 self._submissions.pop(server.id, None)
-        self._count_less(server)
-        self._tell_end(submission)
+        self.count_less(server)
+        what = job.attempt_over(number, attempt)
+        if what is Next.FINISH:
+            self._finish(job, attempt.outcome.value)
+        elif what is Next.TERMINATE:
+            self._terminated(job)
+        elif self.client.phase is not Phase.CURRENT and what is Next.AGAIN:
+            job.give_up(_final_error(attempt, ComputationClosed("the computation is closed")))
+        elif what is Next.AGAIN:
+            self._waiting[job] = None
+            self.client.runtime.spawn(self._send_again, job, attempt).set_daemon()
 
-    def _count_less(self, server: Server) -> None:
-        with self.client.lock:
-            self.client.pool.job_over(server)
+    def _finish(self, job: JobHandle, notice: Any) -> None:
+        if job.outcome.set(notice):
+            self._tell_end(job)
+
+    def _terminated(self, job: JobHandle) -> None:
+        self._finish(job, MonitorException(job.coro, "terminated"))
+
+    # Another attempt; in a coroutine of its own.
+
+    def _send_again(self, job: JobHandle, before: Submission) -> None:
+        """Send a job whose server was lost, or has handed it back, to another one."""
+        try:
+            if not before.is_handed_back:
+                self._await_end(before)
+            job.again(job)
+        except (ComputeError, BusyResource, CoroTerminated) as error:
+            job.give_up(_final_error(before, error))
+        finally:
+            self._waiting.pop(job, None)
+
+    def _send_to(self, where: Where, job: JobHandle) -> None:
+        server = self.claim(where, native.monotonic() + self.timeout)
+        if self.submit_again(job, server):
+            self.queue(job)
+
+    def _await_end(self, attempt: Submission) -> None:
+        """Be certain that a lost attempt does not run any more, so that there are never two at a time (J2)."""
+        self.client.transport.withdraw(attempt)
+        if not attempt.wait_until_silent(self.timeout):
+            raise NoMatchingServer(f"it may still run at {attempt.server.location}")
 
     def _tell(self, message: Any) -> None:
         userhub.post(self.client.feed.tell, message)
 
-    def _tell_end(self, submission: Submission) -> None:
+    def _tell_end(self, job: JobHandle) -> None:
         """Tell the status coroutine of a job's end, once it has ended and its reference is there."""
-        if submission.outcome.done and submission.coro is not None:
+        if job.outcome.done and job.coro is not None:
             try:
-                del self._untold[submission]
+                del self._untold[job]
             except KeyError:
                 return
-            self._tell(_EndOfJob(submission))
+            self._tell(_EndOfJob(job))
 
 
 class _EndOfJob(Encoded):
     """The notice of a job's end in a mailbox; opened by its receiver, for it holds the job's result."""
 
-    __slots__ = ("_submission",)
+    __slots__ = ("_job",)
 
-    def __init__(self, submission: Submission) -> None:
-        self._submission = submission
+    def __init__(self, job: JobHandle) -> None:
+        self._job = job
 
     def decode(self) -> tuple[bool, Any]:
-        return True, self._submission.notice()
+        return True, self._job.notice()
+
+
+def _attempt_of(job: JobHandle) -> Submission:
+    """That of a job that was submitted."""
+    assert job.attempt is not None
+    return job.attempt
+
+
+def _final_error(last: Submission, error: BaseException) -> BaseException:
+    """What a job is told that could not be sent once more."""
+    if last.is_handed_back:
+        return error
+    lost: BaseException = last.outcome.value.error
+    lost.add_note(f"It was not run again: {error}")
+    return lost

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from greencoro.compute.installed import installed
+from greencoro.compute.job_words import SetUp
 from greencoro.compute.posting import post
+from greencoro.compute.requirements import Requirement, normalized
+from greencoro.compute.server_news import ServerNews
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.submission import Submission
@@ -69,21 +73,44 @@ class JobTransport(Protocol):
 
 
 class NetworkTransport:
-    """To server processes, by requests to their runtimes. A `JobTransport`."""
+    """To server processes, by requests to their runtimes. A `JobTransport`.
 
-    def __init__(self, runtime: Runtime, shipping: Shipping) -> None:
+    Args:
+        key (bytes): The reach key of the servers (`job_words.reach_key`).
+
+        output (bool): Show here what jobs print.
+
+        requirements: Packages that every server has to have.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        shipping: Shipping,
+        key: bytes,
+        output: bool = True,
+        requirements: Sequence[Requirement] = (),
+    ) -> None:
         self._runtime = runtime
         self._shipping = shipping
+        self._key = key
+        self._output = output
+        here = installed(each.name for each in requirements)
+        self._requirements = {str(each): here.get(normalized(each.name), "") for each in requirements}
+        self._news = ServerNews(runtime)
 
     def set_up(self, server: Server, timeout: float) -> None:
         """See `JobTransport`; connects to the server first."""
-        found = self._runtime.connect(server.location)
-        if found.incarnation.hex() != server.id:
-            raise BusyResource(f"another process answers at {server.location}")
-        self._shipping.set_up(self._runtime, found, server.token, timeout)
+        # At its port its daemon may have been met before.
+        found = self._runtime.connect(server.location, incarnation=bytes.fromhex(server.id))
+        self._news.hear(server)
+        asked = SetUp(server.token, self._key.hex(), self._output, self._requirements)
+        self._shipping.set_up(self._runtime, found, asked, timeout)
+        self._news.ready(server)
 
     def forget(self, server: Server) -> None:
         """See `JobTransport`."""
+        self._news.forget(server)
         self._shipping.forget(bytes.fromhex(server.id))
 
     def open(
@@ -98,7 +125,7 @@ class NetworkTransport:
         header = self._header(submission, peer)
         timeout = max(0.0, deadline - native.monotonic())
         reply = runtime.request(peer, "server.run", header, [submission.call.arguments], timeout).header
-        return runtime.reference(peer, reply["id"], reply["name"], submission)  # type: ignore[arg-type]
+        return runtime.reference(peer, reply["id"], reply["name"], submission, self._key)  # type: ignore[arg-type]
 
     def queue(self, submission: Submission) -> None:
         """See `JobTransport`."""
@@ -129,4 +156,6 @@ class NetworkTransport:
         }
         if submission.lane is not None:
             header["lane"] = submission.lane
+        if call.time_limit is not None:
+            header["time_limit"] = call.time_limit
         return header

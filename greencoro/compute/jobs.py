@@ -2,86 +2,76 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import secrets
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from greencoro.compute.client_state import Phase
 from greencoro.compute.computation import Computation
-from greencoro.compute.placement import Candidate, lane_depth, least_loaded
-from greencoro.compute.server_pool import Server, Where
+from greencoro.compute.dispatcher import Dispatcher
+from greencoro.compute.imap import Flow
+from greencoro.compute.job import Job, plain
+from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.look_ahead import check_window, look_ahead
+from greencoro.compute.server_hooks import ServerHooks
+from greencoro.compute.server_pool import Where
 from greencoro.compute.shipping import Prepared
-from greencoro.compute.submission import Submission
-from greencoro.errors import BusyResource, PackagingError
 from greencoro.hub import native
-from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
 __all__ = ["RemoteCoroScheduler"]
-
-#: Weight of the newest job in the moving average of what a job takes.
-_NEWEST = 0.2
-
-
-class _Lane:
-    """The jobs of one scheduler at one server, run one after another there."""
-
-    __slots__ = ("_jobs", "_since", "job_seconds")
-
-    def __init__(self) -> None:
-        #: In the order in which the server runs them: the first one is running.
-        self._jobs: dict[object, None] = {}
-        #: What a job takes, on average; None before the first is over.
-        self.job_seconds: float | None = None
-        #: When the server became free for the job that is running now.
-        self._since = 0.0
-
-    @property
-    def outstanding(self) -> int:
-        """Jobs that are not over."""
-        return len(self._jobs)
-
-    def begin(self, job: object, now: float) -> None:
-        if not self._jobs:
-            self._since = now
-        self._jobs[job] = None
-
-    def end(self, job: object, now: float, ran: bool) -> None:
-        """A job is over; one that did not run to its end says nothing of how long jobs take."""
-        was_running = next(iter(self._jobs)) is job
-        del self._jobs[job]
-        if ran:
-            took = now - self._since
-            before = self.job_seconds
-            self.job_seconds = took if before is None else before + _NEWEST * (took - before)
-        if ran or was_running:
-            self._since = now
 
 
 class RemoteCoroScheduler:
     """Runs at most one of its jobs at a time at each server of a computation.
 
+    A job's function may be given as a `Job`, with a time limit, and (for those methods that return results) retries.
+    The three functions that may be given run as coroutines of this process, each beside the others.
+
     Args:
         computation (Computation): Where; it is scheduled by its owner.
+
+        proc_status: Called with the ``status`` and ``info`` of each `Status` of the computation. Where it returns
+            anything but 0 or None for `Status.ServerInitialized`, or raises, that server is not used. The computation's
+            ``status_coro`` is set to `status_coro` for that, if it has none; otherwise that one may pass messages on.
+
+        proc_available: Called with the `Location` of a server that is ready, before jobs of this scheduler run there;
+            it may run jobs there itself, with `submit_at`, `execute_at` or `Computation.run_at`. Where it returns
+            anything but 0 or None, or raises, the server is not used.
+
+        proc_close: Called once for each server that was used: with `Status.ServerInitialized` and its `Location` when
+            the computation is about to be closed, so that it may still run jobs there, and `Computation.close` waits
+            for it; or with `Status.ServerClosed` when the server is gone.
+
+    Raises:
+        TypeError: One of the three is not callable, or not with these arguments.
     """
 
-    def __init__(self, computation: Computation) -> None:
+    def __init__(
+        self,
+        computation: Computation,
+        proc_status: Callable[..., Any] | None = None,
+        proc_available: Callable[..., Any] | None = None,
+        proc_close: Callable[..., Any] | None = None,
+    ) -> None:
         self.computation = computation
-        self._jobs = computation._jobs
-        self._name = secrets.token_hex(8)  # of its lanes at the servers
-        # For the lanes' numbers; held for a few lines.
-        self._lock = native.Lock()
-        self._lanes: dict[str, _Lane] = {}
-        self._outstanding: dict[Submission, None] = {}
-        #: Set, once each, when a server may have become free.
-        self._waiting: list[Completion] = []
-        self._jobs.on_servers.append(self._wake)
+        self._launcher = computation._jobs
+        self._hooks = ServerHooks(self._launcher, proc_status, proc_available, proc_close)
+        self._dispatcher = Dispatcher(self._launcher, self._hooks.meet, self._hooks.left)
+        self._hooks.attach(self._dispatcher)
+        if proc_close is not None:
+            computation.before_close(self._hooks.take_leave)
+        if proc_status is not None and computation.status_coro is None and self._launcher.client.phase is Phase.NEW:
+            computation.status_coro = self.status_coro
+
+    @property
+    def status_coro(self) -> Coro:
+        """What is sent to this coroutine, `Status` by `Status`, is told to ``proc_status``."""
+        return self._hooks.status_coro
 
     # Jobs.
 
-    def schedule(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+    def schedule(self, function: Callable[..., Any] | Job, /, *args: Any, **kwargs: Any) -> Coro:
         """Wait for a server that runs no job of this scheduler, and run one there.
 
         Returns:
@@ -89,45 +79,55 @@ class RemoteCoroScheduler:
 
         Raises:
             As `Computation.run`. While all servers are busy the wait has no limit.
+
+            CoroTerminated: `cancel` came meanwhile.
         """
-        jobs = self._jobs
-        prepared = jobs.shipping.prepare(function, args, kwargs)
-        submission = self._claim(prepared, lambda lane: 1)
-        jobs.start(submission, native.monotonic() + jobs.timeout)
-        coro: Coro = submission.coro
+        launcher = self._launcher
+        job = self._submit(launcher.prepare_once(function, args, kwargs))
+        launcher.start(job, native.monotonic() + launcher.timeout)
+        coro: Coro = job.coro
         return coro
 
-    def execute(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, function: Callable[..., Any] | Job, /, *args: Any, **kwargs: Any) -> Any:
         """As `schedule`, then wait for the end.
 
         Returns:
             The job's result.
 
         Raises:
-            As `Computation.run`, and what the job raised.
+            As `schedule`, and what the job raised.
         """
-        return self.schedule(function, *args, **kwargs).value()
+        if not plain(function).retries:
+            return self.schedule(function, *args, **kwargs).value()
+        job = self._submit(self._launcher.shipping.prepare(function, args, kwargs))
+        self._launcher.queue(job)
+        return _result_of(job)
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+    def submit(self, function: Callable[..., Any] | Job, /, *args: Any, **kwargs: Any) -> Coro:
         """As `Computation.run`, without regard to what runs at the server already; `finish` waits for it too."""
         return self.submit_at(None, function, *args, **kwargs)
 
-    def submit_at(self, where: Where, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
+    def submit_at(self, where: Where, function: Callable[..., Any] | Job, /, *args: Any, **kwargs: Any) -> Coro:
         """As `Computation.run_at`, without regard to what runs at the server already; `finish` waits for it too."""
-        submission = self._jobs.run_at(where, function, args, kwargs)
-        self._keep(submission)
-        coro: Coro = submission.coro
+        job = self._launcher.run_at(where, function, args, kwargs)
+        self._dispatcher.keep(job)
+        coro: Coro = job.coro
         return coro
 
-    def execute_at(self, where: Where, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def execute_at(self, where: Where, function: Callable[..., Any] | Job, /, *args: Any, **kwargs: Any) -> Any:
         """As `submit_at`, then wait for the end and return the result, or raise what the job raised."""
-        return self.submit_at(where, function, *args, **kwargs).value()
+        if not plain(function).retries:
+            return self.submit_at(where, function, *args, **kwargs).value()
+        job = self._launcher.call_at(where, function, args, kwargs)
+        self._dispatcher.keep(job)
+        return _result_of(job)
 
-    def map_results(self, function: Callable[..., Any], iterable: Iterable[Any]) -> list[Any]:
+    def map_results(self, function: Callable[..., Any] | Job, iterable: Iterable[Any]) -> list[Any]:
         """Run ``function`` once for each element.
 
         Args:
-            iterable: A tuple is spread to arguments; anything else, a named tuple among it, is the one argument.
+            iterable: A tuple is spread to arguments; anything else, a named tuple among it, is the one argument. No
+                more is taken out of it than the servers have room for.
 
         Returns:
             list: What each element came to, in the order of the elements; where one failed, the exception object in its
@@ -140,125 +140,84 @@ class RemoteCoroScheduler:
             NoMatchingServer: There was no server within the computation's timeout.
 
             ComputationClosed: It is not scheduled, or was closed before all jobs were sent.
+
+            CoroTerminated: `cancel` came before all jobs were sent.
         """
-        jobs = self._jobs
-        jobs.shipping.check(function)
-        results: list[Any] = []
-        under_way: deque[tuple[int, Submission]] = deque()
-        try:
-            for index, element in enumerate(iterable):
-                results.append(None)
-                try:
-                    prepared = jobs.shipping.prepare(function, element if type(element) is tuple else (element,), {})
-                except Exception as error:
-                    results[index] = error  # of the arguments: the function itself was fine
-                    continue
-                try:
-                    submission = self._claim(prepared, lambda lane: lane_depth(lane.job_seconds))
-                    jobs.queue(submission)
-                except (PackagingError, BusyResource) as error:
-                    results[index] = error
-                    continue
-                under_way.append((index, submission))
-                # As they come, not all at the end: each is decoded while the servers work on others.
-                while under_way and under_way[0][1].outcome.done:
-                    _take_result(results, *under_way.popleft())
-            while under_way:
-                under_way[0][1].outcome.wait()
-                _take_result(results, *under_way.popleft())
-        except BaseException:
-            for _, submission in under_way:
-                jobs.withdraw(submission)
-            raise
-        return results
+        job = self._checked(function)
+        return list(Flow(self._dispatcher, job, iterable, limit=None, ordered=True))
+
+    def imap(
+        self,
+        function: Callable[..., Any] | Job,
+        iterable: Iterable[Any],
+        window: int | None = None,
+        ordered: bool = True,
+    ) -> Iterator[Any]:
+        """As `map_results` for inputs without end: gives what the elements came to one by one.
+
+        Jobs go on while the results are asked for, or there is room in the window. What is under way when the iterator
+        is closed is ended.
+
+        Args:
+            window (int | None): How many elements at most are taken out of the input whose results were not asked for
+                yet; None: some more than the servers can have at once.
+
+            ordered (bool): In the order of the elements? Otherwise as they come, and nothing says of which element.
+
+        Raises:
+            TypeError, ValueError: The window is no whole number of at least 1.
+
+            As `map_results`, while results are asked for.
+        """
+        check_window(window, "window")
+        job = self._checked(function)
+        dispatcher = self._dispatcher
+        limit = functools.partial(_limit, window, dispatcher)
+        return iter(Flow(dispatcher, job, iterable, limit, ordered))
+
+    def cancel(self, jobs: Coro | Iterable[Coro] | None = None) -> int:
+        """End jobs: who waits for one gets `CoroTerminated`. A job that computes is ended when it next waits.
+
+        Args:
+            jobs: What `schedule` or `submit` returned, or several of these; None: all jobs of this scheduler. Then
+                whoever waits in `schedule`, `execute`, `map_results` or `imap` for a place gets `CoroTerminated` too.
+
+        Returns:
+            int: How many were ended. Those that were over are not counted.
+        """
+        if jobs is None:
+            return self._dispatcher.cancel_all()
+        wanted = {jobs} if isinstance(jobs, Coro) else set(jobs)
+        return sum(job.cancel() for job in list(self._dispatcher.outstanding) if job.coro in wanted)
 
     def finish(self, close: bool = False) -> None:
         """Wait until every job of this scheduler is over.
 
         Args:
-            close (bool): Close the computation then.
+            close (bool): Close the computation then; ``proc_close`` is called before.
         """
-        for submission in list(self._outstanding):
-            submission.outcome.wait()
+        for job in list(self._dispatcher.outstanding):
+            job.outcome.wait()
         if close:
             self.computation.close()
 
-    # Which server is free.
+    def _checked(self, function: Callable[..., Any] | Job) -> Job:
+        job = plain(function)
+        self._launcher.shipping.check(job)
+        return job
 
-    def _claim(self, prepared: Prepared, depth: Callable[[_Lane], int]) -> Submission:
-        """A submission to the server with the fewest jobs of ours, waiting for one with less than ``depth``."""
-        jobs = self._jobs
-        job = object()
-        deadline: float | None = None
-        while True:
-            changed = Completion()
-            self._waiting.append(changed)
-            try:
-                server = jobs.assign(functools.partial(self._choose, job, depth))
-                if server is not None:
-                    break
-                if jobs.client.ready():
-                    deadline = None
-                    changed.wait()
-                    continue
-                if deadline is None:
-                    deadline = native.monotonic() + jobs.timeout
-                if not changed.wait(deadline - native.monotonic()):
-                    raise jobs.no_server()
-            finally:
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(changed)
-        try:
-            submission = jobs.submit(server, prepared, self._name)
-        except BaseException:
-            self._over(server, job, ran=False)
-            raise
-        self._keep(submission)
-        submission.outcome.add_callback(lambda: self._over(server, job, submission.ended().ran_to_its_end))
-        return submission
-
-    def _choose(self, job: object, depth: Callable[[_Lane], int], candidates: Iterable[Candidate]) -> str | None:
-        with self._lock:
-            free = []
-            for candidate in candidates:
-                lane = self._lanes.get(candidate.server)
-                if lane is None:
-                    lane = self._lanes[candidate.server] = _Lane()
-                if lane.outstanding < depth(lane):
-                    free.append(candidate._replace(load=lane.outstanding))
-            server = least_loaded(free)
-            if server is not None:
-                self._lanes[server].begin(job, native.monotonic())
-            return server
-
-    def _over(self, server: Server, job: object, ran: bool) -> None:
-        with self._lock:
-            lane = self._lanes[server.id]
-            lane.end(job, native.monotonic(), ran)
-            if server.is_gone and not lane.outstanding:
-                del self._lanes[server.id]
-            # Where many short jobs are under way, whoever waits for room is woken for several at once.
-            worth_it = lane.outstanding <= lane_depth(lane.job_seconds) // 2
-        if worth_it:
-            self._wake()
-
-    def _wake(self) -> None:
-        for waiting in tuple(self._waiting):
-            waiting.set()
-
-    def _keep(self, submission: Submission) -> None:
-        self._outstanding[submission] = None
-        submission.outcome.add_callback(lambda: self._forget(submission))
-
-    def _forget(self, submission: Submission) -> None:
-        self._outstanding.pop(submission, None)
+    def _submit(self, prepared: Prepared) -> JobHandle:
+        """A job for a server of its own, waiting for one."""
+        job: JobHandle | None = None
+        while job is None:
+            job = self._dispatcher.submit(self._dispatcher.claim(alone=True), prepared)
+        return job
 
 
-def _take_result(results: list[Any], index: int, submission: Submission) -> None:
-    try:
-        results[index] = submission.result()
-    except BaseException as error:
-        # What a job raised is its element's outcome, be it SystemExit; what ends this coroutine or program is not.
-        if not isinstance(error, Exception) and error is not getattr(submission.outcome.value, "error", None):
-            raise
-        results[index] = error
+def _result_of(job: JobHandle) -> Any:
+    job.outcome.wait()
+    return job.result()
+
+
+def _limit(window: int | None, dispatcher: Dispatcher) -> int:
+    return look_ahead(window, 0 if window is not None else dispatcher.room)

@@ -26,10 +26,13 @@ class LaunchOrder:
         slot (int): The server's number.
 
         run (int): Counts the processes of the slot.
+
+        listener (int | None): Descriptor of a listening socket, which the process has as `child.LISTENER`.
     """
 
     slot: int
     run: int
+    listener: int | None = None
 
 
 class Launched(Protocol):
@@ -98,7 +101,7 @@ class Spawner:
             stderr, theirs = os.pipe()
             undo.callback(native.close, stderr)
             try:
-                process, channel = spawn(["greencoro.compute.server_process"], stderr=theirs)
+                process, channel = spawn(["greencoro.compute.server_process"], stderr=theirs, listener=order.listener)
             finally:
                 native.close(theirs)
             undo.callback(channel.close)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from greencoro.errors import ConfigError
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "size"]
 
 _KINDS = ("as", "cpu", "nproc", "fsize")
 _IN_BYTES = {"as", "fsize"}
@@ -83,11 +83,23 @@ class Limits:
         return {kind: value for kind, value in zip(_KINDS, all_kinds, strict=True) if value is not None}
 
 
-def _size(text: str, value: str) -> int:
-    match = _SIZE.fullmatch(value)
+def size(text: str) -> int:
+    """Read a number of bytes, such as ``5000``, ``500M`` or ``4GiB``: K, M, G and T are powers of 1024.
+
+    Raises:
+        ConfigError: The text is nothing of the kind.
+    """
+    match = _SIZE.fullmatch(text)
     if match is None:
-        raise ConfigError(f"limit {text!r}: takes a number of bytes, with K, M, G or T behind it (4GiB)")
+        raise ConfigError("takes a number of bytes, with K, M, G or T behind it (4GiB)")
     return int(match[1]) * _UNITS[(match[2] or "").lower()]
+
+
+def _size(text: str, value: str) -> int:
+    try:
+        return size(value)
+    except ConfigError as error:
+        raise ConfigError(f"limit {text!r}: {error}") from None
 
 
 def _count(text: str, value: str) -> int:

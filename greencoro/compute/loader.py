@@ -20,6 +20,7 @@ import sys
 import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Loader:
         self._directory = Path(directory).absolute()
         self._kept: dict[str, bytes] = {}
         self._received: dict[tuple[str, str], str] = {}
+        self._definitions: dict[str, Definition] = {}
         self._nameless: dict[str, Any] = {}
         self._imports: dict[str, tuple[str, ...]] = {}
         self._current: set[str] = set()  # digests of packages that hold as they are
@@ -107,8 +109,15 @@ class Loader:
             if isinstance(part, DataFile):
                 confined_files.write(self._directory, part.path, self._kept[part.digest], part.mode)
                 self._received[part.kind, part.path] = part.digest
-        self._define([part for part in changed if isinstance(part, Definition)])
+        definitions = [part for part in changed if isinstance(part, Definition)]
+        self._define(definitions)
+        self._definitions |= {part.name: part for part in definitions if part.name}
         self._current.add(package.digest)
+
+    def definitions(self) -> Package:
+        """What the names of ``__main__`` were bound to last, with all contents."""
+        parts = [replace(part, content=self._kept[part.digest]) for part in self._definitions.values()]
+        return Package(parts, PYTHON)
 
     def resolve(self, entry: Entry) -> Any:
         """The callable of a job.

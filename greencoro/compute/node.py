@@ -1,7 +1,7 @@
 """The node daemon: the shell that carries out what `node_state` decides.
 
 Its main thread takes one thing after another from an inbox: requests of schedulers, reports of server processes,
-signals, commands, times that are due. Nothing of a user's is run or decoded here.
+signals, commands, times that are due. Nothing of a user's is run or decoded here, and nothing waits for a peer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import errno
 import functools
 import logging
-import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -18,32 +17,37 @@ from typing import TYPE_CHECKING, Any
 
 from greencoro.compute import node_vocabulary as vocabulary
 from greencoro.compute import server_words
-from greencoro.compute.child import settings_as_json
 from greencoro.compute.directories import DaemonDirectory
 from greencoro.compute.guard import Guard
 from greencoro.compute.inbox import Inbox
-from greencoro.compute.launching import LaunchOrder, Spawner
+from greencoro.compute.launching import Spawner
 from greencoro.compute.node_options import NodeOptions
 from greencoro.compute.node_state import NodeState
-from greencoro.compute.node_words import NodeFacts, Release, Replace, Reserve, ReserveAnswer
-from greencoro.compute.server import ServerProcess
+from greencoro.compute.node_words import (
+    Command,
+    NodeFacts,
+    Operate,
+    Pulse,
+    Pulsed,
+    Release,
+    Replace,
+    Reserve,
+    ReserveAnswer,
+)
+from greencoro.compute.server_crew import END_SECONDS, ServerCrew
 from greencoro.config import Settings
-from greencoro.errors import ConfigError, NetworkError
+from greencoro.errors import ComputeError, ConfigError, NetworkError
 from greencoro.hub import native
 
 if TYPE_CHECKING:
     from greencoro.compute.holders import Holders
+    from greencoro.compute.survey import Survey
     from greencoro.distributed.calls import Request
-    from greencoro.distributed.link import Link
     from greencoro.distributed.runtime import Runtime
 
 __all__ = ["Node"]
 
 _log = logging.getLogger(__name__)
-
-#: What a server is given to end by itself; what its jobs hold it up with ends there.
-_END_SECONDS = 1.0
-_STATUS_SECONDS = 0.5
 
 
 class Node:
@@ -63,11 +67,7 @@ class Node:
         self._secret_key = secret_key
         self._secret = secret
         self._inbox = Inbox()
-        self._state = NodeState(options.servers)
-        self._servers: dict[int, ServerProcess] = {}
-        self._kill_at: dict[int, float] = {}
-        self._census: dict[int, int] | None = None
-        self._census_until = 0.0
+        self._state = NodeState(options)
         self._stopped = False
         self._exit_code = 0
         #: None until the first servers have been started.
@@ -78,6 +78,13 @@ class Node:
     def stop(self, exit_code: int = 0) -> None:
         """End everything; `run` then returns ``exit_code``. A second call ends the servers by force."""
         self._inbox.put(functools.partial(self._stop, exit_code))
+
+    def terminate(self) -> None:
+        """Take no more jobs, give those that run their time, then end; a second call: at once.
+
+        The time is that of the options (``drain_seconds``); `run` returns 0.
+        """
+        self._inbox.put(self._terminate)
 
     def retire(self) -> None:
         """Start no server processes any more, because `stop` comes next."""
@@ -104,13 +111,14 @@ class Node:
             OSError: The system has no more processes or descriptors for the daemon itself.
         """
         with contextlib.ExitStack() as undo:
-            self._directory = DaemonDirectory(self._options.dest_path)
+            self._directory = DaemonDirectory(self._options.dest_path, for_user=self._options.user is not None)
             undo.callback(self._directory.remove)
-            self._launcher = Spawner(Guard())
-            undo.callback(self._launcher.close)
-            undo.callback(self._kill_servers)
+            launcher = Spawner(Guard())
+            undo.callback(launcher.close)
+            self._crew = ServerCrew(self._options, self._settings, self._directory, launcher, self._inbox, self)
+            undo.callback(self._crew.close)
             # The servers' interpreters start while this one still imports and looks up its secret.
-            self._carry_out(self._state.start(native.monotonic()))
+            self._carry_out(self._state.start(native.monotonic(), native.wall_clock()))
             runtime = self._start_runtime()
             undo.callback(runtime.finish)
             on_ready(runtime)
@@ -128,25 +136,20 @@ class Node:
             # The outermost boundary: whatever goes wrong with one thing, the jobs at the other servers go on.
             _log.exception("the node daemon could not do one thing, and goes on with the next")
 
-    def _kill_servers(self) -> None:
-        for server in self._servers.values():
-            server.kill()
-        for server in self._servers.values():
-            server.join()
-
     def end_on_signals(self) -> None:
-        """Have SIGTERM end the daemon with exit code 0, SIGINT with 130, SIGUSR1 show stacks; from the main thread."""
+        """Have SIGTERM `terminate` the daemon, SIGINT stop it with exit code 130, SIGUSR1 show stacks.
 
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            self.stop(130 if number == signal.SIGINT else 0)
-
-        signal.signal(signal.SIGTERM, on_signal)
-        signal.signal(signal.SIGINT, on_signal)
+        From the main thread.
+        """
+        signal.signal(signal.SIGTERM, lambda number, frame: self.terminate())
+        signal.signal(signal.SIGINT, lambda number, frame: self.stop(130))
         signal.signal(signal.SIGUSR1, _show_stacks)
 
     def _start_runtime(self) -> Runtime:
         # What the servers' interpreters need not wait for.
+        from greencoro.compute.availability import Availability
         from greencoro.compute.holders import Holders
+        from greencoro.compute.survey import Survey
         from greencoro.distributed.runtime import Runtime
 
         options = self._options
@@ -165,13 +168,16 @@ class Node:
                 keyfile=options.keyfile,
                 max_file_size=options.max_file_size,
                 settings=self._settings,
+                role="node",
             )
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             hint = "; another node may run there, --port chooses another port" if taken else ""
             raise ConfigError(f"{error.strerror or error}{hint}") from error
-        for server in self._servers.values():
-            self._configure(server, runtime)
+        if options.ping_interval is not None:
+            runtime.set_ping_interval(options.ping_interval)
+        self._survey: Survey = Survey(runtime, self._state, self._crew, Availability(self._directory.path))
+        self._crew.configure(runtime)
         self._holders: Holders = Holders(runtime, self._inbox, self)
         return runtime
 
@@ -181,29 +187,30 @@ class Node:
         return self._runtime
 
     def _until_due(self) -> float | None:
-        dues = [*self._kill_at.values()]
-        due = self._state.next_due_at()
-        if due is not None:
-            dues.append(due)
-        if self._census is not None:
-            dues.append(self._census_until)
-        return max(0.0, min(dues) - native.monotonic()) if dues else None
+        now = native.monotonic()
+        all_dues = (
+            self._state.next_due_at(),
+            self._crew.next_due_at(),
+            self._holders.next_due_at(now),
+            self._survey.next_due_at(),
+        )
+        dues = [due for due in all_dues if due is not None]
+        return max(0.0, min(dues) - now) if dues else None
 
     def _look_at_clock(self) -> None:
         now = native.monotonic()
-        for slot in [slot for slot, at in self._kill_at.items() if at <= now]:
-            del self._kill_at[slot]
-            if slot in self._servers:
-                self._servers[slot].kill()
-        if self._census is not None and (now >= self._census_until or len(self._census) == len(self._servers)):
-            self._print_status()
-        self._carry_out(self._state.due(now))
+        self._crew.look(now)
+        self._holders.send_waiting()
+        self._survey.look(now)
+        self._carry_out(self._state.due(now, native.wall_clock()))
 
     # Requests of holders, and of those who would like to be; see `holders.Servant`.
 
     def facts(self) -> NodeFacts:
         """What schedulers may know of the node."""
         import platform
+
+        from greencoro.compute.cpu_count import cpu_count
 
         runtime = self._running
         return NodeFacts(
@@ -212,14 +219,18 @@ class Node:
             servers=self._options.servers,
             ready=self._state.ready_count,
             platform=platform.platform(),
-            cpus=len(os.sched_getaffinity(0)),
+            cpus=cpu_count(),
             tags=self._options.tags,
             in_use_by=self._state.in_use_by,
         )
 
     def reserve(self, request: Request, asked: Reserve) -> None:
         """Somebody wants all servers."""
-        self._carry_out(self._state.reserve(request, request.link, asked))
+        self._carry_out(self._state.reserve(request, _holder(request), asked, native.monotonic()))
+
+    def pulse(self, request: Request, asked: Pulse) -> None:
+        """Somebody holds them still."""
+        self._carry_out(self._state.pulse(request, _holder(request), asked, native.monotonic()))
 
     def release(self, request: Request, asked: Release) -> None:
         """Somebody needs them no more."""
@@ -229,30 +240,45 @@ class Node:
         """Somebody cannot reach one."""
         self._carry_out(self._state.replace(asked))
 
-    def holder_lost(self, holder: Link, error: NetworkError) -> None:
+    def operate(self, request: Request, asked: Operate) -> None:
+        """Somebody says what whoever runs the node may say."""
+        if asked.command is Command.STATUS:
+            self._survey.ask(lambda report: request.reply(report.to_header()))
+            return
+        if not _is_from_here(request):
+            raise ComputeError("a node is released and drained from its own machine only")
+        if asked.command is Command.RELEASE:
+            self._carry_out(self._state.close())
+        else:
+            self._carry_out(self._state.drain(native.monotonic()))
+        request.reply()
+
+    def holder_lost(self, holder: vocabulary.Holder, error: NetworkError) -> None:
         """A link by which somebody wanted the servers is lost."""
-        instructions = self._state.holder_lost(holder)
-        if instructions:
-            _log.info("scheduler %s was lost: %s", holder.info, error)
-        self._carry_out(instructions)
+        _log.info("a connection to %s was lost: %s", holder.link.info, error)
+        self._carry_out(self._state.holder_lost(holder, native.monotonic()))
 
-    # What the servers report.
+    # What the servers report; see `server_crew.CrewListener`.
 
-    def _on_report(self, slot: int, run: int, report: server_words.Report) -> None:
+    def reported(self, slot: int, run: int, report: server_words.Report) -> None:
+        """A server says something."""
         if isinstance(report, server_words.Ready):
-            pid = self._servers[slot].pid
+            pid = self._crew.pid(slot)
+            if pid is None:
+                return  # its end has been told
             identity = vocabulary.Identity(report.incarnation, report.location, report.name, pid)
             self._carry_out(self._state.ready(slot, run, identity))
         elif isinstance(report, server_words.Drained):
             self._carry_out(self._state.drained(slot, run))
-        elif self._census is not None:
-            self._census[slot] = report.count
+        elif isinstance(report, server_words.Busy):
+            self._state.busy(slot, run)
+        elif isinstance(report, server_words.Idle):
+            self._state.idle(slot, run, native.monotonic())
+        elif isinstance(report, server_words.Jobs):
+            self._survey.counted(slot, report.count)
 
-    def _on_exit(self, slot: int, run: int, explanation: str) -> None:
-        server = self._servers.pop(slot, None)
-        if server is not None:  # it could be started
-            server.join()
-        self._kill_at.pop(slot, None)
+    def exited(self, slot: int, run: int, explanation: str) -> None:
+        """A server is gone, with all it started."""
         expected = self._state.slots[slot - 1].is_ending
         log = _log.debug if expected else _log.warning
         log("server %d %s", slot, explanation)
@@ -265,61 +291,27 @@ class Node:
             _CARRY_OUT[type(instruction)](self, instruction)
 
     def _start_server(self, order: vocabulary.StartServer) -> None:
-        def later(method: Callable[..., None]) -> Callable[[Any], None]:
-            return lambda news: self._inbox.put(functools.partial(method, order.slot, order.run, news))
-
-        directory = self._directory.path / f"server-{order.slot}" / str(order.run)
-        launch = LaunchOrder(order.slot, order.run)
-        exited = later(self._on_exit)
-        try:
-            server = ServerProcess(launch, directory, self._launcher, later(self._on_report), exited)
-        except OSError as error:
-            # As a process that ended at once: it is tried again, after longer and longer pauses.
-            exited(f"could not be started: {error}")
-            return
-        self._servers[order.slot] = server
-        if self._runtime is not None:
-            self._configure(server, self._runtime)
-
-    def _configure(self, server: ServerProcess, runtime: Runtime) -> None:
-        options = self._options
-        server.send(
-            server_words.Configure(
-                key=runtime.secret.key.hex(),
-                # Behind a gateway the daemon's location is the gateway's.
-                host=runtime.location.addr if options.ext_ip_addr is None else options.host,
-                port=options.server_ports[server.slot - 1] if options.server_ports else 0,
-                name=f"{runtime.name}-{server.slot}",
-                directory=str(server.directory),
-                settings=settings_as_json(self._settings),
-                log_level=_log.getEffectiveLevel(),
-                ext_ip_addr=options.ext_ip_addr,
-                certfile=None if options.certfile is None else str(options.certfile.absolute()),
-                keyfile=None if options.keyfile is None else str(options.keyfile.absolute()),
-                max_file_size=options.max_file_size,
-            )
-        )
+        self._crew.start(order)
 
     def _end_server(self, order: vocabulary.EndServer) -> None:
-        server = self._servers.get(order.slot)
-        if server is None:
-            return  # it could not be started, which is being told
         if order.at_once:
-            server.kill()
-            return
-        server.send(server_words.End())
-        self._kill_at[order.slot] = native.monotonic() + _END_SECONDS
+            self._crew.kill(order.slot)
+        else:
+            self._crew.end(order.slot)
 
     def _assign(self, order: vocabulary.Assign) -> None:
-        self._servers[order.slot].send(server_words.Assign(order.token))
+        self._crew.assign(order.slot, order.token)
 
     def _drain(self, order: vocabulary.Drain) -> None:
-        self._servers[order.slot].send(server_words.Drain())
+        self._crew.send(order.slot, server_words.Drain())
 
     def _answer(self, order: vocabulary.Answer) -> None:
         if order.word == ReserveAnswer():
             _log.info("reserved by %s", order.request.peer)
         self._holders.answer(order.request, order.word)
+
+    def _answer_pulse(self, order: vocabulary.AnswerPulse) -> None:
+        self._holders.answer(order.request, Pulsed(is_held=True, free=self._survey.free()))
 
     def _tell(self, order: vocabulary.Tell) -> None:
         self._holders.tell(order.holder, order.word)
@@ -331,36 +323,43 @@ class Node:
 
     def _stop(self, exit_code: int) -> None:
         self._exit_code = exit_code
-        for server in self._servers.values() if self._state.is_stopping else ():
-            server.kill()
+        if self._state.is_stopping:
+            self._crew.kill_all()
         self._carry_out(self._state.stop())
+
+    def _terminate(self) -> None:
+        if self._state.is_counting_down or self._state.is_stopping:
+            self._carry_out(self._state.stop())
+            self._crew.kill_all()
+        else:
+            seconds = max(0.0, self._options.drain_seconds - END_SECONDS)
+            self._carry_out(self._state.drain(native.monotonic(), seconds))
 
     def _command(self, line: str) -> None:
         if line == "status":
-            self._census, self._census_until = {}, native.monotonic() + _STATUS_SECONDS
-            for server in self._servers.values():
-                server.send(server_words.CountJobs())
+            self._survey.ask(lambda report: print(*report.lines(), sep="\n", flush=True))
         elif line == "close":
             self._carry_out(self._state.close())
         elif line in ("quit", "exit"):
-            self._carry_out(self._state.drain())
+            self._carry_out(self._state.drain(native.monotonic()))
         elif line == "terminate":
             self._stop(0)
         elif line:
             print("commands: status, close, quit (or exit), terminate", flush=True)
 
-    def _print_status(self) -> None:
-        jobs, self._census = self._census or {}, None
-        for slot in self._state.slots:
-            server = self._servers.get(slot.number)
-            where = "" if slot.identity is None else f" at {slot.identity.location}"
-            pid = "" if server is None else f", PID {server.pid}"
-            line = f"{self._running.name}-{slot.number}{where}{pid}: {slot.state.value}"
-            if slot.is_leased:
-                count = jobs.get(slot.number)
-                busy = "busy" if count is None else f"{count} coroutine{'' if count == 1 else 's'}"
-                line += f", {busy} for {self._state.in_use_by}"
-            print(line, flush=True)
+
+def _holder(request: Request) -> vocabulary.Holder:
+    return vocabulary.Holder(request.peer.incarnation.hex(), request.link)
+
+
+def _is_from_here(request: Request) -> bool:
+    from greencoro.distributed.addresses import is_loopback, own_addresses
+
+    wire = request.link.wire
+    if wire is None:
+        return False
+    address = wire.stream.peer_address
+    return is_loopback(address) or address in own_addresses()
 
 
 def _show_stacks(number: int, frame: FrameType | None) -> None:
@@ -376,6 +375,7 @@ _CARRY_OUT: dict[type, Callable[[Node, Any], None]] = {
     vocabulary.Assign: Node._assign,
     vocabulary.Drain: Node._drain,
     vocabulary.Answer: Node._answer,
+    vocabulary.AnswerPulse: Node._answer_pulse,
     vocabulary.Tell: Node._tell,
     vocabulary.Stopped: Node._have_stopped,
 }

@@ -1,4 +1,4 @@
-"""What looks for node daemons and keeps an eye on those that were found."""
+"""What looks for node daemons and keeps an eye on those that are there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import AuthenticationError, GreencoroError, IncompatibleVersion, NetworkError
+from greencoro.hub import userhub
 from greencoro.hub.completion import Completion
 
 __all__ = ["NodeFinder"]
@@ -26,6 +27,8 @@ class _Sought:
     """A place where a node is looked for.
 
     Attributes:
+        name (str): Of the node, where that is known before the place.
+
         problem (str): Why there is none to be used; empty where there is one.
 
         hint (str): What a person can do about it.
@@ -33,9 +36,10 @@ class _Sought:
         dropped (Completion): Set when it is not looked for any more.
     """
 
-    __slots__ = ("dropped", "hint", "problem")
+    __slots__ = ("dropped", "hint", "name", "problem")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.problem = "not answered yet"
         self.hint = ""
         self.dropped = Completion()
@@ -52,7 +56,9 @@ class _Sought:
 
 
 class NodeFinder:
-    """Node daemons at given places: each is told of once, under however many names it was given.
+    """Node daemons at given places, and those that become peers in other ways.
+
+    Each is told of once, under however many names it was given.
 
     Args:
         on_up: Called, in a coroutine, with a daemon that answers.
@@ -70,9 +76,13 @@ class NodeFinder:
         self._on_up = on_up
         self._on_lost = on_lost
         self._sought: dict[Location, _Sought] = {}
+        #: By incarnation: those that are peers, and what is the matter with them.
+        self._found: dict[bytes, _Sought] = {}
         #: By incarnation: set, to why, when the daemon is lost.
         self._losses: dict[bytes, Completion] = {}
         runtime.watch_peers(self._on_peer)
+        for peer in runtime.peer_infos():
+            userhub.post(self._find, peer)
 
     @property
     def places(self) -> list[Location]:
@@ -91,20 +101,29 @@ class NodeFinder:
         if sought is not None:
             sought.dropped.set()
 
+    def give_up(self, incarnation: bytes, reason: str) -> None:
+        """A daemon does not answer, whatever its connection is at: it is lost until it answers again."""
+        lost = self._losses.get(incarnation)
+        if lost is not None:
+            lost.set(reason)
+
     def close(self) -> None:
         """Look for none any more, and give up those there are."""
         for location in self.places:
             self.remove(location)
+        for found in list(self._found.values()):
+            found.dropped.set()
         for lost in list(self._losses.values()):
             lost.set("it is not used any more")
         self._runtime.unwatch_peers(self._on_peer)
 
     def problems(self) -> list[str]:
         """Why there are no nodes at places where they are looked for, for people."""
-        tried = [(location, sought) for location, sought in list(self._sought.items()) if sought.problem]
+        tried = [(str(location), sought) for location, sought in list(self._sought.items()) if sought.problem]
+        tried += [(found.name, found) for found in list(self._found.values()) if found.problem]
         if not tried:
             return []
-        each = ", ".join(f"{location} ({sought.problem})" for location, sought in tried)
+        each = ", ".join(f"{name} ({sought.problem})" for name, sought in tried)
         hints = dict.fromkeys(sought.hint for _, sought in tried if sought.hint)
         return [f"tried {each}", *hints]
 
@@ -114,8 +133,7 @@ class NodeFinder:
         while not sought.dropped.done:
             try:
                 peer = self._runtime.connect(location)
-                answer = self._runtime.request(peer, Attach.operation, Attach().to_header(), timeout=_ANSWER_SECONDS)
-                facts = NodeFacts.from_header(answer.header)
+                facts = self._attach(peer)
             except GreencoroError as error:
                 sought.failed(error)
                 if isinstance(error, AuthenticationError | IncompatibleVersion):
@@ -129,6 +147,37 @@ class NodeFinder:
                 sought.problem, sought.hint = "it was lost", ""
             sought.dropped.wait(pause)
 
+    def _attach(self, peer: PeerInfo) -> NodeFacts:
+        answer = self._runtime.request(peer, Attach.operation, Attach().to_header(), timeout=_ANSWER_SECONDS)
+        return NodeFacts.from_header(answer.header)
+
+    def _find(self, peer: PeerInfo) -> None:
+        """A peer is online."""
+        if peer.role == "node" and peer.incarnation not in self._found:
+            found = self._found[peer.incarnation] = _Sought(str(peer))
+            self._runtime.spawn(self._keep_found, peer, found).set_daemon()
+
+    def _keep_found(self, peer: PeerInfo, found: _Sought) -> None:
+        """Use a daemon as long as it is a peer; whoever brought it here sees to that it comes again."""
+        pause = _FIRST_PAUSE_SECONDS
+        while not found.dropped.done and self._is_online(peer):
+            try:
+                facts = self._attach(peer)
+            except GreencoroError as error:
+                found.failed(error)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            else:
+                pause = _FIRST_PAUSE_SECONDS
+                found.problem = ""
+                self._use(peer, facts)
+            found.dropped.wait(pause)
+        del self._found[peer.incarnation]
+        if self._is_online(peer) and not found.dropped.done:
+            self._find(peer)  # it came again meanwhile
+
+    def _is_online(self, peer: PeerInfo) -> bool:
+        return any(online.incarnation == peer.incarnation for online in self._runtime.peer_infos())
+
     def _use(self, peer: PeerInfo, facts: NodeFacts) -> None:
         """Until a daemon is lost; whoever finds it first tells of it."""
         known = self._losses.get(peer.incarnation)
@@ -137,13 +186,14 @@ class NodeFinder:
             return
         lost = self._losses[peer.incarnation] = Completion()
         self._on_up(peer, facts)
-        if all(online.incarnation != peer.incarnation for online in self._runtime.peer_infos()):
+        if not self._is_online(peer):
             lost.set("it ended")  # before it was watched for
         lost.wait()
         del self._losses[peer.incarnation]
         self._on_lost(peer, lost.value)
 
     def _on_peer(self, event: Any) -> None:
-        lost = None if event.online else self._losses.get(event.peer.incarnation)
-        if lost is not None:
-            lost.set(event.reason)
+        if event.online:
+            self._find(event.peer)
+        else:
+            self.give_up(event.peer.incarnation, event.reason)

@@ -48,7 +48,7 @@ class NodeOptions:
 
         hours (ServiceHours | None): When the node is in service; None: always.
 
-        discover_peers (bool): Find peers on the network, and be found.
+        discover_peers (bool | str): Find peers on the network, and be found; ``"schedulers"``: by those alone.
 
         ping_interval (float | None): How often to announce the node while no scheduler has it, in seconds; None: once.
 
@@ -62,7 +62,7 @@ class NodeOptions:
 
         forward_output (bool): Send what jobs print to their client.
 
-        drain_seconds (float): What running jobs are given when the daemon is asked to end.
+        drain_seconds (float): What running jobs are given when the daemon is asked to end, their clean-up included.
 
     Raises:
         ConfigError: They cannot work, alone or together.
@@ -84,7 +84,7 @@ class NodeOptions:
     zombie_period: float = 0.0
     serve: int | None = None
     hours: ServiceHours | None = None
-    discover_peers: bool = False
+    discover_peers: bool | str = False
     ping_interval: float | None = None
     peers: tuple[Location, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)

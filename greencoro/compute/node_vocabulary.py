@@ -5,14 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from greencoro.compute.node_words import LeaseEnded, Released, ReserveAnswer, ServerDied, ServerDraining, ServerStarted
+from greencoro.compute.node_words import (
+    LeaseEnded,
+    Pulsed,
+    Released,
+    ReserveAnswer,
+    ServerDied,
+    ServerDraining,
+    ServerStarted,
+)
 from greencoro.distributed.location import Location
 
 __all__ = [
     "Answer",
+    "AnswerPulse",
     "Assign",
     "Drain",
     "EndServer",
+    "Holder",
     "Identity",
     "Instruction",
     "StartServer",
@@ -28,6 +38,19 @@ class Identity(NamedTuple):
     location: Location
     name: str
     pid: int
+
+
+class Holder(NamedTuple):
+    """Who has a lease.
+
+    Attributes:
+        incarnation (str): Which runtime.
+
+        link: What its words come by, and go; a link that breaks may be followed by another one.
+    """
+
+    incarnation: str
+    link: Any
 
 
 @dataclass(frozen=True)
@@ -70,14 +93,21 @@ class Answer:
     """Answer a request of a holder, or of somebody who would like to be."""
 
     request: Any
-    word: ReserveAnswer | Released
+    word: ReserveAnswer | Pulsed | Released
+
+
+@dataclass(frozen=True)
+class AnswerPulse:
+    """Tell the lease's holder that it holds it, and what of the node is free."""
+
+    request: Any
 
 
 @dataclass(frozen=True)
 class Tell:
     """Tell the lease's holder."""
 
-    holder: Any
+    holder: Holder
     word: ServerStarted | ServerDraining | ServerDied | LeaseEnded
 
 
@@ -86,4 +116,4 @@ class Stopped:
     """No process is left; the daemon may end."""
 
 
-Instruction = StartServer | EndServer | Assign | Drain | Answer | Tell | Stopped
+Instruction = StartServer | EndServer | Assign | Drain | Answer | AnswerPulse | Tell | Stopped

@@ -4,6 +4,11 @@ The holder numbers its reservations, of all nodes in one row: the *attempt*. Eac
 (`lease_token`), which the node's servers want to see with every request. What a node tells its holder carries both: the
 attempt says which reservation it is about, the token proves that it comes from whoever was given it.
 
+A holder that pulses may lose its link: the lease goes on for five seconds, in which the first `Pulse`, or the same
+`Reserve`, by a new link of the same incarnation takes it up again. The node then tells of all servers that serve it,
+after the last deaths, some for the second time. Link or no link, the lease is over when nothing was heard for five
+pulse intervals. A holder that does not pulse loses the lease with the link.
+
 ::
 
     holder                                      node
@@ -11,6 +16,7 @@ attempt says which reservation it is about, the token proves that it comes from 
     Reserve               -->   <-- ReserveAnswer     every one that is not answered is followed by a Release
                                 <-- ServerStarted, ServerDraining, ServerDied      as often as it happens
     Replace               -->                         a server that cannot be reached; ServerDied follows
+    Pulse                 -->   <-- Pulsed            every pulse interval; by whichever link the holder has
                                 <-- LeaseEnded        the node ends the lease: of all its servers nothing more is told
     Release               -->   <-- Released          once its servers have ended, be the lease known or not
 """
@@ -24,6 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
+from greencoro.compute.avail_info import NodeAvailInfo
 from greencoro.compute.words import (
     At,
     Count,
@@ -31,8 +38,11 @@ from greencoro.compute.words import (
     Name,
     Number,
     OneOf,
+    Part,
+    Percent,
     Reason,
     Seconds,
+    Switch,
     TextMap,
     Token,
     Word,
@@ -40,8 +50,13 @@ from greencoro.compute.words import (
 
 __all__ = [
     "Attach",
+    "Command",
+    "Free",
     "LeaseEnded",
     "NodeFacts",
+    "Operate",
+    "Pulse",
+    "Pulsed",
     "Refusal",
     "Release",
     "Released",
@@ -88,6 +103,8 @@ class NodeFacts(Word):
         tags: Words of whoever runs it, for filters.
 
         in_use_by (str | None): Name of the computation that it is reserved for.
+
+        free (Free | None): What of it was free lately; None where that is not known.
     """
 
     address: Name
@@ -98,6 +115,7 @@ class NodeFacts(Word):
     cpus: Annotated[int, Count(1)]
     tags: Annotated[Mapping[str, str], TextMap(_MAX_TAGS, _MAX_TAG_CHARACTERS)] = field(default_factory=dict)
     in_use_by: Name | None = None
+    free: Annotated[Free, Part(Free)] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +150,8 @@ class Refusal(enum.Enum):
     ENDING = "ending"
     #: The node is not in service at this time of day.
     CLOSED = "closed"
+    #: The node does not take this pulse interval.
+    PULSES = "pulses"
 
 
 @dataclass(frozen=True)
@@ -140,6 +160,48 @@ class ReserveAnswer(Word):
 
     refusal: Annotated[Refusal, OneOf(Refusal)] | None = None
     reason: Reason = ""
+
+
+@dataclass(frozen=True)
+class Pulse(Word):
+    """I am alive, and hold the lease; how much of you is free?"""
+
+    operation: ClassVar[str] = "node.pulse"
+
+    token: Token
+
+
+@dataclass(frozen=True)
+class Free(Word):
+    """How much of a node is free; see `avail_info.NodeAvailInfo`."""
+
+    cpu: Percent
+    memory: Annotated[int, Count()]
+    disk: Annotated[int, Count()]
+    swap: Percent
+
+    @classmethod
+    def of(cls, info: NodeAvailInfo) -> Free:
+        """As it travels."""
+        return cls(info.cpu, info.memory, info.disk, info.swap)
+
+    def at(self, address: str) -> NodeAvailInfo:
+        """As it is shown, with the node's address."""
+        return NodeAvailInfo(self.cpu, self.memory, self.disk, self.swap, address)
+
+
+@dataclass(frozen=True)
+class Pulsed(Word):
+    """The pulse has arrived.
+
+    Attributes:
+        is_held (bool): The lease goes on; False: it has ended, and will not come back.
+
+        free (Free | None): What of the node was free lately; None where it could not be found out.
+    """
+
+    is_held: Switch
+    free: Annotated[Free, Part(Free)] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +226,29 @@ class Replace(Word):
 
     token: Token
     incarnation: Incarnation
+
+
+class Command(enum.Enum):
+    """What whoever runs a node may want of it."""
+
+    #: `node_report.NodeReport` is the answer.
+    STATUS = "status"
+    #: Close the computation; the next one may use the node.
+    RELEASE = "release"
+    #: Take no more jobs, and end when the last one is over.
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True)
+class Operate(Word):
+    """Do as whoever runs the node says; but for the status only from the node's own machine.
+
+    A secret alone does not let one client end another one's jobs.
+    """
+
+    operation: ClassVar[str] = "node.operate"
+
+    command: Annotated[Command, OneOf(Command)]
 
 
 # The node tells.

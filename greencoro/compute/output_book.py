@@ -119,6 +119,11 @@ class OutputBook:
         for key in [key for key in self._begun if key[1] == job]:
             self._add(*key, self._begun.pop(key), now)
 
+    def close(self, now: float) -> None:
+        """Nothing more will be written: all lines that were begun end here."""
+        for key in list(self._begun):
+            self._add(*key, self._begun.pop(key), now)
+
     def take(self) -> Batch | None:
         """What there is to send; None where there is nothing."""
         if not self._lines and not self._left_out:

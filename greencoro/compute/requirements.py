@@ -8,12 +8,20 @@ from typing import NamedTuple
 
 from greencoro.compute.versions import Version
 
-__all__ = ["Requirement", "differences", "lacking", "normalized", "parse_requirements"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_REQUIREMENTS",
+    "Requirement",
+    "differences",
+    "lacking",
+    "normalized",
+    "parse_requirements",
+]
 
 _REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<rest>.*)", re.ASCII)
 _CLAUSE = re.compile(r"\s*(?P<operator>~=|===?|!=|<=|>=|<|>)\s*(?P<version>[^\s,=<>!~][^\s,]*)\s*", re.ASCII)
-_MAX_REQUIREMENTS = 1000
-_MAX_CHARACTERS = 1000
+MAX_REQUIREMENTS = 1000
+MAX_CHARACTERS = 1000
 
 
 class _Clause(NamedTuple):
@@ -70,9 +78,9 @@ class Requirement(NamedTuple):
         """
         if not isinstance(text, str):
             raise TypeError(f"a requirement is a text such as 'numpy>=2', not {text!r}")
-        match = _REQUIREMENT.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
+        match = _REQUIREMENT.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
         if match is None:
-            raise ValueError(f"requirement {text[:_MAX_CHARACTERS]!r} names no package")
+            raise ValueError(f"requirement {text[:MAX_CHARACTERS]!r} names no package")
         rest = match["rest"].strip()
         clauses = []
         for part in rest.split(",") if rest else []:
@@ -105,8 +113,8 @@ def parse_requirements(texts: Iterable[str]) -> tuple[Requirement, ...]:
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise TypeError(f"requirements takes a list of texts such as 'numpy>=2', not {texts!r}")
     requirements = tuple(map(Requirement.parse, texts))
-    if len(requirements) > _MAX_REQUIREMENTS:
-        raise ValueError(f"{len(requirements)} requirements are more than the {_MAX_REQUIREMENTS} that are taken")
+    if len(requirements) > MAX_REQUIREMENTS:
+        raise ValueError(f"{len(requirements)} requirements are more than the {MAX_REQUIREMENTS} that are taken")
     return requirements
 
 

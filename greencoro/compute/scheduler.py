@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from greencoro.compute import client_words, node_words
+from greencoro.compute import client_words, node_words, scheduler_report
 from greencoro.compute import scheduler_vocabulary as vocabulary
+from greencoro.compute.node_client import NodeClient
 from greencoro.compute.node_finder import NodeFinder
-from greencoro.compute.node_words import NodeFacts, Refusal, lease_token
+from greencoro.compute.node_words import NodeFacts, lease_token
 from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.compute.status import StatusCodes
+from greencoro.compute.turn import Turn
 from greencoro.compute.words import Word
 from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
-from greencoro.errors import BusyResource, ConfigError, GreencoroError
+from greencoro.errors import ConfigError
 from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
+from greencoro.hub.waiting import seconds
 
 __all__ = ["Scheduler", "current_scheduler"]
 
 _log = logging.getLogger(__name__)
 
-#: Longest wait for a node's answer to what it can do at once, in seconds.
-_ANSWER_SECONDS = 10.0
 #: How soon a node that is in use is asked again.
 _RETRY_SECONDS = 0.5
 #: How long a node may take to say how a server ended whose connection broke.
@@ -72,17 +74,29 @@ class Scheduler(StatusCodes):
     One for a process: a second call returns the first one's object, which then uses the new ``nodes`` as well. Usable
     as a context manager, which closes it.
 
+    Node daemons that are peers of the process's `Runtime` are used too. Without ``nodes`` the one that is started here
+    finds those on its networks. One that the process has already finds all that discover peers themselves, and the
+    others only where it was made with the role "scheduler".
+
     Args:
         nodes (iterable): Node daemons to use, as `Location` or ``"host:port"``; without a port it is 51350. One alone
-            may be given as it is. None given, and none known before: one on this machine.
+            may be given as it is. None given, and none known before: one on this machine, beside those on the network.
+
+        zombie_period (float | None): Of computations that ask for none: after so many seconds without a job a node may
+            close them. None: as before; at first 0, never.
 
         runtime_options: Parameters of `Runtime`, for the one that is started where the process has none.
 
     Raises:
         ConfigError: Options for a runtime, but there is one already.
+
+        TypeError, ValueError: ``zombie_period`` is no number of seconds from 0 on.
     """
 
-    def __new__(cls, *, nodes: Nodes = (), **runtime_options: Any) -> Scheduler:
+    _finder: NodeFinder
+    _zombie_period: float
+
+    def __new__(cls, *, nodes: Nodes = (), zombie_period: float | None = None, **runtime_options: Any) -> Scheduler:
         global _current, _making
         while True:
             with _current_lock:
@@ -97,7 +111,8 @@ class Scheduler(StatusCodes):
                 return current
         try:
             scheduler = super().__new__(cls)
-            scheduler._begin(runtime_options)
+            looks_around = isinstance(nodes, list | tuple) and not nodes
+            scheduler._begin({"discover_peers": looks_around, "role": "scheduler"}, runtime_options)
             with _current_lock:
                 _current = scheduler
         finally:
@@ -106,26 +121,28 @@ class Scheduler(StatusCodes):
             mine.set()
         return scheduler
 
-    def __init__(self, *, nodes: Nodes = (), **runtime_options: Any) -> None:
+    def __init__(self, *, nodes: Nodes = (), zombie_period: float | None = None, **runtime_options: Any) -> None:
+        self._zombie_period = seconds(zombie_period, "zombie_period") or self._zombie_period
         wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
         if not wanted and not self._finder.places:
             wanted = [Location("127.0.0.1", runtimes.DEFAULT_PORT)]
         for node in wanted:
             self.add_node(node)
 
-    def _begin(self, runtime_options: dict[str, Any]) -> None:
+    def _begin(self, defaults: dict[str, Any], runtime_options: dict[str, Any]) -> None:
         self._owns_runtime = runtimes.current_runtime() is None
         _refuse(runtime_options)
-        # Its nodes are those it is told of.
-        runtime = runtimes.current_runtime() or runtimes.Runtime(**{"discover_peers": False, **runtime_options})
+        runtime = runtimes.current_runtime() or runtimes.Runtime(**{**defaults, **runtime_options})
         self.runtime = runtime
+        self._zombie_period = 0.0
         self._state = SchedulerState(runtime.location)
         # Held for a few lines and never by the reactor.
         self._lock = native.Lock()
         self._numbers = 0
         self._clients: dict[int, _Client] = {}
-        #: Node daemons by id (incarnation as hex).
-        self._nodes: dict[str, PeerInfo] = {}
+        #: Of the current computation; the user hub's.
+        self._turn: Turn | None = None
+        self._nodes = NodeClient(runtime, self._feed)
         self._finder = NodeFinder(runtime, self._node_up, self._node_lost)
         for word, take in _FROM_NODES.items():
             runtime.handle(word.operation, _taking(word, take, self))
@@ -172,11 +189,13 @@ class Scheduler(StatusCodes):
 
     def submit(self, ask: client_words.Ask, listener: Callable[[client_words.Notice], None]) -> int:
         """Queue a computation for its turn; its number. ``listener`` gets its notices, in order, on the user hub."""
+        if not ask.zombie_period:
+            ask = dataclasses.replace(ask, zombie_period=self._zombie_period)
         with self._lock:
             self._numbers += 1
             number = self._numbers
             self._clients[number] = _Client(ask, listener, f"{ask.name}, computation {number}")
-        self._feed(vocabulary.Submitted(number))
+        self._feed(vocabulary.Submitted(number, pulses=bool(ask.pulse_interval)))
         return number
 
     def tell(self, request: client_words.Request) -> None:
@@ -188,9 +207,25 @@ class Scheduler(StatusCodes):
         with self._lock:
             return question(self._state)
 
+    def status(self) -> dict[str, Any]:
+        """What it is at, as JSON: computations in the order of their turns, and nodes with their servers."""
+        told = self.look(scheduler_report.report)
+        running = [] if told["current"] is None else [told["current"]]
+        names = {number: client.name for number, client in list(self._clients.items())}
+        computations = [
+            {"computation": number, "name": names.get(number, ""), "has_turn": number in running}
+            for number in [*running, *told["waiting"]]
+        ]
+        return {"location": told["location"], "computations": computations, "nodes": told["nodes"]}
+
+    def print_status(self) -> None:
+        """Print what `status` returns, for people."""
+        for line in scheduler_report.lines(self.status()):
+            print(line)
+
     def why_no_server(self) -> str:
         """What was tried and came to nothing, for people."""
-        problems = [*self._finder.problems(), *self.look(SchedulerState.problems)]
+        problems = [*self._finder.problems(), *self.look(scheduler_report.problems)]
         return "; ".join(problems) or "every server is gone"
 
     # Events and instructions.
@@ -204,16 +239,33 @@ class Scheduler(StatusCodes):
         for instruction in instructions:
             _CARRY_OUT[type(instruction)](self, instruction)
 
-    def _spawn(self, function: Callable[..., None], *args: Any) -> None:
-        self.runtime.spawn(function, *args).set_daemon()
-
     def _tell(self, order: vocabulary.Tell) -> None:
         notice = order.notice
         client = self._clients[notice.computation]
-        if isinstance(notice, client_words.Ended):
+        if isinstance(notice, client_words.Begun):
+            self._turn = Turn(self.runtime, notice.computation, client.request, self._feed, self._node_silent)
+        elif isinstance(notice, client_words.NodeChanged):
+            self._stop_pulses(notice.node)
+        elif isinstance(notice, client_words.Ended):
             del self._clients[notice.computation]
+            self._end_turn(notice.computation)
             client.ended.set()
         client.listener(notice)
+
+    def _stop_pulses(self, node: str) -> None:
+        if self._turn is not None:
+            self._turn.forget(node)
+
+    def _end_turn(self, computation: int) -> None:
+        if self._turn is not None and self._turn.computation == computation:
+            self._turn.end()
+            self._turn = None
+
+    def _watch(self, order: vocabulary.Watch) -> None:
+        peer = self._nodes.peers.get(order.node)
+        if self._turn is not None and peer is not None:
+            token = self._clients[order.computation].lease(order.attempt)
+            self._turn.watch(order.node, order.attempt, peer, token)
 
     # What nodes are asked. The client is looked up here, and not by the coroutine that may come after its end.
 
@@ -226,54 +278,19 @@ class Scheduler(StatusCodes):
             client.request.pulse_interval,
             client.request.zombie_period,
         )
-        self._spawn(self._ask_for_servers, order, word)
-
-    def _ask_for_servers(self, order: vocabulary.Reserve, word: node_words.Reserve) -> None:
-        try:
-            answer = node_words.ReserveAnswer.from_header(self._request(order.node, word))
-        except (GreencoroError, KeyError) as error:
-            if not isinstance(error, KeyError):  # the node was lost, which is told
-                _log.warning("a node could not be reserved: %s", error)
-            self._feed(vocabulary.Unanswered(order.node, order.attempt))
-            return
-        if answer.refusal is None:
-            self._feed(vocabulary.Granted(order.node, order.attempt))
-        else:
-            in_use = answer.refusal is Refusal.BUSY
-            why = "is in use by another computation" if in_use else f"does not take the computation: {answer.reason}"
-            self._feed(vocabulary.Refused(order.node, order.attempt, why))
+        self._nodes.reserve(order.node, order.attempt, word)
 
     def _retry_later(self, order: vocabulary.RetryLater) -> None:
         userhub.call_later(_RETRY_SECONDS, self._feed, vocabulary.Retry(order.node, order.attempt))
 
     def _release(self, order: vocabulary.Release) -> None:
+        self._stop_pulses(order.node)
         word = node_words.Release(self._clients[order.computation].lease(order.attempt))
-        self._spawn(self._give_back, order, word)
-
-    def _give_back(self, order: vocabulary.Release, word: node_words.Release) -> None:
-        try:
-            self._request(order.node, word)
-        except (GreencoroError, KeyError) as error:
-            if not isinstance(error, KeyError):
-                _log.warning("a node did not say that its servers have ended: %s", error)
-        self._feed(vocabulary.Released(order.node, order.attempt))
-
-    def _request(self, node: str, word: Word) -> dict[str, Any]:
-        peer = self._nodes[node]
-        return self.runtime.request(peer, word.operation, word.to_header(), timeout=_ANSWER_SECONDS).header
+        self._nodes.release(order.node, order.attempt, word)
 
     def _replace(self, order: vocabulary.Replace) -> None:
         word = node_words.Replace(self._clients[order.computation].lease(order.attempt), order.server)
-        self._spawn(self._have_replaced, order.node, word)
-
-    def _have_replaced(self, node: str, word: node_words.Replace) -> None:
-        peer = self._nodes.get(node)
-        if peer is None:
-            return
-        try:
-            self.runtime.post(peer, word.operation, word.to_header())
-        except BusyResource as error:
-            _log.warning("the node %s could not be asked to replace a server: %s", peer, error)
+        self._nodes.replace(order.node, word)
 
     def _await_explanation(self, order: vocabulary.AwaitExplanation) -> None:
         event = vocabulary.Unexplained(order.server, order.reason)
@@ -283,13 +300,17 @@ class Scheduler(StatusCodes):
 
     def _node_up(self, peer: PeerInfo, facts: NodeFacts) -> None:
         node = peer.incarnation.hex()
-        self._nodes[node] = peer
+        self._nodes.peers[node] = peer
         self._feed(vocabulary.NodeUp(node, facts))
 
     def _node_lost(self, peer: PeerInfo, reason: str) -> None:
         node = peer.incarnation.hex()
-        del self._nodes[node]
+        del self._nodes.peers[node]
         self._feed(vocabulary.NodeLost(node, reason))
+
+    def _node_silent(self, node: str, reason: str) -> None:
+        self._feed(vocabulary.NodeLost(node, reason, for_good=True))
+        self._finder.give_up(bytes.fromhex(node), reason)
 
     def _has_lease(self, node: str, attempt: int, token: str) -> bool:
         """Does the token belong to what the node is reserved for?"""
@@ -343,6 +364,7 @@ _FROM_NODES: dict[type[Word], Callable[[Scheduler, str, Any], None]] = {
 
 _CARRY_OUT: dict[type, Callable[[Scheduler, Any], None]] = {
     vocabulary.Reserve: Scheduler._reserve,
+    vocabulary.Watch: Scheduler._watch,
     vocabulary.RetryLater: Scheduler._retry_later,
     vocabulary.Release: Scheduler._release,
     vocabulary.Replace: Scheduler._replace,

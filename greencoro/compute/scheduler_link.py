@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from greencoro.compute import client_words as words
+from greencoro.compute.remote_scheduler import find_remote
 from greencoro.compute.scheduler import Scheduler, current_scheduler
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import ComputeError
 
 __all__ = ["PrivateLink", "SchedulerLink", "find_scheduler"]
 
@@ -44,8 +44,11 @@ class SchedulerLink(Protocol):
     def tell(self, request: words.Request) -> None:
         """Have the scheduler told; never waits. To `client_words.Close` it answers with `client_words.Ended`."""
 
+    def why_no_turn(self) -> str:
+        """What a computation waits for that has not its turn, for people; completes "it waits for ..."."""
+
     def why_no_server(self) -> str:
-        """What was tried and came to nothing, for people."""
+        """What was tried and came to nothing, for people; may take a moment."""
 
 
 class PrivateLink:
@@ -72,18 +75,28 @@ class PrivateLink:
         """See `SchedulerLink`."""
         self._scheduler.tell(request)
 
+    def why_no_turn(self) -> str:
+        """See `SchedulerLink`."""
+        return "its turn: another one of this process is open, close() that first"
+
     def why_no_server(self) -> str:
         """See `SchedulerLink`."""
         return self._scheduler.why_no_server()
 
 
-def find_scheduler() -> SchedulerLink:
+def find_scheduler(location: Location | None, timeout: float) -> SchedulerLink:
     """The way to the scheduler that a computation of this process goes to.
 
+    Args:
+        location (Location | None): Where it is; None: this process's own, and where it has none, one that is found by
+            its name.
+
+        timeout (float): Longest wait for a scheduler elsewhere, in seconds.
+
     Raises:
-        ComputeError: There is none.
+        GreencoroError: As `remote_scheduler.find_remote`.
     """
     scheduler = current_scheduler()
-    if scheduler is None:
-        raise ComputeError("there is no scheduler in this process: make a Scheduler or a LocalCluster first")
+    if scheduler is None or location not in (None, scheduler.runtime.location):
+        return find_remote(location, timeout)
     return PrivateLink(scheduler)

@@ -8,7 +8,8 @@
     node   KNOWN --offer--> OFFERED --accepted--> RESERVING --granted--> RESERVED --release--> RELEASING
               IGNORED <--ignored--'                 |   |'--refused--> TAKEN --retry--> RESERVING
                              REVOKING <--unanswered-'   '--release--> WITHDRAWING
-           RESERVED --ended--> CLOSED;  REVOKING --released--> TAKEN, --release--> RELEASING
+           RESERVED --ended--> CLOSED;  RESERVING, RESERVED --lost--> AWAY --back--> RESERVING
+           REVOKING --released--> TAKEN, --release--> RELEASING
            WITHDRAWING --granted, unanswered--> RELEASING, --refused--> KNOWN;  RELEASING --released--> KNOWN
            OFFERED, IGNORED, TAKEN, CLOSED --release--> KNOWN
 
@@ -44,6 +45,8 @@ class NodeState(enum.Enum):
     REVOKING = "being revoked"
     #: Its servers are the current computation's.
     RESERVED = "reserved"
+    #: The connection to it broke; its servers run on, and it may come back.
+    AWAY = "away"
     #: Its servers were not to be had; it is asked again later.
     TAKEN = "taken"
     #: It has ended the current computation's lease.
@@ -67,10 +70,16 @@ NODE_TABLE: dict[NodeState, dict[str, NodeState]] = {
         "refused": NodeState.TAKEN,
         "unanswered": NodeState.REVOKING,
         "ended": NodeState.CLOSED,
+        "lost": NodeState.AWAY,
         "release": NodeState.WITHDRAWING,
     },
     NodeState.REVOKING: {"released": NodeState.TAKEN, "release": NodeState.RELEASING},
-    NodeState.RESERVED: {"release": NodeState.RELEASING, "ended": NodeState.CLOSED},
+    NodeState.RESERVED: {
+        "release": NodeState.RELEASING,
+        "ended": NodeState.CLOSED,
+        "lost": NodeState.AWAY,
+    },
+    NodeState.AWAY: {"back": NodeState.RESERVING},
     NodeState.TAKEN: {"retry": NodeState.RESERVING, "release": NodeState.KNOWN},
     NodeState.CLOSED: {"release": NodeState.KNOWN},
     NodeState.WITHDRAWING: {
@@ -171,8 +180,11 @@ class Computation:
     """A computation that is not over."""
 
     id: int
+    pulses: bool = False
     state: ComputationState = ComputationState.QUEUED
     notices: int = 0
+    #: Why it is over, where its client has not asked for that.
+    reason: str = ""
 
     def advance(self, event: str) -> None:
         """The one place where `state` changes."""

@@ -43,10 +43,10 @@ class SchedulerState:
     """
 
     location: Any
-    _nodes: dict[str, Node] = field(default_factory=dict)
-    _servers: dict[str, Server] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
     _current: Computation | None = None
-    _queue: deque[Computation] = field(default_factory=deque)
+    queue: deque[Computation] = field(default_factory=deque)
     _attempts: int = 0
 
     def handle(self, event: vocabulary.Event) -> list[vocabulary.Instruction]:
@@ -71,72 +71,62 @@ class SchedulerState:
 
     def lease_of(self, node: str) -> tuple[int, int] | None:
         """The computation that a node is or may be reserved for, with the number of the reservation."""
-        known = self._nodes.get(node)
+        known = self.nodes.get(node)
         if known is None or self._current is None or known.state not in _MAY_HAVE_SERVERS:
             return None
         return self._current.id, known.attempt
 
-    def ready_locations(self) -> list[Any]:
-        """Where the servers are that the current computation has set up."""
-        return [each.location for each in self._servers.values() if each.state is ServerState.READY]
-
-    def problems(self) -> list[str]:
-        """Why servers and nodes that are there take no jobs, for people."""
-        servers = self._servers.values()
-        found = [
-            f"server {each.location} could not be set up: {each.problem}"
-            for each in servers
-            if each.state is ServerState.REJECTED
-        ]
-        found += [f"server {each.location} is still being set up" for each in servers if each.state is ServerState.TOLD]
-        for node in self._nodes.values():
-            if node.state in (NodeState.TAKEN, NodeState.IGNORED, NodeState.CLOSED):
-                found.append(f"node {node.facts.address} {node.problem}")
-            elif node.state in (NodeState.RESERVING, NodeState.REVOKING):
-                found.append(f"node {node.facts.address} has not answered yet")
-            elif node.state is NodeState.RESERVED and not node.servers:
-                found.append(f"node {node.facts.address} has no server running yet")
-        return found
-
     # Computations.
 
     def _submitted(self, event: vocabulary.Submitted) -> _Instructions:
-        computation = Computation(event.computation)
-        self._queue.append(computation)
+        computation = Computation(event.computation, event.pulses)
+        self.queue.append(computation)
         if self._current is None:
             yield from self._next_turn()
         else:
-            yield computation.tell(client.Queued, position=len(self._queue) - 1)
+            yield computation.tell(client.Queued, position=len(self.queue) - 1)
 
     def _next_turn(self) -> _Instructions:
-        if not self._queue:
+        if not self.queue:
             return
-        computation = self._current = self._queue.popleft()
+        computation = self._current = self.queue.popleft()
         computation.advance("turn")
         yield computation.tell(client.Begun, location=self.location)
         yield from self._tell_places()
-        for node in self._nodes.values():
+        for node in self.nodes.values():
             yield from self._offer(node)
 
     def _tell_places(self) -> _Instructions:
-        for position, computation in enumerate(self._queue):
+        for position, computation in enumerate(self.queue):
             yield computation.tell(client.Queued, position=position)
 
     def _close(self, event: client.Close) -> _Instructions:
-        for queued in self._queue:
+        for queued in self.queue:
             if queued.id == event.computation:
-                self._queue.remove(queued)
+                self.queue.remove(queued)
                 yield queued.tell(client.Ended)
                 yield from self._tell_places()
                 return
         current = self._current_if(event.computation)
-        if current is None:
-            return
+        if current is not None:
+            yield from self._end(current, "")
+
+    def _overslept(self, event: vocabulary.Overslept) -> _Instructions:
+        current = self._current_if(event.computation)
+        if current is not None:
+            yield from self._end(current, event.reason)
+
+    def _end(self, current: Computation, reason: str) -> _Instructions:
         current.advance("close")
-        self._servers.clear()
-        for node in self._nodes.values():
+        current.reason = reason
+        self.servers.clear()
+        for node in list(self.nodes.values()):
             node.servers.clear()
-            if node.state is NodeState.RESERVED:
+            if node.state is NodeState.AWAY:
+                # It ends the servers by itself, for it hears no more of this computation.
+                del self.nodes[node.id]
+                yield self._node_changed(node, client.NodeChange.LOST)
+            elif node.state is NodeState.RESERVED:
                 yield vocabulary.Release(node.id, current.id, node.attempt)
             if "release" in NODE_TABLE[node.state]:
                 node.advance("release")
@@ -146,10 +136,10 @@ class SchedulerState:
         current = self._current
         if current is None or current.state is not ComputationState.CLOSING:
             return
-        if any(node.state in (NodeState.RELEASING, NodeState.WITHDRAWING) for node in self._nodes.values()):
+        if any(node.state in (NodeState.RELEASING, NodeState.WITHDRAWING) for node in self.nodes.values()):
             return
         self._current = None
-        yield current.tell(client.Ended)
+        yield current.tell(client.Ended, reason=current.reason)
         yield from self._next_turn()
 
     def _current_if(self, computation: int) -> Computation | None:
@@ -160,9 +150,15 @@ class SchedulerState:
     # Nodes.
 
     def _node_up(self, event: vocabulary.NodeUp) -> _Instructions:
-        if event.node in self._nodes:
+        known = self.nodes.get(event.node)
+        if known is not None:
+            if known.state is NodeState.AWAY:
+                assert self._current is not None
+                known.advance("back")
+                # The same lease, which goes on; the node tells again of all servers.
+                yield vocabulary.Reserve(known.id, self._current.id, known.attempt)
             return
-        node = self._nodes[event.node] = Node(event.node, event.facts)
+        node = self.nodes[event.node] = Node(event.node, event.facts)
         if self.current is not None:
             yield from self._offer(node)
 
@@ -172,7 +168,7 @@ class SchedulerState:
         yield self._current.tell(client.NodeOffered, node=node.id, facts=node.facts)
 
     def _verdict(self, event: client.Verdict) -> _Instructions:
-        node = self._nodes.get(event.node)
+        node = self.nodes.get(event.node)
         current = self._current_if(event.computation)
         if node is None or current is None or node.state is not NodeState.OFFERED:
             return
@@ -191,16 +187,19 @@ class SchedulerState:
 
     def _at(self, node: str, attempt: int) -> Node | None:
         """The node, if that is its present reservation."""
-        known = self._nodes.get(node)
+        known = self.nodes.get(node)
         return known if known is not None and known.attempt == attempt else None
 
     def _granted(self, event: vocabulary.Granted) -> _Instructions:
         node = self._at(event.node, event.attempt)
-        if node is None or node.state is NodeState.CLOSED:
-            return  # the node may have ended the lease before its answer was here
+        if node is None or "granted" not in NODE_TABLE[node.state]:
+            return  # it has ended the lease, or went away, before its answer was here
         node.advance("granted")
         if node.state is NodeState.RELEASING:
             yield self._release(node)
+            return
+        assert self._current is not None
+        yield vocabulary.Watch(node.id, self._current.id, node.attempt)
 
     def _release(self, node: Node) -> vocabulary.Release:
         assert self._current is not None
@@ -208,18 +207,20 @@ class SchedulerState:
 
     def _refused(self, event: vocabulary.Refused) -> _Instructions:
         node = self._at(event.node, event.attempt)
-        if node is None:
+        if node is None or "refused" not in NODE_TABLE[node.state]:
             return
         node.advance("refused")
         if node.state is NodeState.TAKEN:
             node.problem = event.reason
+            # There are some where the node was away for too long.
+            yield from self._forget_servers(node, f"was given up: its node {event.reason}", closed=True)
             yield vocabulary.RetryLater(node.id, node.attempt)
         else:
             yield from self._over_if_all_released()
 
     def _unanswered(self, event: vocabulary.Unanswered) -> _Instructions:
         node = self._at(event.node, event.attempt)
-        if node is None or node.state is NodeState.CLOSED:
+        if node is None or "unanswered" not in NODE_TABLE[node.state]:
             return
         node.advance("unanswered")
         yield from self._forget_servers(node, "could not be kept: its node did not answer", closed=True)
@@ -250,15 +251,38 @@ class SchedulerState:
         node.problem = f"has ended its servers: {event.reason}"
         yield from self._forget_servers(node, event.reason, closed=True)
         yield self._node_changed(node, client.NodeChange.CLOSED)
+        current = self._current
+        is_last = not any(each.state in _OF_USE for each in self.nodes.values())
+        # No node gives a computation servers again that it has closed.
+        if is_last and current is not None and self.current is not None:
+            yield from self._end(current, f"the last of its nodes has closed its servers: that {event.reason}")
 
     def _node_lost(self, event: vocabulary.NodeLost) -> _Instructions:
-        node = self._nodes.pop(event.node, None)
+        node = self.nodes.get(event.node)
         if node is None:
             return
-        yield from self._forget_servers(node, f"node {node.facts.address} was lost: {event.reason}")
+        current = self._current
+        may_return = current is not None and current.pulses and not event.for_good
+        # Where a server cannot be reached either, its machine or its daemon is dead.
+        is_silent = any(server.state is ServerState.SILENT for server in node.servers.values())
+        if may_return and node.servers and not is_silent and "lost" in NODE_TABLE[node.state]:
+            node.advance("lost")
+            node.problem = event.reason
+        elif node.state is not NodeState.AWAY or event.for_good:
+            yield from self._give_up(node, event.reason)
+
+    def _give_up(self, node: Node, reason: str) -> _Instructions:
+        del self.nodes[node.id]
+        yield from self._forget_servers(node, f"node {node.facts.address} was lost: {reason}")
         if self._current is not None:
             yield self._node_changed(node, client.NodeChange.LOST)
         yield from self._over_if_all_released()
+
+    def _node_free(self, event: vocabulary.NodeFree) -> _Instructions:
+        node = self._at(event.node, event.attempt)
+        if node is not None and node.state is NodeState.RESERVED and self.current is not None:
+            assert self._current is not None
+            yield self._current.tell(client.NodeFree, node=node.id, address=node.facts.address, free=event.free)
 
     def _node_changed(self, node: Node, change: client.NodeChange) -> vocabulary.Tell:
         assert self._current is not None
@@ -271,10 +295,10 @@ class SchedulerState:
         # Its news may overtake the node's answer to the reservation.
         if node is None or node.state not in (NodeState.RESERVING, NodeState.RESERVED):
             return
-        if event.server in self._servers:
+        if event.server in self.servers:
             return  # a node that is asked again tells again
         assert self._current is not None
-        self._servers[event.server] = node.servers[event.server] = Server(event.server, node, event.location)
+        self.servers[event.server] = node.servers[event.server] = Server(event.server, node, event.location)
         yield self._current.tell(
             client.ServerStarted,
             node=node.id,
@@ -285,7 +309,7 @@ class SchedulerState:
         )
 
     def _server_of(self, event: client.SetUpDone | client.SetUpFailed | client.Unreachable) -> Server | None:
-        return None if self._current_if(event.computation) is None else self._servers.get(event.server)
+        return None if self._current_if(event.computation) is None else self.servers.get(event.server)
 
     def _set_up_done(self, event: client.SetUpDone) -> _Instructions:
         server = self._server_of(event)
@@ -302,12 +326,16 @@ class SchedulerState:
 
     def _unreachable(self, event: client.Unreachable) -> _Instructions:
         server = self._server_of(event)
-        if server is not None:
-            server.advance("silent")
+        if server is None:
+            return
+        server.advance("silent")
+        if server.node.state is NodeState.AWAY:
+            yield from self._give_up(server.node, server.node.problem)
+        else:
             yield vocabulary.AwaitExplanation(server.id, event.reason)
 
     def _unexplained(self, event: vocabulary.Unexplained) -> _Instructions:
-        server = self._servers.get(event.server)
+        server = self.servers.get(event.server)
         if server is None:
             return  # its node has explained
         assert self._current is not None
@@ -316,14 +344,14 @@ class SchedulerState:
         yield self._forget(server, f"cannot be reached any more: {event.reason}")
 
     def _server_draining(self, event: vocabulary.ServerDraining) -> _Instructions:
-        server = self._servers.get(event.server)
+        server = self.servers.get(event.server)
         if server is not None and server.node.attempt == event.attempt:
             assert self._current is not None
             server.advance("silent")
             yield self._current.tell(client.ServerDraining, server=server.id)
 
     def _server_died(self, event: vocabulary.ServerDied) -> _Instructions:
-        server = self._servers.get(event.server)
+        server = self.servers.get(event.server)
         if server is not None and server.node.attempt == event.attempt:
             yield self._forget(server, event.explanation)
 
@@ -333,10 +361,12 @@ class SchedulerState:
 
     def _forget(self, server: Server, explanation: str, closed: bool = False) -> vocabulary.Tell:
         assert self._current is not None
-        del self._servers[server.id], server.node.servers[server.id]
+        del self.servers[server.id], server.node.servers[server.id]
         return self._current.tell(client.ServerGone, server=server.id, explanation=explanation, closed=closed)
 
 
+#: A node in one of these has servers for the current computation, or may have some soon.
+_OF_USE = (NodeState.OFFERED, NodeState.RESERVING, NodeState.REVOKING, NodeState.RESERVED, NodeState.AWAY)
 #: A node in one of these may tell of servers.
 _MAY_HAVE_SERVERS = (NodeState.RESERVING, NodeState.RESERVED)
 
@@ -349,6 +379,8 @@ _HANDLERS: dict[type, Callable[[SchedulerState, Any], _Instructions]] = {
     client.Unreachable: SchedulerState._unreachable,
     vocabulary.NodeUp: SchedulerState._node_up,
     vocabulary.NodeLost: SchedulerState._node_lost,
+    vocabulary.NodeFree: SchedulerState._node_free,
+    vocabulary.Overslept: SchedulerState._overslept,
     vocabulary.Granted: SchedulerState._granted,
     vocabulary.Refused: SchedulerState._refused,
     vocabulary.Unanswered: SchedulerState._unanswered,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greencoro.compute.client_words import Notice, Request
-from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.node_words import Free, NodeFacts
 
 __all__ = [
     "AwaitExplanation",
@@ -18,8 +18,10 @@ __all__ = [
     "Granted",
     "Instruction",
     "LeaseEnded",
+    "NodeFree",
     "NodeLost",
     "NodeUp",
+    "Overslept",
     "Refused",
     "Release",
     "Released",
@@ -34,6 +36,7 @@ __all__ = [
     "Tell",
     "Unanswered",
     "Unexplained",
+    "Watch",
 ]
 
 
@@ -42,9 +45,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Submitted:
-    """A computation asks for its turn."""
+    """A computation asks for its turn.
+
+    Attributes:
+        pulses (bool): Its nodes are pulsed: one whose connection broke keeps the lease for a while.
+    """
 
     computation: int
+    pulses: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,35 @@ class NodeUp:
 
 @dataclass(frozen=True)
 class NodeLost:
-    """A node daemon cannot be reached any more."""
+    """A node daemon cannot be reached any more.
+
+    Attributes:
+        for_good (bool): It was not heard for so long that its lease is over.
+    """
 
     node: str
+    reason: str
+    for_good: bool = False
+
+
+@dataclass(frozen=True)
+class NodeFree:
+    """A node says how much of it is free."""
+
+    node: str
+    attempt: int
+    free: Free
+
+
+@dataclass(frozen=True)
+class Overslept:
+    """This process was stopped for so long that nodes may have given the current computation up.
+
+    Attributes:
+        reason (str): For the client.
+    """
+
+    computation: int
     reason: str
 
 
@@ -160,6 +194,8 @@ Event = (
     | Request
     | NodeUp
     | NodeLost
+    | NodeFree
+    | Overslept
     | Granted
     | Refused
     | Unanswered
@@ -179,6 +215,15 @@ Event = (
 @dataclass(frozen=True)
 class Reserve:
     """Ask the node for its servers."""
+
+    node: str
+    computation: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The node is reserved: pulse it, until it is released or the client is told that it has changed."""
 
     node: str
     computation: int
@@ -227,4 +272,4 @@ class Tell:
     notice: Notice
 
 
-Instruction = Reserve | RetryLater | Release | Replace | AwaitExplanation | Tell
+Instruction = Reserve | Watch | RetryLater | Release | Replace | AwaitExplanation | Tell

@@ -6,25 +6,23 @@ import contextlib
 import logging
 import os
 import select
-import shutil
-import signal
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from greencoro.compute import last_words, removal
 from greencoro.compute.child import UNKNOWN_EXIT
+from greencoro.compute.control_groups import memory_kills
+from greencoro.compute.death import Death, ErrorLines, explain
+from greencoro.compute.directories import last_words_file
 from greencoro.compute.launching import Launcher, LaunchOrder
-from greencoro.compute.server_words import Configure, Order, Report, read_report, to_line
+from greencoro.compute.server_words import Configure, EndMe, Order, Report, read_report, to_line
 from greencoro.errors import RemoteProtocolError
 from greencoro.hub import native
 
-__all__ = ["ServerProcess", "explain_exit"]
+__all__ = ["ServerProcess"]
 
 _log = logging.getLogger(__name__)
-
-_LAST_LINES = 8
-_MAX_LINE_CHARACTERS = 300
 
 
 class ServerProcess:
@@ -59,10 +57,17 @@ class ServerProcess:
         self.directory = directory
         self._on_report = on_report
         self._on_exit = on_exit
-        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._error_lines = ErrorLines()
+        #: Why the server asked to be ended.
+        self._wish = ""
+        self._told = native.Event()
+        self._kills = memory_kills()
         with contextlib.ExitStack() as undo:
             directory.mkdir(mode=0o700, parents=True)
-            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            undo.callback(removal.remove, directory)
+            self._words = last_words_file(directory)
+            self._words.write_bytes(bytes(last_words.SIZE))
+            undo.callback(self._words.unlink)
             self._process = launcher.launch(order)
             self._watcher = native.Thread(self._watch, f"greencoro-server-{order.slot}")
             try:
@@ -94,7 +99,7 @@ class ServerProcess:
 
     def join(self) -> None:
         """Wait until its end has been told."""
-        self._watcher.join()
+        self._told.wait()
 
     def _watch(self) -> None:
         process = self._process
@@ -119,7 +124,12 @@ class ServerProcess:
             return False
         try:
             for line in self._process.channel.lines():
-                self._on_report(read_report(line))
+                report = read_report(line)
+                if isinstance(report, EndMe):
+                    self._wish = report.reason
+                    self.kill()
+                else:
+                    self._on_report(report)
         except (ValueError, RecursionError, RemoteProtocolError) as error:
             # A job has written to the channel. Whether anything that follows is the server's cannot be known.
             _log.warning("server %d is ended, for it does not say what a server says: %s", self.slot, error)
@@ -133,8 +143,32 @@ class ServerProcess:
             pass
         self._process.channel.close()
         native.close(self._process.stderr)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self._on_exit(explain_exit(returncode, list(self._last_lines)))
+        explanation = explain(
+            Death(
+                None if returncode == UNKNOWN_EXIT else returncode,
+                self._read_last_words(),
+                self._error_lines.lines(),
+                self._wish,
+                self._was_memory_short(),
+            )
+        )
+        # What it leaves may be much, and the next server has a directory of its own.
+        removal.remove_later(self.directory)
+        self._on_exit(explanation)
+        self._told.set()
+
+    def _read_last_words(self) -> last_words.Words:
+        try:
+            memory = self._words.read_bytes()
+            self._words.unlink()
+        except OSError:
+            return last_words.Words()
+        # A job may have made anything of it.
+        return last_words.read(memory) if len(memory) == last_words.SIZE else last_words.Words()
+
+    def _was_memory_short(self) -> bool | None:
+        before, now = self._kills, memory_kills()
+        return None if before is None or now is None else now > before
 
     def _pass_on(self) -> bool:
         """Write on what the server wrote to its standard error, keeping the last lines; False at its end."""
@@ -144,26 +178,5 @@ class ServerProcess:
         with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
             sys.stderr.buffer.write(data)
             sys.stderr.buffer.flush()
-        for line in data.decode(errors="replace").splitlines():
-            if line.strip():
-                self._last_lines.append(line.rstrip()[:_MAX_LINE_CHARACTERS])
+        self._error_lines.feed(data)
         return True
-
-
-def explain_exit(returncode: int, last_lines: list[str]) -> str:
-    """How a process ended, for people: its exit code or signal, then the last lines of its standard error."""
-    if returncode == UNKNOWN_EXIT:
-        what = "ended in a way that is not known"
-    elif returncode < 0:
-        try:
-            name = signal.Signals(-returncode).name
-        except ValueError:
-            name = f"signal {-returncode}"
-        what = f"was killed by {name}"
-        if -returncode == signal.SIGKILL:
-            what += " (by somebody, or by the kernel for want of memory)"
-    else:
-        what = f"ended with exit code {returncode}"
-    if not last_lines:
-        return what
-    return what + "; the last it wrote to standard error:\n" + "\n".join(f"  {line}" for line in last_lines)

@@ -158,6 +158,14 @@ class ServerPool:
         chosen.load += 1
         return chosen
 
+    def take(self, server: str) -> Server | None:
+        """Count a job for a given server; None where it takes none."""
+        chosen = self._servers.get(server)
+        if chosen is None or chosen.state is not ServerState.READY:
+            return None
+        chosen.load += 1
+        return chosen
+
     def job_over(self, server: Server) -> None:
         """Count a job less; the server may be gone."""
         server.load -= 1

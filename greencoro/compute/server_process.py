@@ -13,22 +13,35 @@ if __name__ == "__main__":
 import atexit
 import contextlib
 import ctypes
+import faulthandler
 import logging
+import mmap
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from greencoro import log
-from greencoro.compute import server_words
-from greencoro.compute.child import Channel
-from greencoro.compute.job_host import JobHost, Key
+from greencoro.compute import job_processes, last_words, server_words
+from greencoro.compute.child import LISTENER, Channel
+from greencoro.compute.client_end import ClientEnd
+from greencoro.compute.confinement import apply, find_user, hand_over
+from greencoro.compute.directories import last_words_file
+from greencoro.compute.installed import check_installed
+from greencoro.compute.job_host import CARRIERS, JobHost, Key
+from greencoro.compute.job_words import SetUp
+from greencoro.compute.last_words import LastWords
+from greencoro.compute.limits import Limits
 from greencoro.compute.loader import Loader, fresh_main
+from greencoro.compute.output import SOON_SECONDS, Output, label_of
+from greencoro.compute.siblings import SiblingNames
 from greencoro.config import Settings
+from greencoro.distributed.calls import Request
 from greencoro.distributed.runtime import Runtime
+from greencoro.hub import execution, native, preemption, userhub, watchdog
 from greencoro.hub import exit as process_exit
-from greencoro.hub import native, userhub, watchdog
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from greencoro.hub.stacks import show_stacks_on_signal
@@ -45,22 +58,44 @@ _GRACE_SECONDS = 0.5
 
 
 class _Server:
-    def __init__(self, channel: Channel, config: server_words.Configure) -> None:
+    def __init__(self, channel: Channel, config: server_words.Configure, words: LastWords) -> None:
         self._channel = channel
+        place: dict[str, Any] = {"node": config.host, "tcp_port": config.port}
+        if config.has_listener:
+            place = {"listen_on": [LISTENER], "accepting": False}
         self._runtime = Runtime(
-            node=config.host,
-            tcp_port=config.port,
+            **place,
             ext_ip_addr=config.ext_ip_addr,
             name=config.name,
-            discover_peers=False,
+            udp_port=config.udp_port,
+            discover_peers=config.discover_peers,
+            peers=config.peers,
+            role="server",
+            closed=True,
             announce=False,
             secret_key=bytes.fromhex(config.key),
             certfile=config.certfile,
             keyfile=config.keyfile,
+            # Where jobs find them by their names.
+            dest_path=config.directory,
             max_file_size=config.max_file_size,
             settings=Settings(**config.settings),
         )
-        self._host = JobHost(self._runtime, Loader(Path.cwd()), self)
+        self._has_listener = config.has_listener
+        if config.has_listener:
+            native.close(LISTENER)  # the runtime has it, and what jobs start shall not
+        self._client = ClientEnd(self._runtime)
+        self._siblings = SiblingNames(self._runtime, self._client)
+        self._forwards = config.forward_output
+        self._output = Output(self._client.print, self._soon, words)
+        self._words = words
+        # With the streams that have just been put there.
+        log.enable_console(config.log_level)
+        loader = Loader(Path.cwd())
+        job_processes.prepare(loader, Path.cwd())
+        self._host = JobHost(self._runtime, loader, self)
+        preemption.install(self._on_stubborn, carriers=CARRIERS)
+        execution.plug_in_hard(preemption.insist)
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -79,6 +114,8 @@ class _Server:
             order = server_words.read_order(line)
             if isinstance(order, server_words.Assign):
                 self._host.assign(order.token)
+                if self._has_listener:
+                    self._runtime.accept(True)
             elif isinstance(order, server_words.CountJobs):
                 self._report(server_words.Jobs(self._host.job_count))
             elif isinstance(order, server_words.Drain):
@@ -90,25 +127,46 @@ class _Server:
 
     # What the jobs do; on the user hub, see `job_host.JobListener`.
 
+    def set_up(self, request: Request) -> None:
+        """The client is there."""
+        asked = SetUp.from_header(request.header)
+        self._client.begin(request.peer, asked)
+        self._output.is_on = self._forwards and asked.output
+        check_installed(asked.requirements, f"at {self._runtime.name}")
+
     def began(self, key: Key, name: str, coro: Coro) -> None:
         """A job begins."""
-        _log.debug("job %s of %s begins", name, key[0].hex())
+        self._words.began(label_of(coro))
 
     def over(self, key: Key, name: str, coro: Coro) -> None:
         """A job that began is over."""
-        _log.debug("job %s of %s is over", name, key[0].hex())
+        label = label_of(coro)
+        self._words.over(label)
+        self._output.over(label)
 
     def busy(self) -> None:
         """There are jobs again."""
-        _log.debug("busy")
+        self._report(server_words.Busy())
 
     def idle(self) -> None:
         """No job is left."""
-        _log.debug("idle")
+        self._report(server_words.Idle())
 
     def drained(self) -> None:
         """No job is left, and no more are taken."""
         self._report(server_words.Drained())
+
+    # What is to be told of the jobs; any thread.
+
+    def _soon(self, function: Callable[[], None]) -> None:
+        reactor = self._runtime.reactor
+        reactor.post(reactor.call_later, SOON_SECONDS, function)
+
+    def _on_stubborn(self, stubborn: preemption.Stubborn) -> None:
+        if stubborn.is_insisted:
+            self._report(server_words.EndMe(f"{label_of(stubborn.coro)} was to end, and does not: {stubborn.reason}"))
+        else:
+            _log.warning("%s", stubborn)
 
     # The end.
 
@@ -124,17 +182,22 @@ class _Server:
         deadline = native.monotonic() + _GRACE_SECONDS
         while self._host.job_count and native.monotonic() < deadline:
             sleep(0.005)
+        self._output.close()
         self._runtime.finish()
         userhub.stop()
 
 
 def main(channel: Channel) -> NoReturn:
     """Serve the daemon at the other end of the channel, in the main thread of a patched process; then end this one."""
-    # From here on the daemon's death is ours; one that died before shows as end of file on the channel.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _end_with_daemon()
     line = channel.receive()
     if line is not None:
-        _serve(channel, server_words.read_configuration(line))
+        config = server_words.read_configuration(line)
+        # Before the process is somebody else, whose file that is not.
+        with last_words_file(Path(config.directory)).open("r+b") as file:
+            words = LastWords(mmap.mmap(file.fileno(), last_words.SIZE))
+        _confine(config)
+        _serve(channel, config, words)
     # Without waiting for what jobs left behind: their threads, and coroutines that would not end.
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
@@ -143,16 +206,32 @@ def main(channel: Channel) -> NoReturn:
     os._exit(0)
 
 
-def _serve(channel: Channel, config: server_words.Configure) -> None:
+def _end_with_daemon() -> None:
+    # From here on the daemon's death is ours; one that died before shows as end of file on the channel.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _confine(config: server_words.Configure) -> None:
+    user = None if config.user is None else find_user(config.user)
+    if user is not None:
+        hand_over(Path(config.directory), user)
+        os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
+    apply(Limits.parse(config.limits), user)
+    if user is not None:
+        _end_with_daemon()  # which changing the user has undone
+
+
+def _serve(channel: Channel, config: server_words.Configure, words: LastWords) -> None:
     os.chdir(config.directory)
     sys.setswitchinterval(_SWITCH_SECONDS)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    log.enable_console(config.log_level)
+    # Of the thread alone that is at fault: that of the hub, in which jobs run.
+    faulthandler.enable(all_threads=False)
     fresh_main()
     show_stacks_on_signal()
     userhub.adopt()
     watchdog.start(config.settings["max_blocked_seconds"])
-    _Server(channel, config).run()
+    _Server(channel, config, words).run()
 
 
 if __name__ == "__main__":

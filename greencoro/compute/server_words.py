@@ -6,20 +6,38 @@ reports. A server runs what clients send it, so the daemon checks its reports as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from greencoro.compute.words import At, Count, Hex, Incarnation, Name, Table, Text, Token, Word
+from greencoro.compute.words import (
+    At,
+    Count,
+    Hex,
+    Incarnation,
+    Listed,
+    Name,
+    Place,
+    Reason,
+    Switch,
+    Table,
+    Text,
+    Token,
+    Word,
+)
+from greencoro.distributed.location import Location
 from greencoro.errors import RemoteProtocolError
 
 __all__ = [
     "Assign",
+    "Busy",
     "Configure",
     "CountJobs",
     "Drain",
     "Drained",
     "End",
+    "EndMe",
+    "Idle",
     "Jobs",
     "Order",
     "Ready",
@@ -32,6 +50,9 @@ __all__ = [
 
 _KEY_BYTES = 32
 _MAX_PATH_CHARACTERS = 4096
+_MAX_PEERS = 100_000
+_MAX_LIMITS = 10
+_MAX_LIMIT_CHARACTERS = 100
 
 Path = Annotated[str, Text(_MAX_PATH_CHARACTERS)]
 
@@ -48,9 +69,18 @@ class Configure(Word):
 
         port (int): To listen at; 0 for any.
 
+        has_listener (bool): In place of `host` and `port` there is an open socket (`child.LISTENER`), where the daemon
+            accepts until `Assign`.
+
         settings: As `child.settings_as_json` makes it.
 
         log_level (int): What is shown of its log.
+
+        limits: What it may use, as `Limits.parse` takes it.
+
+        user (str | None): Name of the account that it runs under; None: the daemon's.
+
+        forward_output (bool): Tell the client what jobs print.
 
     The others are parameters of `Runtime`.
     """
@@ -68,6 +98,13 @@ class Configure(Word):
     certfile: Path | None = None
     keyfile: Path | None = None
     max_file_size: Annotated[int, Count()] | None = None
+    discover_peers: Switch = False
+    udp_port: Annotated[int, Count(0, 65535)] | None = None
+    peers: Annotated[Sequence[Location], Listed(Place(), _MAX_PEERS)] = ()
+    limits: Annotated[Sequence[str], Listed(Text(_MAX_LIMIT_CHARACTERS), _MAX_LIMITS)] = ()
+    user: Name | None = None
+    has_listener: Switch = False
+    forward_output: Switch = True
 
 
 @dataclass(frozen=True)
@@ -88,7 +125,7 @@ class CountJobs(Word):
 
 @dataclass(frozen=True)
 class Drain(Word):
-    """Take no more jobs; `Drained` says when there are none left."""
+    """Take no more jobs, and hand back those that have not begun; `Drained` says when there are none left."""
 
     operation: ClassVar[str] = "drain"
 
@@ -124,17 +161,40 @@ class Jobs(Word):
 
 
 @dataclass(frozen=True)
+class Busy(Word):
+    """The first job after none runs."""
+
+    operation: ClassVar[str] = "busy"
+
+
+@dataclass(frozen=True)
+class Idle(Word):
+    """No job is left."""
+
+    operation: ClassVar[str] = "idle"
+
+
+@dataclass(frozen=True)
 class Drained(Word):
     """No jobs are left, and no more are taken."""
 
     operation: ClassVar[str] = "drained"
 
 
+@dataclass(frozen=True)
+class EndMe(Word):
+    """End this server by force: something here cannot be ended in any other way."""
+
+    operation: ClassVar[str] = "end_me"
+
+    reason: Reason
+
+
 Order = Assign | CountJobs | Drain | End
-Report = Ready | Jobs | Drained
+Report = Ready | Jobs | Busy | Idle | Drained | EndMe
 
 _ORDERS: dict[str, type[Order]] = {word.operation: word for word in (Assign, CountJobs, Drain, End)}
-_REPORTS: dict[str, type[Report]] = {word.operation: word for word in (Ready, Jobs, Drained)}
+_REPORTS: dict[str, type[Report]] = {word.operation: word for word in (Ready, Jobs, Busy, Idle, Drained, EndMe)}
 
 W = TypeVar("W", bound=Word)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from greencoro.compute.job import JobFunction, plain
+from greencoro.compute.job_words import SetUp
 from greencoro.compute.packaging import Packager
 from greencoro.compute.parts import Package
 from greencoro.compute.posting import post
@@ -21,7 +23,9 @@ class Prepared(NamedTuple):
     """A call, ready to be sent to any server.
 
     Attributes:
-        name (str): Of its function.
+        function: What is called.
+
+        name (str): Its name.
 
         entry (list): Which callable it is, as `parts.Entry` travels.
 
@@ -30,14 +34,19 @@ class Prepared(NamedTuple):
         arguments (bytes): A snapshot of them.
 
         args, kwargs: The arguments themselves.
+
+        retries (int), time_limit (float | None): As those of `Job`.
     """
 
+    function: Callable[..., Any]
     name: str
     entry: list[str]
     packages: tuple[Package, ...]
     arguments: bytes
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    retries: int = 0
+    time_limit: float | None = None
 
 
 class _Sent:
@@ -74,22 +83,24 @@ class Shipping:
         #: By incarnation.
         self._sent: dict[bytes, _Sent] = {}
 
-    def check(self, function: Callable[..., Any]) -> None:
-        """Find out whether a function can be shipped.
+    def check(self, function: JobFunction) -> None:
+        """Find out whether a function, or that of a `Job`, can be shipped.
 
         Raises:
             PackagingError: It cannot.
         """
-        self._packager.pack(function)
+        self._packager.pack(plain(function).function)
 
-    def prepare(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
-        """Make a call ready.
+    def prepare(self, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
+        """Make a call ready; ``function`` may be a `Job`.
 
         Raises:
             PackagingError: The function, or an argument, cannot be shipped.
 
             TypeError: The function does not take these arguments.
         """
+        job = plain(function)
+        function = job.function
         if is_generator_function(function):
             raise TypeError(
                 f"{name_of(function)} is a generator function; write a job as a plain function, without yield: "
@@ -99,16 +110,17 @@ class Shipping:
         bind(function, args, kwargs)
         arguments = self._packager.arguments(args, kwargs)
         packages = tuple(package for package in (shipment.package, arguments.package) if package)
-        return Prepared(name_of(function), shipment.entry.to_wire(), packages, arguments.data, args, kwargs)
+        entry, name = shipment.entry.to_wire(), name_of(function)
+        return Prepared(function, name, entry, packages, arguments.data, args, kwargs, job.retries, job.time_limit)
 
-    def set_up(self, runtime: Runtime, server: PeerInfo, token: str, timeout: float) -> None:
+    def set_up(self, runtime: Runtime, server: PeerInfo, asked: SetUp, timeout: float) -> None:
         """Install the components at a server.
 
         Raises:
             GreencoroError: It does not answer, does not serve this computation, or could not install them.
         """
-        digests = self.send(runtime, server, token, (self._components,) if self._components else ())
-        runtime.request(server, "server.set_up", {"token": token, "packages": digests}, timeout=timeout)
+        digests = self.send(runtime, server, asked.token, (self._components,) if self._components else ())
+        runtime.request(server, asked.operation, {**asked.to_header(), "packages": digests}, timeout=timeout)
 
     def send(self, runtime: Runtime, server: PeerInfo, token: str, packages: Sequence[Package]) -> list[str]:
         """Send what the server lacks of the packages, before anything that is sent to it later.

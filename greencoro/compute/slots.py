@@ -55,6 +55,12 @@ _TABLE: dict[SlotState, dict[str, SlotState]] = {
 }
 
 
+#: A process that lived longer than this did not fail at its start.
+_SOON_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
 @dataclass
 class Slot:
     """One place for a server process."""
@@ -71,6 +77,12 @@ class Slot:
     identity: Identity | None = None
 
     @property
+    def known(self) -> Identity:
+        """What the process reported, which has."""
+        assert self.identity is not None
+        return self.identity
+
+    @property
     def is_leased(self) -> bool:
         """Does its process serve a computation?"""
         return self.state in (SlotState.LEASED, SlotState.DRAINED)
@@ -79,6 +91,13 @@ class Slot:
     def is_ending(self) -> bool:
         """Was its process told to end?"""
         return self.state is SlotState.ENDING
+
+    def pause(self, now: float) -> float:
+        """Its process ended and nobody wanted that: how long to wait before the next one, in seconds."""
+        self.quick_ends = self.quick_ends + 1 if now - self.started_at < _SOON_SECONDS else 0
+        if self.quick_ends <= 1:
+            return 0.0
+        return min(_FIRST_PAUSE_SECONDS * 2.0 ** (self.quick_ends - 2), _LONGEST_PAUSE_SECONDS)
 
     def advance(self, event: str) -> None:
         """The one place where `state` changes.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from greencoro.compute.avail_info import NodeAvailInfo
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
@@ -15,12 +16,20 @@ __all__ = ["StatusFeed"]
 
 _log = logging.getLogger(__name__)
 
-#: What may wait for a coroutine elsewhere to take it; what comes then is dropped, and that is said.
-_MAX_WAITING = 10_000
+#: When so much waits for a coroutine elsewhere, that is said.
+_MANY_WAITING = 10_000
+
+
+class _Free(NamedTuple):
+    """In the place of a `NodeAvailInfo` that waits: what is told is the newest one of that address."""
+
+    address: str
 
 
 class StatusFeed:
-    """In order, and whether or not the coroutine's mailbox has a limit.
+    """All of it in order, whether or not the coroutine's mailbox has a limit; for as long as the coroutine lives.
+
+    While a coroutine elsewhere is behind, of what is free at a node it is told the newest only.
 
     Args:
         status_coro (Coro | None): Here or elsewhere; None: nobody is told anything.
@@ -32,6 +41,8 @@ class StatusFeed:
         self._coro = status_coro
         self._spawn = spawn
         self._waiting: deque[Any] = deque()
+        self._free: dict[str, NodeAvailInfo] = {}
+        self._said_that_it_is_behind = False
         self._sender: Coro | None = None
 
     @property
@@ -47,10 +58,16 @@ class StatusFeed:
         if not isinstance(coro, RemoteCoro):
             coro.put_past_limit(message)
             return
-        if len(self._waiting) >= _MAX_WAITING:
-            _log.warning("the status coroutine %s is behind: it is not told %r", coro, message)
-            return
+        if isinstance(message, NodeAvailInfo):
+            is_waiting = message.addr in self._free
+            self._free[message.addr] = message
+            if is_waiting:
+                return
+            message = _Free(message.addr)
         self._waiting.append(message)
+        if len(self._waiting) >= _MANY_WAITING and not self._said_that_it_is_behind:
+            self._said_that_it_is_behind = True
+            _log.warning("the status coroutine %s is behind: %d messages wait for it", coro, len(self._waiting))
         if self._sender is None:
             # A coroutine, for it may have to wait until the other process has taken what came before.
             self._sender = self._spawn(self._send_all, coro)
@@ -60,10 +77,12 @@ class StatusFeed:
         try:
             while self._waiting:
                 message = self._waiting.popleft()
+                if isinstance(message, _Free):
+                    message = self._free.pop(message.address)
                 try:
                     if isinstance(message, Encoded):
                         _, message = message.decode()
-                    told = receiver.send(message) == 0
+                    told = self._send(receiver, message)
                 except Exception as error:
                     # Its own code, and the users' objects, pickle and unpickle here.
                     _log.warning("the status coroutine %s was not told of something: %s", receiver, error)
@@ -72,5 +91,14 @@ class StatusFeed:
                         _log.warning("the status coroutine %s is over or cannot be reached", receiver)
                         self._coro = None
                         self._waiting.clear()
+                        self._free.clear()
         finally:
             self._sender = None
+
+    @staticmethod
+    def _send(receiver: RemoteCoro, message: Any) -> bool:
+        while receiver.send(message) != 0:
+            if not receiver.is_alive():
+                return False
+            # It has read nothing for the whole send_timeout, and lives: it will read this some day.
+        return True

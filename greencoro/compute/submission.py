@@ -1,4 +1,4 @@
-"""One job as its client sees it, from being sent to its one outcome."""
+"""One attempt of a job as its client sees it, from being sent to a server to what came of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.compute.job import Outcome
+from greencoro.compute.job import HandedBack, Outcome
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
 from greencoro.distributed.peer_info import PeerInfo
@@ -19,7 +19,7 @@ __all__ = ["Submission"]
 
 
 class Submission:
-    """A job at a server; has what `Runtime.reference` wants of a watch.
+    """A job at one server; has what `Runtime.reference` wants of a watch.
 
     The runtime's own watch says at once that a server is lost, but not why. So a loss becomes the outcome only together
     with the explanation that the server's node gives, or its scheduler for want of one: see `server_gone`.
@@ -28,7 +28,7 @@ class Submission:
         on_over: Called with it, on the user hub, when there is an outcome.
 
     Attributes:
-        id (int): The watch's number.
+        id (int): The watch's number; 0 where the server was lost before there could be one.
 
         peer (PeerInfo): The server, for the network.
 
@@ -107,7 +107,27 @@ class Submission:
 
     def ended(self) -> Outcome:
         """What the job came to, once it is over; nothing is decoded for that."""
-        return Outcome(self.outcome.value.kind)
+        return Outcome.LOST if self.is_handed_back else Outcome(self.outcome.value.kind)
+
+    @property
+    def is_server_lost(self) -> bool:
+        """Is what came of it that its server is gone?"""
+        notice = self.outcome.value
+        return isinstance(notice, MonitorException) and isinstance(notice.error, ServerDied)
+
+    @property
+    def is_handed_back(self) -> bool:
+        """Did the server say that it has not begun, and will not?"""
+        notice = self.outcome.value
+        return getattr(notice, "error_type", "") == HandedBack.__name__
+
+    def wait_until_silent(self, timeout: float) -> bool:
+        """Is it certain, within ``timeout`` seconds, that nothing comes of it at its server any more?
+
+        The server has been told to end it, and has answered that or cannot be reached; that may be, though its node
+        has said that the server is gone.
+        """
+        return self.id == 0 or self._watch.outcome.wait(timeout)
 
     def server_gone(self, explanation: str) -> None:
         """Its server is gone, and this is how; where its outcome came before, that stands. User hub's thread."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Self, get_args, get_type_hints
 
@@ -28,10 +28,13 @@ __all__ = [
     "Field",
     "Hex",
     "Incarnation",
+    "Listed",
     "Name",
     "Number",
     "OneOf",
     "Part",
+    "Percent",
+    "Place",
     "Reason",
     "Seconds",
     "Switch",
@@ -127,6 +130,15 @@ class Duration(Field):
         return float(value)
 
 
+class Share(Field):
+    """A part of a whole, in percent."""
+
+    def read(self, value: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value <= 100:
+            raise ValueError
+        return float(value)
+
+
 class Truth(Field):
     """True or False."""
 
@@ -191,6 +203,21 @@ class TextMap(Field):
         return dict(value)
 
 
+class Listed(Field):
+    """At most so many of another kind."""
+
+    def __init__(self, kind: Field, most: int) -> None:
+        self._kind, self._most = kind, most
+
+    def read(self, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) > self._most:
+            raise ValueError
+        return tuple(self._kind.read(each) for each in value)
+
+    def write(self, value: Sequence[Any]) -> list[Any]:
+        return [self._kind.write(each) for each in value]
+
+
 class Table(Field):
     """An object of JSON, for others to check."""
 
@@ -227,6 +254,7 @@ Name = Annotated[str, CutText(_MAX_NAME_CHARACTERS)]
 #: Explains something to people, perhaps in several lines.
 Reason = Annotated[str, CutText(_MAX_REASON_CHARACTERS)]
 Seconds = Annotated[float, Duration()]
+Percent = Annotated[float, Share()]
 Switch = Annotated[bool, Truth()]
 At = Annotated[Location, Place()]
 #: A running number of the sender's.

@@ -246,6 +246,38 @@ class Calls:
             raise _error_of(reply.header, link)
         return Reply(reply.header, [bytes(part) for part in reply.parts])
 
+    def request_nowait(
+        self,
+        link: Link,
+        operation: str,
+        header: dict[str, Any],
+        on_answer: Callable[[Reply | None, Exception | None], None],
+    ) -> bool:
+        """Have the peer do an operation, and call ``on_answer(reply, None)`` or ``on_answer(None, error)`` once.
+
+        From any thread and never waiting. It is called on the reactor, where the peer is lost before it answers too; in
+        no other case is there a limit to how long that takes.
+
+        Returns:
+            bool: False where it is not queued and nothing will be called: there is no room, or the peer is lost.
+        """
+
+        def answered(reply: Any, error: NetworkError | None) -> None:
+            if error is not None:
+                on_answer(None, PeerLost(str(error)))
+            elif not reply.succeeded:
+                on_answer(None, _error_of(reply.header, link))
+            else:
+                on_answer(Reply(reply.header, [bytes(part) for part in reply.parts]), None)
+
+        if link.is_lost:
+            return False
+        number = link.expect(answered, messages.Reply)
+        if link.send_if_room(_ORDERED, messages.Request(number, operation, header, ()).encode(), None):
+            return True
+        # Where the loss took it out first, it has been called.
+        return link.pending.pop(number, None) is None
+
     def post(self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer]) -> int:
         """Have the peer do an operation, without an answer.
 

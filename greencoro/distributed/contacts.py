@@ -57,12 +57,12 @@ class Contacts:
 
     # Any thread.
 
-    def connect(self, location: Location, timeout: float | None) -> Link:
+    def connect(self, location: Location, timeout: float | None, incarnation: bytes | None = None) -> Link:
         """The link to the runtime at ``location``; `Runtime.connect` says what is raised."""
         timeout = seconds(timeout, "connect")
         table = self.runtime.peer_table
         for link in table.online():
-            if link.info.location == location:
+            if link.info.location == location and incarnation in (None, link.info.incarnation):
                 return _as_link(link)
         if self.runtime.is_own(location):
             raise PeerUnreachable(f"{location} is this runtime itself")
@@ -76,7 +76,7 @@ class Contacts:
 
         limit = self._limit if timeout is None else timeout
         with self._ends_with_us(reached, f"cannot reach {location}"):
-            self.runtime.reactor.post(table.dial, location, on_done)
+            self.runtime.reactor.post(table.dial, location, on_done, incarnation, incarnation is not None)
             if not self.wait(reached, limit, f"a connection to {location}", Named(location)):
                 raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
             return _as_link(reached.result())

@@ -94,7 +94,7 @@ class Dialling:
             only_that (bool): Let nobody else be a peer for it.
         """
         link = self._online_at(location)
-        if link is not None:
+        if link is not None and not (only_that and link.info.incarnation != incarnation):
             on_done(link, None)
             return
         if self._closed:

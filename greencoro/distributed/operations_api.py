@@ -59,6 +59,17 @@ class OperationsApi:
         """Have a peer do an operation; see `calls.Calls.request`, and `connect` for a location that is no peer yet."""
         return self._calls.request(self._link_of(to, timeout), operation, header, parts, timeout)
 
+    def request_nowait(
+        self,
+        to: PeerInfo,
+        operation: str,
+        header: dict[str, Any],
+        on_answer: Callable[[Reply | None, Exception | None], None],
+    ) -> bool:
+        """As `request`, of one that is a peer, from any thread and never waiting; see `calls.Calls.request_nowait`."""
+        link = self.peer_table.links.get(to.incarnation)
+        return link is not None and self._calls.request_nowait(link, operation, header, on_answer)
+
     def post(self, to: PeerInfo | Location, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> int:
         """Have a peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost.
 

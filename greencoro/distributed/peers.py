@@ -321,9 +321,11 @@ class Peers:
 
     # Dialling, and what `Dialling` asks and tells.
 
-    def dial(self, location: Location, on_done: OnDone, incarnation: bytes | None = None) -> None:
+    def dial(
+        self, location: Location, on_done: OnDone, incarnation: bytes | None = None, only_that: bool = False
+    ) -> None:
         """Reach the runtime at ``location``; ``on_done(link, None)`` or ``on_done(None, error)`` follows."""
-        self._dialling.dial(location, on_done, incarnation)
+        self._dialling.dial(location, on_done, incarnation, only_that)
 
     @property
     def has_incoming(self) -> bool:

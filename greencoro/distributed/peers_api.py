@@ -69,11 +69,19 @@ class PeersApi:
         location = Location.of(loc, "peer")
         return self._contacts.peer(location, options.as_udp_port(udp_port), broadcast, timeout)
 
-    def connect(self, loc: Location | str, timeout: float | None = None) -> PeerInfo:
+    def connect(
+        self, loc: Location | str, timeout: float | None = None, *, incarnation: bytes | None = None
+    ) -> PeerInfo:
         """Reach one runtime and learn who it is; a host without a port stands for the node daemon there.
+
+        Args:
+            incarnation (bytes | None): Who is expected. Another one that was reached there, and is a peer still, is not
+                taken for it: somebody else may have been given the port since.
 
         Raises:
             PeerUnreachable: No connection; the message says what was tried.
+
+            PeerLost: Another runtime answers than the one expected.
 
             AuthenticationError: The other side does not know the secret.
 
@@ -83,7 +91,7 @@ class PeersApi:
 
             DeadlineExceeded: None of this within ``timeout`` seconds.
         """
-        return self._contacts.connect(options.as_location(loc), timeout).info
+        return self._contacts.connect(options.as_location(loc), timeout, incarnation).info
 
     def accept(self, on: bool) -> None:
         """Let peers in at this runtime's locations, or do not any more; it is so when this returns.

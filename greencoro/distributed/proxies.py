@@ -386,6 +386,11 @@ class _Undecoded:
     def kind(self) -> str:
         return kind_of(self._notice)
 
+    @property
+    def error_type(self) -> str:
+        """The name of the class of what was raised, without decoding that; empty where nothing was."""
+        return self._notice.error_type
+
     def decode(self) -> MonitorException:
         return decode_notice(self._coro, self._notice, self._coro.location)
 

@@ -17,7 +17,7 @@ def default_path() -> Path:
     return Path(tempfile.gettempdir(), f"greencoro-{os.geteuid()}")
 
 
-def make(path: Path, private: bool, parameter: str = "dest_path") -> None:
+def make(path: Path, private: bool, parameter: str = "dest_path", mode: int = 0o700) -> None:
     """Make a directory, with those above it; one that is there stays as it is.
 
     Args:
@@ -26,15 +26,19 @@ def make(path: Path, private: bool, parameter: str = "dest_path") -> None:
 
         parameter (str): How another directory can be named, for the error.
 
+        mode (int): Permissions for it: what others may do at most.
+
     Raises:
         ConfigError: Others have access to it, or it is no directory.
 
         OSError: It cannot be made.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
     status = path.lstat()
     if private and (
-        not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.geteuid()
+        or stat.S_IMODE(status.st_mode) & 0o077 & ~mode
     ):
         raise ConfigError(
             f"{path} is not a directory of this user's alone: remove it, or name another with {parameter}"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.networks import Network
+from tests.cli.node_daemons import Nodes
+from tests.cluster.programs import Programs
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,22 @@ def _logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
+    """Starts programs that have one secret, as has this process."""
+    monkeypatch.setenv("GREENCORO_SECRET_FILE", str(tmp_path / "secret"))
+    started = Programs(tmp_path)
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def nodes(programs: Programs) -> Iterator[Nodes]:
+    started = Nodes(programs)
+    yield started
+    started.end()
 
 
 @pytest.fixture

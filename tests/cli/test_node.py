@@ -16,19 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from greencoro.cli.node import count_servers
-from tests.cluster.programs import Programs
+from greencoro.cli.node_settings import count_servers
 from tests.support.polling import poll_until
 
 CPUS = len(os.sched_getaffinity(0))
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    monkeypatch.setenv("GREENCORO_SECRET_FILE", str(tmp_path / "secret"))
-    started = Programs(tmp_path)
-    yield started
-    started.end()
 
 
 def fails(programs, *arguments):
@@ -253,7 +244,9 @@ def test_close_ends_the_computation_and_serves_the_next(terminal, programs):
     client = programs.script(CLIENT.format(location=terminal.location, seconds=60))
     assert client.line() == "running"
     terminal.type("close")
-    assert re.match("ServerDied .* was closed by whoever runs its node|CoroTerminated", client.line())
+    assert re.match(
+        "(ServerDied|ComputationClosed) .* was closed by whoever runs its node|CoroTerminated", client.line()
+    )
     assert client.wait() == 0
     other = programs.script(CLIENT.format(location=terminal.location, seconds=0))
     assert [other.line(), other.line()] == ["running", "None"]
@@ -273,13 +266,13 @@ def test_quit_ends_a_queue_of_jobs_after_those_that_run(terminal, programs):
     client = programs.script(
         f"""
         import itertools, time
-        from greencoro import Computation, NoMatchingServer, RemoteCoroScheduler, Scheduler
+        from greencoro import Computation, ComputationClosed, NoMatchingServer, RemoteCoroScheduler, Scheduler
 
         with Scheduler(nodes="{terminal.location}", node="127.0.0.1"), Computation(timeout=5) as computation:
             print(computation.run(pow, 2, 5).value(10), flush=True)
             try:
                 RemoteCoroScheduler(computation).map_results(time.sleep, itertools.repeat(0.01))
-            except NoMatchingServer as error:
+            except (NoMatchingServer, ComputationClosed):
                 print("ended")
         """
     )
@@ -335,7 +328,7 @@ def test_terminate_does_not_wait_for_running_jobs(terminal, programs):
     assert client.line() == "running"
     terminal.type("terminate")
     assert terminal.process.wait(20) == 0
-    assert re.match("ServerDied|CoroTerminated", client.line())
+    assert re.match("ServerDied|CoroTerminated|ComputationClosed", client.line())
 
 
 @pytest.mark.cluster

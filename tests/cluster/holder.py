@@ -5,6 +5,8 @@ from greencoro.compute.node_words import (
     Attach,
     LeaseEnded,
     NodeFacts,
+    Pulse,
+    Pulsed,
     Release,
     Released,
     Reserve,
@@ -40,8 +42,25 @@ class Holder:
     def facts(self):
         return NodeFacts.from_header(self.ask(Attach()))
 
-    def reserve(self, token, attempt=1):
-        return ReserveAnswer.from_header(self.ask(Reserve(token, attempt, "a test")))
+    def reserve(self, token, attempt=1, **periods):
+        return ReserveAnswer.from_header(self.ask(Reserve(token, attempt, "a test", **periods)))
+
+    def pulse(self, token, timeout=20.0):
+        return Pulsed.from_header(self.ask(Pulse(token), timeout))
+
+    def keeps_pulsing(self, token):
+        """As `pulse`, by a new link if need be; None where the node cannot be reached just now."""
+        try:
+            self.node = self.runtime.connect(self.location)
+            return self.pulse(token)
+        except NetworkError:
+            return None
+
+    def cut(self):
+        """Break the connection to the node."""
+        link = self.runtime.peer_table.links.get(self.node.incarnation)
+        if link is not None and link.wire is not None:
+            self.runtime.reactor.post(link.wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
 
     def tries(self, token, attempt):
         """As `reserve`; None where the node cannot be reached just now."""

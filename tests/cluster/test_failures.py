@@ -456,7 +456,7 @@ def test_prints_of_jobs_appear_at_the_client_of_a_local_cluster(programs):
             computation.run(print, "hello from afar").value(10)
         """
     )
-    assert program.line() == "hello from afar"
+    assert program.line().endswith(" print/2] hello from afar")
     assert program.wait() == 0
 
 

@@ -1,9 +1,7 @@
 """Jobs on a cluster: what comes back, and where they ran."""
 
 import os
-import signal
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 
 from greencoro import (
     Computation,
-    ComputationClosed,
     Coro,
     CoroTerminated,
     DeadlineExceeded,
@@ -21,10 +18,7 @@ from greencoro import (
     RemoteCoroScheduler,
     RemoteError,
     ServerDied,
-    sleep,
 )
-from greencoro.hub.completion import Completion
-from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster
 
@@ -44,12 +38,6 @@ def add_offset(x):
     return x + OFFSET
 
 
-def leave(x):
-    if x == 1:
-        raise SystemExit(3)
-    return x
-
-
 def process_id():
     return os.getpid()
 
@@ -64,28 +52,6 @@ def echo(coro=None):
         if message is None:
             return "bye"
         sender.send((coro.name, message * 2))
-
-
-def compute(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
-    return os.getpid()
-
-
-def note(x):
-    globals().setdefault("notes", []).append(x)
-    return x
-
-
-def noted():
-    return globals().get("notes", [])
-
-
-def sometimes_fail(x):
-    if x % 10 == 3:
-        raise ValueError(x)
-    return x * x
 
 
 def test_job_returns_its_result(computation):
@@ -265,126 +231,6 @@ def test_jobs_at_one_server_share_its_globals_and_the_next_computation_sees_none
     assert program.wait() == 0
 
 
-def test_map_results_keeps_order_and_puts_exceptions_in_their_places(computation):
-    results = RemoteCoroScheduler(computation).map_results(sometimes_fail, range(500))
-    assert len(results) == 500
-    for x, result in enumerate(results):
-        if x % 10 == 3:
-            assert type(result) is ValueError
-            assert result.args == (x,)
-            assert isinstance(result.__cause__, RemoteError)
-        else:
-            assert result == x * x
-
-
-def test_map_results_spreads_only_tuples(computation):
-    whole = os.terminal_size((80, 25))  # a tuple with names is one thing to its user
-    results = RemoteCoroScheduler(computation).map_results(lambda *args: args, [(1, 2), [1, 2], "ab", 3, whole])
-    assert results == [(1, 2), ([1, 2],), ("ab",), (3,), (whole,)]
-
-
-def test_map_results_puts_arguments_that_cannot_be_shipped_in_their_place(computation):
-    results = RemoteCoroScheduler(computation).map_results(add_offset, [1, threading.RLock(), 2])
-    assert results[0::2] == [1001, 1002]
-    assert isinstance(results[1], PackagingError)
-
-
-def test_map_results_refuses_a_function_that_cannot_be_shipped(computation):
-    lock = threading.RLock()
-    with pytest.raises(PackagingError):
-        RemoteCoroScheduler(computation).map_results(lambda x: lock, range(3))
-
-
-def test_map_results_uses_every_server(computation):
-    results = RemoteCoroScheduler(computation).map_results(compute, [0.02] * 20)
-    assert len(set(results)) == 2
-
-
-def test_remote_coro_scheduler_runs_one_job_at_a_time_at_a_server(computation):
-    scheduler = RemoteCoroScheduler(computation)
-
-    def overlap(n):
-        global running
-        running = globals().get("running", 0) + 1
-        most = running
-        for _ in range(3):
-            sleep(0.002)
-            most = max(most, running)
-        running -= 1
-        return most
-
-    assert set(scheduler.map_results(overlap, range(60))) == {1}
-
-
-def test_schedule_waits_for_a_free_server(computation):
-    scheduler = RemoteCoroScheduler(computation)
-    first = [scheduler.schedule(echo) for _ in range(2)]
-    assert first[0].location != first[1].location
-    third = Completion()
-    coro = Coro(lambda: third.set(scheduler.schedule(echo)))
-    poll_until(lambda: scheduler._waiting)
-    for location in computation.servers():  # there and back: what it might have started would be known by now
-        computation.run_at(location, process_id).value(10)
-    assert not third.done
-    first[1].send((None, None))
-    assert third.wait(5)
-    assert third.value.location == first[1].location
-    for job in (first[0], third.value):
-        job.send((None, None))
-    scheduler.finish()
-    assert not first[0].is_alive()
-    coro.value(5)
-
-
-def test_execute_returns_the_result_or_raises(computation):
-    scheduler = RemoteCoroScheduler(computation)
-    assert scheduler.execute(add_offset, 1) == 1001
-    assert scheduler.execute_at(computation.servers()[1], add_offset, 2) == 1002
-    with pytest.raises(Refused):
-        scheduler.execute(fail, "x")
-
-
-def jobs_seem_short(scheduler):
-    """From now on several are sent to each server, however slow the machine is."""
-    with scheduler._lock:
-        for lane in scheduler._lanes.values():
-            lane.job_seconds = 0.001
-
-
-def test_map_results_that_is_terminated_withdraws_its_jobs(computation):
-    scheduler = RemoteCoroScheduler(computation)
-    stuck = [scheduler.schedule(echo) for _ in range(2)]
-    jobs_seem_short(scheduler)
-    waiting = Coro(lambda: scheduler.map_results(note, range(4)))
-    poll_until(lambda: len(scheduler._outstanding) == 6)
-    waiting.terminate()
-    with pytest.raises(CoroTerminated):
-        waiting.value(5)
-    poll_until(lambda: sum(lane.outstanding for lane in scheduler._lanes.values()) == 2)
-    jobs_seem_short(scheduler)
-    # The jobs of the next one wait for those that are stuck, although the ones before them are gone.
-    again = Coro(lambda: scheduler.map_results(note, range(10, 14)))
-    poll_until(lambda: len(scheduler._outstanding) == 6)
-    servers = computation.servers()
-    assert [computation.run_at(location, noted).value(10) for location in servers] == [[], []]
-    for job in stuck:
-        job.send((None, None))
-    assert again.value(5) == list(range(10, 14))
-    at_each = [computation.run_at(location, noted).value(10) for location in servers]
-    assert sorted(at_each[0] + at_each[1]) == [10, 11, 12, 13]
-    scheduler.finish()
-
-
-def test_finish_waits_for_submitted_jobs_and_closes(cluster):
-    with Computation() as computation:
-        scheduler = RemoteCoroScheduler(computation)
-        job = scheduler.submit(compute, 0.2)
-        scheduler.finish(close=True)
-        assert job.value(0) > 0
-        with pytest.raises(ComputationClosed):
-            computation.run(process_id)
-
-
 def test_components_are_there_before_jobs_run(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
@@ -435,31 +281,6 @@ def test_server_that_a_job_ends_is_explained_and_replaced(computation):
     with pytest.raises(ServerDied, match=r"ran echo .* exit code 3"):
         jobs[1].value(10)
     assert RemoteCoroScheduler(computation).map_results(add_offset, range(10)) == list(range(1000, 1010))
-
-
-def test_map_results_survives_the_death_of_a_server(computation):
-    pid = computation.run_at(computation.servers()[0], process_id).value(10)
-    scheduler = RemoteCoroScheduler(computation)
-
-    def elements():
-        for x in range(1000):
-            if x == 500:
-                os.kill(pid, signal.SIGKILL)
-            yield x
-
-    results = scheduler.map_results(sometimes_fail, elements())
-    died = [result for result in results if isinstance(result, ServerDied)]
-    assert 0 <= len(died) <= 64  # at most what was under way there
-    for x, result in enumerate(results):
-        if not isinstance(result, ServerDied):
-            assert result.args == (x,) if x % 10 == 3 else result == x * x
-    poll_until(lambda: len(computation.servers()) == 2, 10)
-
-
-def test_J3_a_job_that_exits_is_that_elements_outcome_only(computation):
-    results = RemoteCoroScheduler(computation).map_results(leave, range(3))
-    assert (results[0], results[2]) == (0, 2)
-    assert isinstance(results[1], SystemExit)
 
 
 def test_a_job_waits_for_a_large_package_that_was_sent_before_it(computation):

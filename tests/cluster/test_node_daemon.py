@@ -5,6 +5,8 @@ import os
 import psutil
 import pytest
 
+from greencoro.compute.cpu_count import cpu_count
+from greencoro.compute.job_words import SetUp
 from greencoro.compute.node_words import (
     LeaseEnded,
     Refusal,
@@ -42,7 +44,7 @@ def test_a_node_says_what_it_is_and_who_has_it(programs, holders):
     holder = holders(location)
     facts = holder.facts()
     assert (facts.address, facts.name, facts.servers, facts.in_use_by) == ("127.0.0.1", "green", 1, None)
-    assert facts.cpus == len(os.sched_getaffinity(0))
+    assert facts.cpus == cpu_count()
     holder.reserve(TOKEN)
     assert holder.facts().in_use_by == "a test"
 
@@ -57,10 +59,11 @@ def test_server_of_a_lease_serves_its_token_until_the_release(programs, holders)
     peer = holder.runtime.connect(started.location)
     assert peer.incarnation.hex() == started.incarnation
     assert peer.name == started.name
+    set_up = {**SetUp(TOKEN, "00" * 16, output=False).to_header(), "packages": []}
     for token in (OTHER, "0" * 64, ""):
         with pytest.raises(ComputationClosed):
-            holder.runtime.request(peer, "server.set_up", {"token": token, "packages": []}, timeout=20)
-    holder.runtime.request(peer, "server.set_up", {"token": TOKEN, "packages": []}, timeout=20)
+            holder.runtime.request(peer, "server.set_up", {**set_up, "token": token}, timeout=20)
+    holder.runtime.request(peer, "server.set_up", set_up, timeout=20)
     holder.release(TOKEN)
     assert not psutil.pid_exists(started.pid)
     assert [type(word) for word in holder.told] == [ServerStarted]

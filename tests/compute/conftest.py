@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
+from greencoro import Computation, Coro
+from greencoro.compute import client as clients
+from greencoro.compute import job_launcher as launchers
 from greencoro.compute.loader import Loader, fresh_main
 from greencoro.compute.packaging import Packager, Shipment
 from greencoro.compute.parts import Entry, Package
+from tests.compute import client_stand_ins as stand_ins
+from tests.support.polling import poll_until
 
 
 class Pair:
@@ -88,3 +93,22 @@ def pair(restored_process: None, tmp_path: Path) -> Pair:
     directory = tmp_path / "server"
     directory.mkdir()
     return Pair(directory)
+
+
+@pytest.fixture
+def link(monkeypatch):
+    Coro(lambda: None).value(5)  # starts the user hub, as a runtime does that serves anything
+    made = stand_ins.Link()
+    monkeypatch.setattr(clients, "find_scheduler", lambda location, timeout: made)
+    monkeypatch.setattr(clients, "NetworkTransport", lambda runtime, *others: stand_ins.Transport(runtime))
+    monkeypatch.setattr(clients, "EXPLANATION_SECONDS", 0.05)
+    monkeypatch.setattr(launchers, "EXPLANATION_SECONDS", 0.05)
+    return made
+
+
+@pytest.fixture
+def computation(link):
+    with Computation(timeout=0.2) as made:
+        link.start()
+        poll_until(made.servers)
+        yield made

@@ -4,8 +4,9 @@ import pytest
 
 from greencoro.compute import client_state as decisions
 from greencoro.compute import client_words as words
+from greencoro.compute.avail_info import NodeAvailInfo
 from greencoro.compute.client_state import ClientState, Phase
-from greencoro.compute.node_words import NodeFacts, lease_token
+from greencoro.compute.node_words import Free, NodeFacts, lease_token
 from greencoro.compute.server_pool import ServerState
 from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError
@@ -32,6 +33,7 @@ def state():
 @pytest.fixture
 def ready(state):
     hear(state, BEGUN, OFFERED, started())
+    state.judged("n", True, "")
     state.set_up_done(state.pool.get("s"))
     return state
 
@@ -41,7 +43,7 @@ def hear(state, *notices):
 
 
 def statuses(instructions):
-    return [each.status.name for each in instructions if isinstance(each, decisions.Tell)]
+    return [each.message.name for each in instructions if isinstance(each, decisions.Tell)]
 
 
 def said(instructions):
@@ -53,7 +55,9 @@ def others(instructions):
 
 
 def test_the_usual_order_of_statuses_is_that_of_the_seed(state):
-    instructions = hear(state, BEGUN, OFFERED, started())
+    instructions = hear(state, BEGUN, OFFERED)
+    instructions += state.judged("n", True, "")
+    instructions += hear(state, started())
     instructions += state.set_up_done(state.pool.get("s"))
     instructions += state.close()
     closed = words.NodeChanged(1, 4, "n", "10.0.0.1", words.NodeChange.CLOSED)
@@ -96,9 +100,9 @@ def test_it_may_be_scheduled_again_after_no_scheduler_has_taken_it():
 def test_close_before_there_is_a_number_is_said_when_there_is_one():
     state = ClientState(TOKEN)
     state.ask()
-    assert state.close() == []
+    assert state.close() == [decisions.EndJobs("")]
     assert said(state.submitted(1)) == [words.Close(1)]
-    assert others(hear(state, words.Ended(1, 1))) == [decisions.End("")]
+    assert others(hear(state, words.Ended(1, 1)))[-1] == decisions.End("")
 
 
 def test_close_while_no_scheduler_takes_it_ends_it():
@@ -111,7 +115,50 @@ def test_close_while_no_scheduler_takes_it_ends_it():
 
 def test_computation_that_never_had_its_turn_is_not_told_as_closed(state):
     assert said(state.close()) == [words.Close(1)]
-    assert hear(state, words.Ended(1, 1)) == [decisions.End("")]
+    assert hear(state, words.Ended(1, 1)) == [decisions.EndJobs(""), decisions.End("")]
+
+
+def test_jobs_are_over_when_it_is_closed_and_not_only_when_the_nodes_have_said_so(ready):
+    assert decisions.EndJobs("") in ready.close()
+
+
+def test_J7_whoever_waits_is_told_that_the_scheduler_is_lost(ready):
+    instructions = hear(ready, words.Ended(1, 4, "the scheduler was lost", lost=True))
+    assert decisions.EndJobs("the scheduler was lost", lost=True) in instructions
+    assert ready.phase is Phase.OVER
+
+
+# Which nodes it uses.
+
+
+def test_the_filters_are_asked_about_each_node_before_the_scheduler_is_told(state):
+    instructions = hear(state, BEGUN, OFFERED)
+    assert decisions.Judge("n", FACTS) in instructions
+    assert said(instructions) == []
+    assert state.judged("n", True, "") == [decisions.Say(words.Verdict(1, "n", True))]
+
+
+def test_node_that_the_filters_reject_is_told_as_ignored(state):
+    hear(state, BEGUN, OFFERED)
+    instructions = state.judged("n", False, "too small")
+    assert statuses(instructions) == ["NodeIgnore"]
+    assert instructions[0].message.info == "10.0.0.1"
+    assert said(instructions) == [words.Verdict(1, "n", False, "too small")]
+
+
+def test_verdict_on_a_node_that_is_lost_meanwhile_or_after_the_close_is_not_said(state):
+    hear(state, BEGUN, OFFERED, words.NodeChanged(1, 3, "n", "10.0.0.1", words.NodeChange.LOST))
+    assert state.judged("n", False, "too small") == []
+    hear(state, words.NodeOffered(1, 4, "m", FACTS))
+    state.close()
+    assert state.judged("m", True, "") == []
+
+
+def test_what_is_free_at_a_node_is_told_while_the_computation_has_its_turn(ready):
+    free = words.NodeFree(1, 4, "n", "10.0.0.1", Free(50.0, 2**30, 2**40, 100.0))
+    assert hear(ready, free) == [decisions.Tell(NodeAvailInfo(50.0, 2**30, 2**40, 100.0, "10.0.0.1"))]
+    ready.close()
+    assert hear(ready, free) == []
 
 
 def test_second_close_changes_nothing(ready):
@@ -122,7 +169,7 @@ def test_second_close_changes_nothing(ready):
 
 
 def test_server_wants_to_see_the_token_of_its_nodes_lease(state):
-    [set_up] = others(hear(state, BEGUN, OFFERED, started(attempt=7)))[1:]
+    [set_up] = others(hear(state, BEGUN, OFFERED, started(attempt=7)))[2:]
     server = set_up.server
     assert server.token == lease_token(TOKEN, 7)
     assert server.token != lease_token(TOKEN, 8)
@@ -178,6 +225,14 @@ def test_server_whose_lease_was_ended_is_told_as_closed(ready):
     assert statuses(ready.gone(server, "was closed", True)) == ["ServerClosed"]
 
 
+def test_server_that_is_being_heard_out_when_the_computation_ends_is_told_of_all_the_same(ready):
+    hear(ready, started("t", OTHER))
+    hear(ready, words.ServerGone(1, 4, "s", "was closed", closed=True))
+    ready.unreachable("t", "reset")
+    told = statuses(hear(ready, words.Ended(1, 5, "all were closed")))
+    assert told == ["ServerClosed", "ServerDisconnected", "ComputationClosed"]
+
+
 def test_server_that_cannot_be_reached_is_asked_about_once(ready):
     server = ready.pool.get("s")
     instructions = ready.unreachable("s", "reset")
@@ -227,7 +282,8 @@ def test_node_that_left_before_its_servers_were_heard_out_is_told_at_the_end(rea
 def test_computation_that_its_scheduler_ends_gives_everything_up(ready):
     instructions = hear(ready, words.Ended(1, 4, "the scheduler was closed"))
     assert statuses(instructions) == ["ServerClosed", "ComputationClosed"]
-    assert others(instructions) == [decisions.End("the scheduler was closed")]
+    why = "the scheduler was closed"
+    assert others(instructions) == [decisions.EndJobs(why), decisions.End(why)]
     assert list(ready.pool.ready()) == []
     assert ready.phase is Phase.OVER
 

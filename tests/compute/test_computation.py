@@ -11,25 +11,19 @@ from greencoro import Computation, Coro, MonitorException, NoMatchingServer
 from greencoro.compute import client as clients
 from greencoro.compute import client_words as words
 from greencoro.compute import computation as computations
-from greencoro.compute import job_launcher as launchers
 from greencoro.compute.client_state import Phase
-from greencoro.compute.node_words import NodeFacts
-from greencoro.compute.submission import Submission
-from greencoro.distributed.location import Location
 from greencoro.errors import (
     BusyResource,
     ComputationClosed,
     ComputeError,
     DeadlineExceeded,
-    PackagingError,
     PeerLost,
     ServerDied,
 )
 from greencoro.hub.completion import Completion
+from tests.compute.client_stand_ins import AT, HERE, OTHER, S, T, queue
 from tests.support.polling import poll_until
 
-HERE, AT, OTHER = Location("10.0.0.9", 1), Location("10.0.0.1", 5), Location("10.0.0.1", 6)
-S, T, N = "aa" * 16, "bb" * 16, "cc" * 16
 LOST = MonitorException(None, "lost", None, PeerLost("reset"))
 
 
@@ -37,134 +31,6 @@ def test_default_timeout_is_read_when_a_computation_is_made(monkeypatch):
     before = Computation()
     monkeypatch.setattr(greencoro.compute, "MsgTimeout", 2.5)
     assert (before.timeout, Computation().timeout, Computation(timeout=3).timeout) == (10.0, 2.5, 3.0)
-
-
-class Runtime:
-    """A network on which peers come and go as a test says."""
-
-    name = "client"
-
-    def __init__(self):
-        self.observers = []
-        self.online = []
-        self.watches = []
-        self.refuses_watches = None
-
-    def spawn(self, function, *args):
-        return Coro(function, *args)
-
-    def watch_peers(self, callback):
-        self.observers.append(callback)
-
-    def unwatch_peers(self, callback):
-        if callback in self.observers:
-            self.observers.remove(callback)
-
-    def peer_infos(self):
-        return self.online
-
-    def open_watch(self, peer, name):
-        if self.refuses_watches is not None:
-            raise self.refuses_watches
-        self.watches.append(SimpleNamespace(id=len(self.watches) + 1, outcome=Completion()))
-        return self.watches[-1]
-
-    def lose(self, server, reason="reset"):
-        event = SimpleNamespace(online=False, peer=SimpleNamespace(incarnation=bytes.fromhex(server)), reason=reason)
-        for callback in list(self.observers):
-            Coro(callback, event).value(5)
-
-
-class Link:
-    """A scheduler that says what a test says."""
-
-    location = HERE
-
-    def __init__(self, begins=True, ends=True):
-        self.runtime = Runtime()
-        self.begins, self.ends = begins, ends
-        self.said = []
-        self.number = 0
-
-    def submit(self, ask, listener, timeout):
-        self.listener = listener
-        if self.begins:
-            self.notice(words.Begun, location=HERE)
-            self.notice(
-                words.NodeOffered, node=N, facts=NodeFacts(AT.addr, "n", servers=2, ready=2, platform="", cpus=2)
-            )
-        return 1
-
-    def notice(self, kind, **about):
-        self.number += 1
-        self.listener(kind(1, self.number, **about))
-
-    def tell(self, request):
-        self.said.append(request)
-        if isinstance(request, words.Close) and self.ends:
-            self.notice(words.Ended)
-
-    def why_no_server(self):
-        return "nobody is there"
-
-    def start(self, server=S, location=AT):
-        self.notice(words.ServerStarted, node=N, attempt=1, server=server, location=location, name="server")
-
-
-class Transport:
-    """Servers that take jobs, or do not."""
-
-    def __init__(self, runtime):
-        self.runtime = runtime
-        self.forgotten, self.withdrawn = [], []
-        self.fails = None
-
-    def set_up(self, server, timeout):
-        if server.location == OTHER:
-            raise PackagingError("no module named x")
-
-    def forget(self, server):
-        self.forgotten.append(server.id)
-
-    def open(self, server, call, on_over, lane=None):
-        return Submission(self.runtime, server, call, on_over, lane)
-
-    def start(self, submission, deadline):
-        self.queue(submission)
-        return SimpleNamespace(name="job")
-
-    def queue(self, submission):
-        if self.fails is not None:
-            raise self.fails
-
-    def withdraw(self, submission):
-        self.withdrawn.append(submission)
-
-
-@pytest.fixture
-def link(monkeypatch):
-    Coro(lambda: None).value(5)  # starts the user hub, as a runtime does that serves anything
-    made = Link()
-    monkeypatch.setattr(clients, "find_scheduler", lambda: made)
-    monkeypatch.setattr(clients, "NetworkTransport", lambda runtime, shipping: Transport(runtime))
-    monkeypatch.setattr(clients, "EXPLANATION_SECONDS", 0.05)
-    monkeypatch.setattr(launchers, "EXPLANATION_SECONDS", 0.05)
-    return made
-
-
-@pytest.fixture
-def computation(link):
-    with Computation(timeout=0.2) as made:
-        link.start()
-        poll_until(made.servers)
-        yield made
-
-
-def queue(computation):
-    """A job on its way to the server."""
-    jobs = computation._jobs
-    prepared = jobs.shipping.prepare(len, ("abc",), {})
-    return jobs.submit(jobs.claim(None, 0.0), prepared, "lane")
 
 
 def load(computation):

@@ -60,7 +60,7 @@ def test_directory_of_a_dead_daemon_is_removed(tmp_path):
 def test_directory_that_was_removed_in_part_is_removed_by_the_next_daemon(tmp_path, monkeypatch):
     directory = DaemonDirectory(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(directories.shutil, "rmtree", lambda path, ignore_errors: None)
+        patch.setattr(directories.removal, "remove", lambda path: False)
         directory.remove()
     assert directory.path.exists()
     DaemonDirectory(tmp_path).remove()
@@ -114,3 +114,22 @@ def test_path_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot make a directory"):
         DaemonDirectory(tmp_path / "file" / "below")
+
+
+def test_S17_servers_of_another_user_can_pass_through_to_theirs_and_nobody_else_can_look(default):
+    old = os.umask(0)
+    try:
+        directory = DaemonDirectory(None, for_user=True)
+    finally:
+        os.umask(old)
+    parent = default.with_name("default-servers")
+    assert (directory.path.parent, mode(parent), mode(directory.path)) == (parent, 0o711, 0o700)
+    directory.remove()
+
+
+def test_S17_parent_that_others_could_write_to_is_refused_for_another_users_servers_as_well(default):
+    parent = default.with_name("default-servers")
+    parent.mkdir()
+    parent.chmod(0o733)
+    with pytest.raises(ConfigError, match="not a directory of this user's alone"):
+        DaemonDirectory(None, for_user=True)

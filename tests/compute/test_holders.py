@@ -6,26 +6,33 @@ import pytest
 
 from greencoro.compute.holders import Holders
 from greencoro.compute.inbox import Inbox
+from greencoro.compute.node_vocabulary import Holder
 from greencoro.compute.node_words import (
     Attach,
+    Command,
     LeaseEnded,
     NodeFacts,
+    Operate,
+    Pulse,
+    Pulsed,
     Release,
     Released,
     Replace,
     Reserve,
     ReserveAnswer,
 )
-from greencoro.errors import BusyResource, PeerLost, RemoteProtocolError
+from greencoro.errors import PeerLost, RemoteProtocolError
 
 TOKEN = "ab" * 32
+WHO = "cd" * 16
+PEER = SimpleNamespace(incarnation=bytes.fromhex(WHO))
 FACTS = NodeFacts("10.0.0.1", "node", servers=1, ready=0, platform="Linux", cpus=1)
 RESERVE = Reserve(TOKEN, 1, "a client")
 ENDED = LeaseEnded(TOKEN, 1, "closed")
 
 
 class Link:
-    info = "a peer"
+    info = PEER
 
     def __init__(self):
         self.clean_ups = {}
@@ -53,11 +60,10 @@ class Runtime:
         assert on_reactor
         self.handlers[operation] = handler
 
-    def post(self, to, operation, header):
-        if not self.has_room:
-            raise BusyResource("no room")
-        self.posted.append((to, operation, header))
-        return 0
+    def post_nowait(self, to, operation, header):
+        if self.has_room:
+            self.posted.append((to, operation, header))
+        return self.has_room
 
 
 class Servant:
@@ -70,7 +76,13 @@ class Servant:
     def reserve(self, request, asked):
         self.done.append(asked)
 
+    def pulse(self, request, asked):
+        self.done.append(asked)
+
     def release(self, request, asked):
+        self.done.append(asked)
+
+    def operate(self, request, asked):
         self.done.append(asked)
 
     def replace(self, asked):
@@ -103,7 +115,7 @@ def work(node):
 
 
 def test_what_is_asked_is_done_by_who_takes_from_the_inbox_and_not_before(node):
-    words = [RESERVE, Release(TOKEN), Replace(TOKEN, "cd" * 16)]
+    words = [RESERVE, Pulse(TOKEN), Release(TOKEN), Replace(TOKEN, "cd" * 16), Operate(Command.STATUS)]
     answers = ask(node, Link(), Attach())
     for word in words:
         ask(node, Link(), word)
@@ -119,7 +131,7 @@ def test_T1_the_loss_of_a_link_comes_before_what_its_successor_asks(node):
     first.lose()
     ask(node, second, RESERVE)
     work(node)
-    assert node.done == [RESERVE, (first, "cut"), RESERVE]
+    assert node.done == [RESERVE, (Holder(WHO, first), "cut"), RESERVE]
 
 
 def test_T1_the_loss_of_a_link_that_is_lost_already_comes_after_what_it_asked(node):
@@ -127,7 +139,7 @@ def test_T1_the_loss_of_a_link_that_is_lost_already_comes_after_what_it_asked(no
     link.is_lost = True
     ask(node, link, RESERVE)
     work(node)
-    assert node.done == [RESERVE, (link, "cut")]
+    assert node.done == [RESERVE, (Holder(WHO, link), "cut")]
 
 
 def test_a_link_is_told_of_once_however_often_it_asked(node):
@@ -136,7 +148,7 @@ def test_a_link_is_told_of_once_however_often_it_asked(node):
     ask(node, link, RESERVE)
     link.lose()
     work(node)
-    assert node.done == [RESERVE, RESERVE, (link, "cut")]
+    assert node.done == [RESERVE, RESERVE, (Holder(WHO, link), "cut")]
 
 
 def test_what_says_nothing_sensible_is_refused_and_not_done(node):
@@ -153,29 +165,64 @@ def test_what_goes_wrong_with_a_request_is_its_answer(node, monkeypatch):
     assert [type(answer) for answer in answers] == [ZeroDivisionError]
 
 
-@pytest.mark.parametrize("word", [ReserveAnswer(), Released()])
+@pytest.mark.parametrize("word", [ReserveAnswer(), Pulsed(is_held=True), Released()])
 def test_answers_are_words(node, word):
     answers = []
     node.holders.answer(SimpleNamespace(reply=answers.append), word)
     assert answers == [word.to_header()]
 
 
-def test_a_holder_that_takes_no_word_is_as_good_as_lost(node):
-    link = Link()
-    node.holders.tell(link, ENDED)
-    work(node)
-    assert node.runtime.posted == [("a peer", ENDED.operation, ENDED.to_header())]
-    assert node.done == []
+def test_T4_words_wait_for_room_in_their_order_and_nothing_else_waits_for_them(node):
+    holder = Holder(WHO, Link())
     node.runtime.has_room = False
-    node.holders.tell(link, ENDED)
+    words = [LeaseEnded(TOKEN, number, "closed") for number in range(3)]
+    for word in words:
+        node.holders.tell(holder, word)
+    assert node.holders.next_due_at(5.0) > 5.0
+    node.holders.send_waiting()
+    assert node.runtime.posted == []
+    node.runtime.has_room = True
+    node.holders.send_waiting()
+    assert node.runtime.posted == [(PEER, word.operation, word.to_header()) for word in words]
+    assert node.holders.next_due_at(5.0) is None
+    assert node.done == []
+
+
+def test_a_holder_that_reads_nothing_for_long_is_as_good_as_lost(node):
+    holder = Holder(WHO, Link())
+    node.runtime.has_room = False
+    for _ in range(10_000):
+        node.holders.tell(holder, ENDED)
+    assert node.done == []
+    node.holders.tell(holder, ENDED)
+    assert node.done == [(holder, "it does not read what it is told")]
+    assert node.holders.next_due_at(0.0) is None
+
+
+def test_what_a_lost_holder_was_not_told_is_forgotten(node):
+    lost, other = Link(), Link()
+    ask(node, lost, RESERVE)
+    node.runtime.has_room = False
+    node.holders.tell(Holder(WHO, lost), ENDED)
+    node.holders.tell(Holder(WHO, other), ENDED)
+    lost.lose()
     work(node)
-    assert node.done == [(link, "it takes no message: no room")]
+    node.runtime.has_room = True
+    node.holders.send_waiting()
+    assert len(node.runtime.posted) == 1
 
 
-def test_a_holder_that_is_lost_is_told_of_once(node):
+def test_a_link_that_is_lost_holds_up_nobody(node):
+    lost = Link()
+    lost.is_lost = True
+    node.runtime.has_room = False
+    node.holders.tell(Holder(WHO, lost), ENDED)
+    assert node.holders.next_due_at(0.0) is None
+
+
+def test_the_loss_of_a_link_is_heard_of_that_only_pulsed(node):
     link = Link()
-    ask(node, link, RESERVE)
+    ask(node, link, Pulse(TOKEN))
     link.lose()
-    node.holders.tell(link, ENDED)
     work(node)
-    assert node.done == [RESERVE, (link, "cut")]
+    assert node.done == [Pulse(TOKEN), (Holder(WHO, link), "cut")]

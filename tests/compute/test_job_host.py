@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from greencoro.compute.job import HandedBack
 from greencoro.compute.job_host import JobHost
 from greencoro.compute.packaging import Packager
-from greencoro.errors import ComputationClosed, CoroTerminated
+from greencoro.errors import ComputationClosed, CoroTerminated, JobTimeLimit, RemoteProtocolError, Terminated
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.execution import sleep
 from greencoro.hub.names import Names
 from tests.support.polling import poll_until
 
@@ -65,6 +67,9 @@ class Listener:
 
     def __init__(self):
         self.heard = []
+
+    def set_up(self, request):
+        self.heard.append("set up")
 
     def began(self, key, name, coro):
         self.heard.append(("began", key[1], name))
@@ -139,10 +144,23 @@ def job(watch, name, token="right", **header):
     )
 
 
+def coro_of(host, watch):
+    """Of a job, which may be over already."""
+    return poll_until(lambda: host.host._jobs.get((b"client", watch)) or host.runtime.watches.get(watch), 5)
+
+
 def queue(host, watch, name, **header):
     """The coroutine whose end the client is told of."""
     host.runtime.handlers["server.queue"](job(watch, name, **header))
-    return host.runtime.watches[watch]
+    return coro_of(host, watch)
+
+
+def run(host, watch, name, **header):
+    """The same of a job that its client has a reference to."""
+    request = job(watch, name, **header)
+    request.reply = lambda header: None
+    host.runtime.handlers["server.run"](request)
+    return coro_of(host, watch)
 
 
 def test_J1_a_queued_job_with_another_token_fails(host):
@@ -165,6 +183,7 @@ def test_queued_jobs_that_come_while_the_server_drains_fail_and_it_is_drained_af
     go_on = Completion()
     host.loader.functions = {"last": lambda: go_on.wait() and "done"}
     last = queue(host, 1, "last")
+    poll_until(lambda: ("began", 1, "last") in host.heard, 5)
     host.host.drain()
     late = queue(host, 2, "last")
     with pytest.raises(ComputationClosed, match="takes no more jobs"):
@@ -187,12 +206,149 @@ def test_job_that_waits_for_its_turn_keeps_a_server_from_being_drained(host):
     go_on = Completion()
     host.loader.functions = {"wait": go_on.wait, "next": lambda: None}
     queue(host, 1, "wait", lane="a")
-    after = queue(host, 2, "next", lane="a")
+    after = run(host, 2, "next", lane="a")
+    poll_until(lambda: ("began", 1, "wait") in host.heard, 5)
     host.host.drain()
     go_on.set()
     after.value(5)
     poll_until(lambda: host.heard[-1] == "drained", 5)
     assert host.heard.index("drained") > host.heard.index(("over", 2, "next"))
+
+
+def test_queued_jobs_that_have_not_begun_are_handed_back_when_the_server_drains(host):
+    host.host.assign("right")
+    go_on, order = Completion(), []
+    host.loader.functions = {
+        "wait": lambda: go_on.wait() and order.append("wait"),
+        "next": lambda: order.append("next"),
+    }
+    running = queue(host, 1, "wait", lane="a")
+    queued = [queue(host, watch, "next", lane="a") for watch in (2, 3)]
+    referred_to = run(host, 4, "next", lane="a")
+    poll_until(lambda: len(host.host._in_line) == 2, 5)
+    host.host.drain()
+    for coro in queued:
+        with pytest.raises(HandedBack, match="its node is ending"):
+            coro.value(5)
+    # One at a time, as before: those that went did not let the one behind them begin.
+    assert running.is_alive() and referred_to.is_alive()
+    assert order == []
+    go_on.set()
+    referred_to.value(5)
+    assert order == ["wait", "next"]
+    poll_until(lambda: host.heard[-1] == "drained", 5)
+    assert not {("began", 2, "next"), ("began", 3, "next")} & set(host.heard)
+
+
+def test_J2_a_job_whose_turn_has_come_is_not_handed_back(host):
+    host.host.assign("right")
+    go_on = Completion()
+    host.loader.functions = {"wait": go_on.wait, "next": lambda: sleep(0.01) or "ran"}
+    queue(host, 1, "wait", lane="a")
+    after = queue(host, 2, "next", lane="a")
+    poll_until(lambda: host.host._in_line, 5)
+
+    def begin_and_drain():
+        # Its turn has come, and it has not been woken yet.
+        next(iter(host.host._in_line.values())).set()
+        host.host._hand_back()
+
+    Coro(begin_and_drain).value(5)
+    assert after.value(5) == "ran"
+    go_on.set()
+
+
+def test_queued_job_that_the_hub_has_not_come_to_is_handed_back(host):
+    host.host.assign("right")
+    host.loader.functions = {"next": lambda: "ran"}
+
+    def queue_and_drain():
+        coro = queue(host, 1, "next")
+        host.host._hand_back()
+        return coro
+
+    with pytest.raises(HandedBack):
+        Coro(queue_and_drain).value(5).value(5)
+
+
+class Reactor:
+    """Its clock shows what a test says."""
+
+    def __init__(self):
+        self.timers = []
+
+    def post(self, function, *args):
+        function(*args)
+
+    def call_later(self, seconds, function, *args):
+        timer = SimpleNamespace(seconds=seconds, cancel=lambda: self.timers.remove(timer))
+        timer.end = lambda: function(*args)
+        self.timers.append(timer)
+        return timer
+
+
+@pytest.fixture
+def reactor(host):
+    reactor = Reactor()
+    host.runtime.reactor.post = reactor.post
+    host.runtime.reactor.call_later = reactor.call_later
+    host.host.assign("right")
+    return reactor
+
+
+def test_job_that_runs_longer_than_its_time_limit_is_ended_and_says_so(host, reactor):
+    host.loader.functions = {"wait": Completion().wait}
+    coro = queue(host, 1, "wait", time_limit=2.5)
+    poll_until(lambda: reactor.timers, 5)
+    assert reactor.timers[0].seconds == 2.5
+    reactor.timers[0].end()
+    with pytest.raises(JobTimeLimit, match=r"wait ran longer than its time limit of 2\.5 s") as caught:
+        coro.value(5)
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value.__cause__, Terminated)
+    assert reactor.timers == []
+
+
+def test_clock_of_a_time_limit_starts_with_the_turn_and_stops_with_the_job(host, reactor):
+    go_on = Completion()
+    host.loader.functions = {"wait": go_on.wait, "next": lambda: 3}
+    queue(host, 1, "wait", lane="a")
+    after = queue(host, 2, "next", lane="a", time_limit=1)
+    poll_until(lambda: host.host._in_line, 5)
+    assert reactor.timers == []
+    go_on.set()
+    assert after.value(5) == 3
+    poll_until(lambda: not reactor.timers, 5)
+
+
+def test_job_that_was_terminated_within_its_time_limit_is_terminated(host, reactor):
+    host.loader.functions = {"wait": Completion().wait}
+    coro = queue(host, 1, "wait", time_limit=2)
+    poll_until(lambda: reactor.timers, 5)
+    coro.terminate()
+    with pytest.raises(CoroTerminated):
+        coro.value(5)
+
+
+def test_what_a_job_returned_that_would_not_end_stands(host, reactor):
+    def stay():
+        try:
+            Completion().wait()
+        except Terminated:
+            return "stayed"
+
+    host.loader.functions = {"stay": stay}
+    coro = queue(host, 1, "stay", time_limit=2)
+    poll_until(lambda: reactor.timers, 5)
+    reactor.timers[0].end()
+    assert coro.value(5) == "stayed"
+
+
+@pytest.mark.parametrize("limit", [0, -1, "1", True, [1], float("nan"), float("inf")])
+def test_time_limit_that_is_none_is_refused(host, limit):
+    host.host.assign("right")
+    with pytest.raises(RemoteProtocolError, match="no number of seconds"):
+        queue(host, 1, "any", time_limit=limit).value(5)
 
 
 def test_listener_hears_of_each_job_when_its_turn_has_come_and_when_it_is_over(host):
@@ -232,7 +388,8 @@ def test_listener_hears_of_the_end_before_the_client_does(host):
 
     def serve_watch(request, watch, coro):
         serve(request, watch, coro)
-        coro.add_observer(lambda coro: told.append(list(host.heard)))
+        assert not coro.is_alive()  # so that the notice goes out now
+        told.append(list(host.heard))
 
     host.runtime.serve_watch = serve_watch
     go_on = Completion()

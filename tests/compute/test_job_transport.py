@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from greencoro.compute.job import Job
 from greencoro.compute.job_transport import NetworkTransport
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Shipping
@@ -14,6 +15,7 @@ from greencoro.hub.completion import Completion
 
 AT = Location("10.0.0.1", 5)
 SERVER = Server("ab" * 16, "cd" * 16, "10.0.0.1", AT, "server", "the lease's token")
+KEY = bytes(range(16))
 PEER = PeerInfo(AT, "server", bytes.fromhex(SERVER.id))
 
 
@@ -24,6 +26,7 @@ class Runtime:
         self.settings = SimpleNamespace(max_message_bytes=1 << 20)
         self.answer, self.online = 0, [PEER]
         self.posted = []
+        self.reactor = SimpleNamespace(post=lambda function, *args: function(*args))
 
     def open_watch(self, peer, name):
         return SimpleNamespace(id=7, outcome=Completion())
@@ -38,10 +41,16 @@ class Runtime:
         self.posted.append((to, operation, header))
         return SimpleNamespace(header={"id": 3, "name": "len"})
 
-    def reference(self, peer, coro_id, name, watch):
-        return (peer, coro_id, name)
+    def reference(self, peer, coro_id, name, watch, key):
+        return (peer, coro_id, name, key)
 
-    def connect(self, location):
+    def handle(self, operation, handler, on_reactor):
+        assert on_reactor
+
+    def connect(self, location, *, incarnation):
+        assert location == SERVER.location
+        if self.online[0].incarnation != incarnation:
+            raise PeerLost("another runtime answers")
         return self.online[0]
 
     def peer_infos(self):
@@ -55,7 +64,7 @@ def runtime():
 
 @pytest.fixture
 def transport(runtime):
-    return NetworkTransport(runtime, Shipping([]))
+    return NetworkTransport(runtime, Shipping([]), KEY)
 
 
 def job(transport, lane=None, argument="abc"):
@@ -65,7 +74,7 @@ def job(transport, lane=None, argument="abc"):
 
 def test_server_sees_the_token_of_its_lease_with_every_request(transport, runtime):
     transport.set_up(SERVER, 1.0)
-    assert transport.start(job(transport), 0.0) == (PEER, 3, "len")
+    assert transport.start(job(transport), 0.0) == (PEER, 3, "len", KEY)
     transport.queue(job(transport, "lane"))
     transport.withdraw(job(transport))
     assert [operation for _, operation, _ in runtime.posted] == [
@@ -80,7 +89,7 @@ def test_server_sees_the_token_of_its_lease_with_every_request(transport, runtim
 
 def test_another_process_at_the_servers_place_is_not_set_up(transport, runtime):
     runtime.online = [PEER._replace(incarnation=bytes(16))]
-    with pytest.raises(BusyResource, match="another process answers"):
+    with pytest.raises(PeerLost, match="another runtime answers"):
         transport.set_up(SERVER, 1.0)
     assert runtime.posted == []
 
@@ -109,3 +118,10 @@ def test_arguments_larger_than_a_message_are_refused(transport, runtime):
     with pytest.raises(PackagingError, match="max_message_bytes is 20000"):
         transport.queue(job(transport, argument="x" * 10_000))
     assert runtime.posted == []
+
+
+def test_server_is_told_the_time_limit_of_a_job_that_has_one(transport, runtime):
+    for function in (len, Job(len, time_limit=2.5)):
+        call = Shipping([]).prepare(function, ("abc",), {})
+        transport.queue(transport.open(SERVER, call, lambda submission: None))
+    assert [header.get("time_limit") for _, _, header in runtime.posted] == [None, 2.5]

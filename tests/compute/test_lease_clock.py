@@ -24,21 +24,34 @@ def test_a_lease_is_over_after_five_silent_intervals():
     assert run(clock, 24, 200, pulses=False) == (70, Overdue.SILENT)
 
 
-def test_a_broken_link_leaves_the_holder_its_five_intervals():
+def test_a_holder_whose_link_broke_has_five_seconds_for_another_one():
     clock = LeaseClock(10.0, 0.0, 0.0)
     assert run(clock, 1, 20) is None
-    clock.lost()
-    assert run(clock, 21, 69, pulses=False) is None
-    clock.back(69.0)
-    assert run(clock, 70, 118, pulses=False) is None
-    assert run(clock, 119, 200, pulses=False) == (119, Overdue.SILENT)
+    clock.lost(20.0)
+    assert run(clock, 21, 24, pulses=False) is None
+    assert clock.next_look_at() == 25.0
+    clock.back(24.0)
+    assert run(clock, 25, 72, pulses=False) is None
+    clock.lost(72.0)
+    assert run(clock, 73, 200, pulses=False) == (74, Overdue.SILENT)
+    clock = LeaseClock(10.0, 0.0, 0.0)
+    clock.lost(3.0)
+    clock.lost(5.0)
+    assert run(clock, 4, 200, pulses=False) == (8, Overdue.CUT_OFF)
+
+
+def test_J9_time_in_which_the_daemon_was_stopped_is_no_time_without_a_link():
+    clock = LeaseClock(10.0, 0.0, 0.0)
+    clock.lost(1.0)
+    assert clock.overdue(1000.0) is None
+    assert run(clock, 1001, 2000, pulses=False) == (1005, Overdue.CUT_OFF)
 
 
 def test_a_holder_without_pulses_is_judged_by_its_link():
     clock = LeaseClock(0.0, 0.0, 0.0)
     assert run(clock, 1, 1000, pulses=False) is None
-    clock.lost()
-    assert clock.overdue(1000.0) is Overdue.SILENT
+    clock.lost(1000.0)
+    assert clock.overdue(1000.0) is Overdue.CUT_OFF
     clock.back(1000.0)
     assert clock.overdue(1001.0) is None
 
@@ -83,7 +96,6 @@ def test_a_server_that_is_idle_twice_is_idle_since_the_first_time():
     clock.busy(1)
     clock.idle(1, 250.0)
     clock.idle(1, 260.0)
-    assert clock.next_due_at() == 50.0
     assert run(clock, 1, 1000) == (550, Overdue.IDLE)
 
 
@@ -107,14 +119,17 @@ def test_a_server_that_became_idle_in_a_gap_is_not_idle_before_its_time():
 def test_without_a_zombie_period_idleness_is_no_reason():
     clock = LeaseClock(10.0, 0.0, 0.0)
     assert run(clock, 1, 5000) is None
-    assert clock.next_due_at() == 5050.0
 
 
-def test_next_due_is_the_first_of_the_two():
-    clock = LeaseClock(10.0, 45.0, 0.0)
-    assert clock.next_due_at() == 45.0
+def test_it_is_looked_at_twice_in_an_interval_and_when_it_may_be_over():
+    clock = LeaseClock(100.0, 45.0, 0.0)
+    assert clock.next_look_at() == 45.0
     clock.busy(1)
-    assert clock.next_due_at() == 50.0
-    clock.pulse(7.0)
-    assert clock.next_due_at() == 57.0
-    assert LeaseClock(0.0, 0.0, 0.0).next_due_at() is None
+    assert clock.next_look_at() == 50.0
+    assert clock.overdue(50.0) is None
+    assert clock.next_look_at() == 100.0
+    for now in range(100, 500, 50):
+        clock.overdue(float(now))
+    clock.idle(1, 480.0)
+    assert clock.next_look_at() == 500.0
+    assert LeaseClock(0.0, 0.0, 0.0).next_look_at() == 5.0

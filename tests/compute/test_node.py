@@ -1,13 +1,15 @@
 """The node daemon's loop, run in this process."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from greencoro import Settings
 from greencoro.compute.node import Node
 from greencoro.compute.node_options import NodeOptions
-from greencoro.compute.node_words import ReserveAnswer, ServerStarted, lease_token
+from greencoro.compute.node_words import Command, Operate, ReserveAnswer, ServerStarted, lease_token
+from greencoro.errors import ComputeError
 from tests.cluster.holder import Holder
 from tests.distributed.certificates import Made
 
@@ -101,3 +103,17 @@ def test_servers_behind_a_gateway_say_its_address(tmp_path):
         assert started.location.addr == "127.0.0.2"
 
     hold(tmp_path, use, ext_ip_addr="127.0.0.2")
+
+
+def asks(address):
+    wire = None if address is None else SimpleNamespace(stream=SimpleNamespace(peer_address=address))
+    return SimpleNamespace(link=SimpleNamespace(wire=wire), reply=lambda: None)
+
+
+@pytest.mark.parametrize("command", [Command.RELEASE, Command.DRAIN])
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", None])
+def test_S16_a_node_is_not_released_or_drained_from_another_machine(tmp_path, command, address):
+    node = Node(NodeOptions(servers=1, host="127.0.0.1", dest_path=tmp_path), Settings(), secret=SECRET)
+    with pytest.raises(ComputeError, match="own machine"):
+        node.operate(asks(address), Operate(command))
+    node.operate(asks("127.0.0.1"), Operate(Command.RELEASE))

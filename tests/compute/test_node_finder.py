@@ -6,6 +6,7 @@ from greencoro import AuthenticationError, IncompatibleVersion, Location, PeerUn
 from greencoro.compute import node_finder
 from greencoro.compute.node_finder import NodeFinder, _Sought
 from greencoro.compute.node_words import Attach, NodeFacts
+from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
 
 ABSENT = Location("127.0.0.1", 9)
@@ -69,6 +70,85 @@ def test_a_daemon_with_two_names_is_told_of_once_and_found_again_by_both(finder,
     with daemon(runtime, names[0].port) as second:
         poll_until(lambda: len(told) == 3)
         assert told[2] == ("up", second.incarnation, FACTS)
+
+
+# Those that become peers without having been named.
+
+
+def found_daemon(runtime, answers=None, **options):
+    made = Runtime(
+        node="127.0.0.1", discover_peers=False, name="daemon", secret_key=runtime.secret.key, role="node", **options
+    )
+
+    def attach(request):
+        if answers is None or answers.done:
+            request.reply(FACTS.to_header())
+        else:
+            request.fail(RuntimeError("not yet"))
+
+    made.handle(Attach.operation, attach, on_reactor=True)
+    return made
+
+
+def test_a_daemon_that_becomes_a_peer_is_used_and_again_when_it_comes_back(finder, runtime, told):
+    with found_daemon(runtime) as daemon:
+        daemon.connect(runtime.location)
+        poll_until(lambda: told)
+        assert told == [("up", daemon.incarnation, FACTS)]
+        first = daemon.incarnation
+    poll_until(lambda: len(told) == 2)
+    with found_daemon(runtime) as daemon:
+        daemon.connect(runtime.location)
+        poll_until(lambda: len(told) == 3)
+        assert told[1:] == [("lost", first), ("up", daemon.incarnation, FACTS)]
+
+
+def test_a_daemon_that_was_a_peer_before_is_used(runtime, told):
+    with found_daemon(runtime) as daemon:
+        daemon.connect(runtime.location)
+        poll_until(runtime.peer_infos)
+        finder = NodeFinder(runtime, lambda peer, facts: told.append(peer.incarnation), lambda peer, reason: None)
+        poll_until(lambda: told == [daemon.incarnation])
+        finder.close()
+
+
+def test_a_daemon_that_is_named_and_found_is_told_of_once(finder, runtime, told):
+    with found_daemon(runtime) as daemon:
+        daemon.connect(runtime.location)
+        finder.add(daemon.location)
+        poll_until(lambda: told and not finder.problems())
+    poll_until(lambda: len(told) == 2)
+    assert told == [("up", daemon.incarnation, FACTS), ("lost", daemon.incarnation)]
+
+
+def test_a_found_daemon_that_does_not_answer_is_asked_again(finder, runtime, told):
+    answers = Completion()
+    with found_daemon(runtime, answers) as daemon:
+        daemon.connect(runtime.location)
+        poll_until(lambda: "not yet" in "".join(finder.problems()))
+        answers.set()
+        poll_until(lambda: told == [("up", daemon.incarnation, FACTS)])
+        assert finder.problems() == []
+
+
+def test_a_daemon_that_is_given_up_is_lost_until_it_answers_again(finder, runtime, told):
+    with found_daemon(runtime) as daemon:
+        daemon.connect(runtime.location)
+        poll_until(lambda: told)
+        finder.give_up(daemon.incarnation, "it was silent")
+        poll_until(lambda: len(told) == 3)
+        assert [each[0] for each in told] == ["up", "lost", "up"]
+    finder.give_up(bytes(16), "it was never there")
+
+
+def test_a_peer_of_another_role_is_no_node(finder, runtime, told):
+    with Runtime(node="127.0.0.1", discover_peers=False, name="plain", secret_key=runtime.secret.key) as plain:
+        plain.handle(Attach.operation, lambda request: request.reply(FACTS.to_header()), on_reactor=True)
+        plain.connect(runtime.location)
+        with found_daemon(runtime) as daemon:
+            daemon.connect(runtime.location)
+            poll_until(lambda: told)
+        assert plain.incarnation not in {each[1] for each in told}
 
 
 def test_a_runtime_that_is_no_node_is_no_node(finder, runtime, told):

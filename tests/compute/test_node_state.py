@@ -1,11 +1,14 @@
 import pytest
 
-from greencoro.compute.node_state import NodePhase, NodeState
+from greencoro.compute.node_options import NodeOptions
+from greencoro.compute.node_phase import NodePhase
+from greencoro.compute.node_state import NodeState
 from greencoro.compute.node_vocabulary import (
     Answer,
     Assign,
     Drain,
     EndServer,
+    Holder,
     Identity,
     StartServer,
     Stopped,
@@ -30,9 +33,12 @@ T, U = "ab" * 32, "cd" * 32
 ONE, TWO, NEW = (Identity(f"{n:02x}" * 16, Location("10.0.0.1", n), f"node-{n}", 1000 + n) for n in (1, 2, 3))
 
 
-def started(identity, token=T, attempt=7):
+HOLDER, SOMEBODY = Holder("h" * 32, "link 1"), Holder("s" * 32, "link 2")
+
+
+def started(identity, token=T, attempt=7, holder=HOLDER):
     return Tell(
-        "holder",
+        holder,
         ServerStarted(token, attempt, identity.incarnation, identity.location, identity.name, identity.pid),
     )
 
@@ -47,8 +53,8 @@ GRANTED = ReserveAnswer()
 
 @pytest.fixture
 def state():
-    state = NodeState(2)
-    assert state.start(0.0) == [StartServer(1, 1), StartServer(2, 1)]
+    state = NodeState(NodeOptions(servers=2))
+    assert state.start(0.0, 0.0) == [StartServer(1, 1), StartServer(2, 1)]
     return state
 
 
@@ -58,11 +64,11 @@ def warm(state):
 
 
 def lease(state, token=T):
-    return state.reserve("request", "holder", Reserve(token, 7, "a client"))
+    return state.reserve("request", HOLDER, Reserve(token, 7, "a client"), 0.0)
 
 
-def another(state, token=U, holder="somebody"):
-    return state.reserve("other", holder, Reserve(token, 1, "another"))
+def another(state, token=U, holder=SOMEBODY):
+    return state.reserve("other", holder, Reserve(token, 1, "another"), 0.0)
 
 
 def release(state, token=T):
@@ -88,7 +94,7 @@ def test_server_that_becomes_ready_during_the_lease_is_handed_over_then(state):
 def test_second_reservation_is_refused_and_names_the_first(state):
     lease(state)
     assert another(state) == [refused("other", *BUSY)]
-    assert another(state, holder="holder") == [refused("other", *BUSY)]
+    assert another(state, holder=HOLDER) == [refused("other", *BUSY)]
     assert another(state, token=T) == [refused("other", *BUSY)]
 
 
@@ -128,16 +134,16 @@ def test_release_with_another_token_gives_nothing_back(state):
 def test_loss_of_the_holder_ends_the_lease(state):
     warm(state)
     lease(state)
-    assert state.holder_lost("somebody else") == []
-    assert state.holder_lost("holder") == [EndServer(1), EndServer(2)]
-    assert state.holder_lost("holder") == []
+    assert state.holder_lost(SOMEBODY, 1.0) == []
+    assert state.holder_lost(HOLDER, 1.0)[1:] == [EndServer(1), EndServer(2)]
+    assert state.holder_lost(HOLDER, 1.0) == []
 
 
 def test_death_of_a_leased_server_is_told_and_a_fresh_one_handed_over(state):
     warm(state)
     lease(state)
     assert state.exited(1, 1, "was killed", 100.0) == [
-        Tell("holder", ServerDied(T, 7, ONE.incarnation, "was killed")),
+        Tell(HOLDER, ServerDied(T, 7, ONE.incarnation, "was killed")),
         StartServer(1, 2),
     ]
     assert state.ready(1, 2, NEW) == [Assign(1, T), started(NEW)]
@@ -156,8 +162,8 @@ def test_servers_that_end_at_their_start_are_started_again_with_growing_pauses(s
         if not instructions:
             due = state.next_due_at()
             pauses.append(due - now)
-            assert state.due(due - 0.001) == []
-            instructions = state.due(due)
+            assert state.due(due - 0.001, 0.0) == []
+            instructions = state.due(due, 0.0)
             now = due
         run += 1
         assert instructions == [StartServer(1, run)]
@@ -195,7 +201,7 @@ def test_holder_can_have_a_server_replaced(state):
 def test_close_by_the_operator_tells_the_holder_why_and_nothing_of_single_servers(state):
     warm(state)
     lease(state)
-    ended = Tell("holder", LeaseEnded(T, 7, "was closed by whoever runs its node"))
+    ended = Tell(HOLDER, LeaseEnded(T, 7, "was closed by whoever runs its node"))
     assert state.close() == [ended, EndServer(1), EndServer(2)]
     assert state.close() == []
     assert state.exited(1, 1, "code 0", 1.0) == [StartServer(1, 2)]
@@ -206,10 +212,10 @@ def test_close_by_the_operator_tells_the_holder_why_and_nothing_of_single_server
 def test_stop_tells_the_holder(state):
     warm(state)
     lease(state)
-    assert state.stop()[0] == Tell("holder", LeaseEnded(T, 7, "was ended with its node"))
+    assert state.stop()[0] == Tell(HOLDER, LeaseEnded(T, 7, "was ended with its node"))
 
 
-@pytest.mark.parametrize("end", [release, NodeState.close, lambda state: state.holder_lost("holder")])
+@pytest.mark.parametrize("end", [release, NodeState.close, lambda state: state.holder_lost(HOLDER, 1.0)])
 def test_J9_a_lease_that_has_ended_is_dead_for_good(state, end):
     lease(state)
     end(state)
@@ -269,13 +275,13 @@ def test_retired_node_starts_nothing_after_a_release(state):
 
 
 def test_drain_without_a_lease_stops(state):
-    assert state.drain() == [EndServer(1, at_once=True), EndServer(2, at_once=True)]
+    assert state.drain(0.0) == [EndServer(1, at_once=True), EndServer(2, at_once=True)]
 
 
 def test_drain_waits_for_the_last_job(state):
     warm(state)
     lease(state)
-    assert [each.slot for each in state.drain() if isinstance(each, Drain)] == [1, 2]
+    assert [each.slot for each in state.drain(0.0) if isinstance(each, Drain)] == [1, 2]
     assert state.drained(1, 1) == []
     assert [each for each in state.drained(2, 1) if isinstance(each, EndServer)] == [EndServer(1), EndServer(2)]
 
@@ -283,14 +289,14 @@ def test_drain_waits_for_the_last_job(state):
 def test_drain_tells_the_holder_which_servers_take_no_more_jobs(state):
     warm(state)
     lease(state)
-    told = [each for each in state.drain() if isinstance(each, Tell)]
-    assert told == [Tell("holder", ServerDraining(T, 7, each.incarnation)) for each in (ONE, TWO)]
+    told = [each for each in state.drain(0.0) if isinstance(each, Tell)]
+    assert told == [Tell(HOLDER, ServerDraining(T, 7, each.incarnation)) for each in (ONE, TWO)]
 
 
 def test_drain_counts_a_server_that_dies_as_done(state):
     warm(state)
     lease(state)
-    state.drain()
+    state.drain(0.0)
     state.drained(1, 1)
     assert EndServer(1) in state.exited(2, 1, "x", 60.0)
 
@@ -298,7 +304,7 @@ def test_drain_counts_a_server_that_dies_as_done(state):
 def test_drain_ends_when_the_client_releases(state):
     warm(state)
     lease(state)
-    state.drain()
+    state.drain(0.0)
     release(state)
     state.exited(1, 1, "x", 1.0)
     assert Answer("bye", Released()) in state.exited(2, 1, "x", 1.0)
@@ -308,7 +314,7 @@ def test_drain_ends_when_the_client_releases(state):
 def test_draining_node_is_not_reserved_and_starts_nothing_in_the_place_of_what_ended(state):
     warm(state)
     lease(state)
-    state.drain()
+    state.drain(0.0)
     assert another(state) == [refused("other", Refusal.ENDING, "the node is ending")]
     assert not any(isinstance(each, StartServer) for each in state.exited(1, 1, "x", 60.0))
     assert state.slots[0].state is SlotState.ENDED
@@ -317,14 +323,14 @@ def test_draining_node_is_not_reserved_and_starts_nothing_in_the_place_of_what_e
 def test_server_that_becomes_ready_while_the_node_drains_is_not_handed_over(state):
     state.ready(1, 1, ONE)
     lease(state)
-    state.drain()
+    state.drain(0.0)
     assert state.ready(2, 1, TWO) == []
 
 
 def test_drain_does_not_wait_for_a_server_that_waits_for_its_restart(state):
     state.exited(1, 1, "x", 0.1)
     state.exited(1, 2, "x", 0.2)
-    assert state.drain() == [EndServer(2, at_once=True)]
+    assert state.drain(0.0) == [EndServer(2, at_once=True)]
     assert state.exited(2, 1, "x", 1.0) == [Stopped()]
 
 
@@ -332,7 +338,7 @@ def test_drained_is_taken_of_servers_that_were_told_to(state):
     warm(state)
     lease(state)
     assert state.drained(1, 2) == []
-    state.drain()
+    state.drain(0.0)
     state.drained(1, 1)
     assert state.drained(1, 1) == []
     assert state.phase is NodePhase.DRAINING
@@ -341,23 +347,23 @@ def test_drained_is_taken_of_servers_that_were_told_to(state):
 def test_stop_says_once_that_it_is_done(state):
     warm(state)
     lease(state)
-    state.drain()
+    state.drain(0.0)
     state.drained(1, 1)
     state.drained(2, 1)
     told = state.exited(1, 1, "x", 1.0) + state.exited(2, 1, "x", 1.0)
     assert told.count(Stopped()) == 1
     assert state.phase is NodePhase.STOPPED
-    assert state.stop() == state.drain() == []
+    assert state.stop() == state.drain(0.0) == []
 
 
-@pytest.mark.parametrize("before", [NodeState.drain, NodeState.retire, NodeState.stop])
+@pytest.mark.parametrize("before", [lambda state: state.drain(0.0), NodeState.retire, NodeState.stop])
 def test_what_a_person_asks_for_at_an_odd_time_does_no_harm(state, before):
     before(state)
-    state.drain()
+    state.drain(0.0)
     state.retire()
     state.stop()
     state.retire()
-    state.drain()
+    state.drain(0.0)
     assert state.phase is NodePhase.STOPPING
     assert state.exited(1, 1, "x", 1.0) + state.exited(2, 1, "x", 1.0) == [Stopped()]
 
@@ -375,6 +381,5 @@ def test_draining_node_starts_no_server_that_waits_for_its_restart(state):
     lease(state)
     state.exited(1, 1, "x", 0.1)
     state.exited(1, 2, "x", 0.2)
-    state.drain()
-    assert state.next_due_at() is None
-    assert state.due(1000.0) == []
+    state.drain(0.0)
+    assert state.due(1000.0, 0.0) == []

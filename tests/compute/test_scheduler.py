@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from greencoro import ConfigError, Location, Runtime, Scheduler
-from greencoro.compute import client_words
+from greencoro.compute import client_words, node_client
 from greencoro.compute import scheduler as schedulers
 from greencoro.compute import scheduler_vocabulary as vocabulary
 from greencoro.compute.node_words import (
@@ -59,10 +59,10 @@ def test_threads_that_make_the_first_scheduler_at_once_get_the_same(runtime, mon
     begin = Scheduler._begin
     both = threading.Barrier(2)
 
-    def slow_begin(scheduler, options):
+    def slow_begin(scheduler, *options):
         second.start()
         both.wait(5)
-        begin(scheduler, options)
+        begin(scheduler, *options)
 
     def make_another():
         both.wait(5)
@@ -212,7 +212,7 @@ def test_node_in_use_and_one_that_refuses_are_told_apart(daemon, heard):
 
 
 def test_reservation_that_is_not_answered_is_released_and_tried_again(daemon, heard, monkeypatch):
-    monkeypatch.setattr(schedulers, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(node_client, "_ANSWER_SECONDS", 0.2)
     daemon.reserve = Completion()
     scheduler = Scheduler(nodes=daemon.runtime.location)
     submit(scheduler, heard)

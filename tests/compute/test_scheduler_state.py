@@ -5,59 +5,35 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from greencoro.compute import client_words as client
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.node_words import NodeFacts
 from greencoro.compute.scheduler_records import NodeState
+from greencoro.compute.scheduler_report import problems, ready_locations
 from greencoro.compute.scheduler_state import SchedulerState
-from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError
+from tests.compute.scheduler_events import (
+    ASKED,
+    AT,
+    CLOSE,
+    CLOSED,
+    HERE,
+    LOST,
+    READY,
+    SUBMITTED,
+    accept,
+    facts,
+    feed,
+    names,
+    orders,
+    started,
+    told,
+    up,
+)
 
-HERE = Location("10.0.0.9", 1)
-AT = Location("10.0.0.1", 5)
-LOST, CLOSED = client.NodeChange.LOST, client.NodeChange.CLOSED
-
-
-def facts(address):
-    return NodeFacts(address, address, servers=2, ready=2, platform="", cpus=2)
+_OF_USE = (NodeState.RESERVED, NodeState.RESERVING, NodeState.AWAY)
 
 
 @pytest.fixture
 def state():
     return SchedulerState(HERE)
-
-
-def feed(state, *events):
-    return [instruction for event in events for instruction in state.handle(event)]
-
-
-def told(instructions):
-    return [each.notice for each in instructions if isinstance(each, vocabulary.Tell)]
-
-
-def names(instructions):
-    return [type(each).__name__ for each in told(instructions)]
-
-
-def orders(instructions):
-    return [each for each in instructions if not isinstance(each, vocabulary.Tell)]
-
-
-def up(node="n", address="10.0.0.1"):
-    return vocabulary.NodeUp(node, facts(address))
-
-
-def accept(node="n", computation=1):
-    return client.Verdict(computation, node, accepted=True)
-
-
-def started(server="s", node="n", attempt=1):
-    return vocabulary.ServerStarted(node, attempt, server, AT, "node-1")
-
-
-SUBMITTED = vocabulary.Submitted(1)
-ASKED = (SUBMITTED, up(), accept())
-RESERVED = (*ASKED, vocabulary.Granted("n", 1))
-READY = (*RESERVED, started(), client.SetUpDone(1, "s"))
-CLOSE = client.Close(1)
 
 
 def test_the_client_is_told_of_all_in_the_order_in_which_it_happens(state):
@@ -89,7 +65,7 @@ def test_node_is_reserved_when_the_client_accepts_it_and_once(state):
 def test_node_that_the_client_does_not_want_is_not_reserved_and_offered_to_the_next(state):
     feed(state, SUBMITTED, vocabulary.Submitted(2), up())
     assert feed(state, client.Verdict(1, "n", accepted=False, reason="too small")) == []
-    assert state.problems() == ["node 10.0.0.1 is not used: too small"]
+    assert problems(state) == ["node 10.0.0.1 is not used: too small"]
     assert names(feed(state, CLOSE)) == ["Ended", "Begun", "NodeOffered"]
 
 
@@ -100,22 +76,22 @@ def test_verdict_of_another_computation_counts_for_nothing(state):
 
 def test_server_is_ready_only_after_its_set_up(state):
     feed(state, *READY[:-1])
-    assert state.ready_locations() == []
-    assert "still being set up" in state.problems()[0]
+    assert ready_locations(state) == []
+    assert "still being set up" in problems(state)[0]
     feed(state, READY[-1])
-    assert state.ready_locations() == [AT]
-    assert state.problems() == []
+    assert ready_locations(state) == [AT]
+    assert problems(state) == []
 
 
 def test_server_whose_set_up_failed_is_named_as_a_problem(state):
     feed(state, *READY[:-1], client.SetUpFailed(1, "s", "no module named x"))
-    assert state.ready_locations() == []
-    assert str(AT) in state.problems()[0] and "no module named x" in state.problems()[0]
+    assert ready_locations(state) == []
+    assert str(AT) in problems(state)[0] and "no module named x" in problems(state)[0]
 
 
 def test_news_of_a_server_may_overtake_the_answer_to_the_reservation(state):
     assert names(feed(state, *ASKED, started()))[-1] == "ServerStarted"
-    assert feed(state, vocabulary.Granted("n", 1), started()) == []
+    assert feed(state, vocabulary.Granted("n", 1), started()) == [vocabulary.Watch("n", 1, 1)]
 
 
 def test_server_of_an_earlier_reservation_is_none(state):
@@ -130,19 +106,19 @@ def test_dead_server_is_told_once(state):
     [gone] = told(feed(state, vocabulary.ServerDied("n", 1, "s", "was killed")))
     assert (gone.server, gone.explanation, gone.closed) == ("s", "was killed", False)
     assert feed(state, vocabulary.ServerDied("n", 1, "s", "again"), client.Unreachable(1, "s", "x")) == []
-    assert state.problems() == ["node 10.0.0.1 has no server running yet"]
+    assert problems(state) == ["node 10.0.0.1 has no server running yet"]
 
 
 def test_draining_server_is_not_ready_any_more(state):
     feed(state, *READY)
     assert names(feed(state, vocabulary.ServerDraining("n", 1, "s"))) == ["ServerDraining"]
-    assert state.ready_locations() == []
+    assert ready_locations(state) == []
 
 
 def test_server_that_the_client_cannot_reach_is_explained_by_its_node(state):
     feed(state, *READY)
     assert feed(state, client.Unreachable(1, "s", "reset")) == [vocabulary.AwaitExplanation("s", "reset")]
-    assert state.ready_locations() == []
+    assert ready_locations(state) == []
     [gone] = told(feed(state, vocabulary.ServerDied("n", 1, "s", "was killed")))
     assert gone.explanation == "was killed"
     assert feed(state, vocabulary.Unexplained("s", "reset")) == []
@@ -167,7 +143,7 @@ def test_lost_node_takes_its_servers_with_it(state):
 def test_node_in_use_is_asked_again_later_with_a_new_attempt(state):
     feed(state, *ASKED)
     assert feed(state, vocabulary.Refused("n", 1, "is in use")) == [vocabulary.RetryLater("n", 1)]
-    assert state.problems() == ["node 10.0.0.1 is in use"]
+    assert problems(state) == ["node 10.0.0.1 is in use"]
     assert feed(state, vocabulary.Retry("n", 1)) == [vocabulary.Reserve("n", 1, 2)]
     assert feed(state, vocabulary.Retry("n", 1), vocabulary.Retry("n", 2)) == []
 
@@ -218,18 +194,34 @@ def test_answer_to_an_earlier_attempt_is_ignored(state, late):
 
 
 def test_lease_that_the_node_ends_takes_its_servers_with_it_and_is_not_asked_for_again(state):
-    feed(state, *READY)
+    feed(state, *READY, up("m", "b"), accept("m"), vocabulary.Granted("m", 2))
     server, node = told(feed(state, vocabulary.LeaseEnded("n", 1, "was closed")))
     assert (server.explanation, server.closed) == ("was closed", True)
     assert node.change is CLOSED
-    assert "was closed" in state.problems()[0]
+    assert "was closed" in problems(state)[0]
     assert feed(state, vocabulary.Retry("n", 1), started("t"), vocabulary.LeaseEnded("n", 1, "x")) == []
-    feed(state, vocabulary.Submitted(2))
-    assert names(feed(state, CLOSE)) == ["Ended", "Begun", "NodeOffered"]
+    feed(state, vocabulary.Submitted(2), CLOSE)
+    assert names(feed(state, vocabulary.Released("m", 2))) == [
+        "NodeChanged",
+        "Ended",
+        "Begun",
+        "NodeOffered",
+        "NodeOffered",
+    ]
+
+
+def test_computation_is_over_when_the_last_of_its_nodes_has_closed_its_servers(state):
+    feed(state, *READY, up("m", "b"), accept("m"), vocabulary.Granted("m", 2), vocabulary.Submitted(2))
+    assert "Ended" not in names(feed(state, vocabulary.LeaseEnded("n", 1, "no job ran")))
+    instructions = told(feed(state, vocabulary.LeaseEnded("m", 2, "no job ran")))
+    [ended] = [each for each in instructions if isinstance(each, client.Ended)]
+    assert (ended.computation, ended.lost) == (1, False)
+    assert "no job ran" in ended.reason
+    assert state.current == 2
 
 
 def test_lease_may_end_before_the_answer_to_its_reservation_is_here(state):
-    feed(state, *ASKED, vocabulary.LeaseEnded("n", 1, "was closed"))
+    feed(state, *ASKED, up("m", "b"), vocabulary.LeaseEnded("n", 1, "was closed"))
     assert feed(state, vocabulary.Granted("n", 1)) == []
     assert names(feed(state, CLOSE)) == ["Ended"]
 
@@ -309,11 +301,9 @@ def test_lease_is_known_while_servers_may_be_told_of(state):
 
 def test_event_that_cannot_happen_raises_and_changes_nothing(state):
     feed(state, *READY)
-    with pytest.raises(LocalProtocolError, match=r"node 10\.0\.0\.1 that is reserved cannot take 'granted'"):
-        state.handle(vocabulary.Granted("n", 1))
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(LocalProtocolError, match=r"server 10\.0\.0\.1:5 that is ready cannot take 'set_up'"):
         state.handle(client.SetUpDone(1, "s"))
-    assert state.ready_locations() == [AT]
+    assert ready_locations(state) == [AT]
 
 
 class Machine(RuleBasedStateMachine):
@@ -343,6 +333,8 @@ class Machine(RuleBasedStateMachine):
                 self.retries.add((order.node, order.attempt))
             elif isinstance(order, vocabulary.Tell):
                 self.hear(order.notice)
+        # A node that is lost, or away when the computation ends, hears no more of it and ends the lease by itself.
+        self.leases = {lease for lease in self.leases if lease[0] in self.state.nodes}
 
     def hear(self, notice):
         assert notice.computation not in self.ended
@@ -362,10 +354,10 @@ class Machine(RuleBasedStateMachine):
     def draw(self, data, things):
         return data.draw(st.sampled_from(sorted(things)))
 
-    @rule()
-    def submit(self):
+    @rule(pulses=st.booleans())
+    def submit(self, pulses):
         self.submitted += 1
-        self.feed(vocabulary.Submitted(self.submitted))
+        self.feed(vocabulary.Submitted(self.submitted, pulses))
 
     @rule(data=st.data())
     def close(self, data):
@@ -379,7 +371,20 @@ class Machine(RuleBasedStateMachine):
     def lose(self, node):
         # The node hears of that too. What was asked of it stays under way, and is answered late.
         self.leases = {lease for lease in self.leases if lease[0] != node}
+        self.feed(vocabulary.NodeLost(node, "x", for_good=True))
+
+    @rule(node=st.sampled_from("abc"))
+    def go_away(self, node):
         self.feed(vocabulary.NodeLost(node, "x"))
+        # What was asked of it fails with the connection.
+        for lease in [lease for lease in self.asked if lease[0] == node]:
+            self.asked.discard(lease)
+            self.feed(vocabulary.Unanswered(*lease))
+
+    @rule()
+    def oversleep(self):
+        if self.state.current is not None:
+            self.feed(vocabulary.Overslept(self.state.current, "x"))
 
     @precondition(lambda self: self.offered)
     @rule(data=st.data(), accepted=st.booleans())
@@ -393,7 +398,7 @@ class Machine(RuleBasedStateMachine):
     def answer(self, data, answer):
         lease = self.draw(data, self.asked)
         self.asked.discard(lease)
-        node = self.state._nodes.get(lease[0])
+        node = self.state.nodes.get(lease[0])
         if answer in ("granted", "lost answer") and node is not None and node.attempt == lease[1]:
             self.leases.add(lease)
         if answer == "granted":
@@ -451,8 +456,8 @@ class Machine(RuleBasedStateMachine):
     def nothing_is_kept_from_its_node(self):
         """Whoever has a lease is using it or giving it back."""
         for node, attempt in self.leases:
-            known = self.state._nodes[node]
-            in_use = known.attempt == attempt and known.state in (NodeState.RESERVED, NodeState.RESERVING)
+            known = self.state.nodes[node]
+            in_use = known.attempt == attempt and known.state in _OF_USE
             assert in_use or (node, attempt) in self.releasing
 
     def teardown(self):

@@ -7,28 +7,11 @@ import threading
 
 import pytest
 
+from greencoro.compute import removal
 from greencoro.compute.child import UNKNOWN_EXIT, Channel
 from greencoro.compute.launching import LaunchOrder, Spawner
-from greencoro.compute.server import ServerProcess, explain_exit
+from greencoro.compute.server import ServerProcess
 from greencoro.compute.server_words import CountJobs, End, Jobs
-
-
-@pytest.mark.parametrize(
-    ("returncode", "text"),
-    [
-        (0, "ended with exit code 0"),
-        (3, "ended with exit code 3"),
-        (-11, "was killed by SIGSEGV"),
-        (-9, "was killed by SIGKILL (by somebody, or by the kernel for want of memory)"),
-        (-99, "was killed by signal 99"),
-    ],
-)
-def test_exit_codes_and_signals_are_decoded(returncode, text):
-    assert explain_exit(returncode, []) == text
-
-
-def test_last_lines_of_standard_error_follow():
-    assert explain_exit(1, ["oh", "no"]).endswith("standard error:\n  oh\n  no")
 
 
 class DeadGuard:
@@ -107,6 +90,7 @@ while os.read(0, 100):
     assert ends == ["ended with exit code 5; the last it wrote to standard error:\n  last words"]
     assert launcher.collected == 1
     assert not (tmp_path / "1").exists()
+    removal.wait()
     assert set(os.listdir("/proc/self/fd")) == descriptors
     server.send(End())
 
@@ -121,5 +105,50 @@ def test_J1_server_whose_channel_a_job_has_written_to_is_ended_and_its_end_told(
     assert "server 1 is ended, for it does not say what a server says" in caplog.text
 
 
-def test_exit_that_nobody_knows_is_not_called_a_success():
-    assert explain_exit(UNKNOWN_EXIT, []) == "ended in a way that is not known"
+def test_J1_exit_that_nobody_knows_is_not_called_a_success(tmp_path, monkeypatch):
+    monkeypatch.setattr(Script, "collect", lambda self: (self.process.wait(), os.close(self.ended), UNKNOWN_EXIT)[-1])
+    server, _, _, ends, told = run(tmp_path, "")
+    assert told.wait(20)
+    server.join()
+    assert ends == ["ended in a way that is not known"]
+
+
+def test_server_that_asks_for_it_is_ended_by_force_and_its_reason_told(tmp_path):
+    server, _, reports, ends, told = run(
+        tmp_path,
+        """os.write(0, b'{"word": "end_me", "reason": "f/3 does not end"}\\n')\nos.read(1, 1)\nos.read(0, 1)""",
+    )
+    assert told.wait(20)
+    server.join()
+    assert reports == []
+    assert ends == ["was ended by force: f/3 does not end"]
+
+
+def test_last_words_are_told_with_the_end(tmp_path):
+    source = f"""
+import mmap
+sys.path[:0] = {sys.path!r}
+from greencoro.compute.last_words import SIZE, LastWords
+with open({str(tmp_path / "1.words")!r}, "r+b") as file:
+    words = LastWords(mmap.mmap(file.fileno(), SIZE))
+words.began("f/3")
+words.said("on the way to the client\\n")
+os.write(2, b"straight\\n")
+os.abort()
+"""
+    server, _, _, ends, told = run(tmp_path, source)
+    assert told.wait(20)
+    server.join()
+    assert ends == [
+        "was killed by SIGABRT (it gave itself up), with the job f/3; the last it wrote to standard error:\n"
+        "  on the way to the client\n  straight"
+    ]
+    assert not (tmp_path / "1.words").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\\xff" * 10, b"x" * 100_000])
+def test_whatever_a_job_made_of_the_last_words_its_end_is_told(tmp_path, content):
+    server, _, _, ends, told = run(tmp_path, f"open({str(tmp_path / '1.words')!r}, 'wb').write({content!r})")
+    assert told.wait(20)
+    server.join()
+    assert ends == ["ended with exit code 0"]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -21,6 +22,15 @@ from greencoro.errors import RemoteProtocolError
 
 KEY = "ab" * 32
 CONFIGURE = Configure(KEY, "10.0.0.1", 0, "node-1", "/tmp/x", {"tick_seconds": 5.0}, 30)
+CONFIGURE_ALL = dataclasses.replace(
+    CONFIGURE,
+    discover_peers=True,
+    udp_port=5,
+    peers=(Location("::1", 6),),
+    limits=("cpu=5",),
+    user="a",
+    has_listener=True,
+)
 ORDERS = [Assign(KEY), CountJobs(), Drain(), End()]
 REPORTS = [Ready("cd" * 16, Location("10.0.0.1", 5), "node-1"), Jobs(3), Drained()]
 
@@ -30,7 +40,8 @@ def sent(word):
 
 
 def test_each_line_arrives_as_it_was_said():
-    assert read_configuration(sent(CONFIGURE)) == CONFIGURE
+    for word in (CONFIGURE, CONFIGURE_ALL):
+        assert read_configuration(sent(word)) == word
     assert [read_order(sent(order)) for order in ORDERS] == ORDERS
     assert [read_report(sent(report)) for report in REPORTS] == REPORTS
 

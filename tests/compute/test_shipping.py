@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from greencoro import Coro
+from greencoro.compute.job import Job
 from greencoro.compute.shipping import Shipping
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
@@ -129,3 +130,12 @@ def test_a_thread_and_a_coroutine_that_send_the_same_package_send_it_once(shippi
     coro.value(5)
     thread.join(5)
     assert len(runtime.posted) == 1
+
+
+def test_a_job_is_prepared_as_its_function_with_what_it_asks_for(shipping):
+    job = Job(first, retries=2, time_limit=3)
+    shipping.check(job)
+    prepared, plain = shipping.prepare(job, (), {}), shipping.prepare(first, (), {})
+    assert (prepared.name, prepared.entry, prepared.arguments) == (plain.name, plain.entry, plain.arguments)
+    assert (prepared.retries, prepared.time_limit) == (2, 3)
+    assert (plain.retries, plain.time_limit) == (0, None)

@@ -6,6 +6,7 @@ import pytest
 
 from greencoro import Coro, MonitorException, Runtime, Status
 from greencoro.compute import status_feed
+from greencoro.compute.avail_info import NodeAvailInfo
 from greencoro.compute.status_feed import StatusFeed
 from greencoro.distributed.location import Location
 from greencoro.distributed.proxies import RemoteCoro
@@ -89,9 +90,10 @@ def test_news_that_cannot_be_pickled_is_said_and_the_next_are_told(far, caplog):
     assert "cannot pickle a lock" in caplog.text
 
 
-def test_coroutine_elsewhere_that_is_over_is_told_no_more(far, caplog):
+def test_coroutine_elsewhere_that_is_over_is_told_no_more(far, caplog, monkeypatch):
     coro, sent, answers, room = far
     room.set()
+    monkeypatch.setattr(RemoteCoro, "is_alive", lambda self: False)
     answers.append(-1)
     feed = StatusFeed(coro, Coro)
     with caplog.at_level(logging.WARNING):
@@ -102,14 +104,40 @@ def test_coroutine_elsewhere_that_is_over_is_told_no_more(far, caplog):
     assert caplog.text.count("is over or cannot be reached") == 1
 
 
-def test_what_waits_for_a_coroutine_elsewhere_is_bounded(far, caplog, monkeypatch):
-    monkeypatch.setattr(status_feed, "_MAX_WAITING", 3)
+def test_coroutine_elsewhere_that_is_behind_is_told_all_and_that_is_said_once(far, caplog, monkeypatch):
+    monkeypatch.setattr(status_feed, "_MANY_WAITING", 3)
     coro, sent, _, room = far
     feed = StatusFeed(coro, Coro)
-    Coro(lambda: [feed.tell(each) for each in range(4)]).value(5)
-    assert "is not told 3" in caplog.text
+    Coro(lambda: [feed.tell(each) for each in range(9)]).value(5)
+    assert caplog.text.count("is behind") == 1
     room.set()
-    poll_until(lambda: sent == [0, 1, 2])
+    poll_until(lambda: sent == list(range(9)))
+
+
+def test_coroutine_elsewhere_that_lives_and_takes_nothing_for_the_send_timeout_is_told_later(far, monkeypatch):
+    coro, sent, answers, room = far
+    room.set()
+    monkeypatch.setattr(RemoteCoro, "is_alive", lambda self: True)
+    answers.extend([-1, -1])
+    feed = StatusFeed(coro, Coro)
+    Coro(lambda: [feed.tell(each) for each in (1, 2)]).value(5)
+    poll_until(lambda: sent[-2:] == [1, 2])
+    assert feed.is_heard
+
+
+def free(address, cpu):
+    return NodeAvailInfo(cpu, 1, 1, 100.0, address)
+
+
+def test_of_what_is_free_at_a_node_one_that_is_behind_is_told_the_newest(far):
+    coro, sent, _, room = far
+    feed = StatusFeed(coro, Coro)
+    news = [0, free("a", 1.0), 1, free("b", 2.0), free("a", 3.0), free("a", 4.0)]
+    Coro(lambda: [feed.tell(each) for each in news]).value(5)
+    room.set()
+    poll_until(lambda: sent == [0, free("a", 4.0), 1, free("b", 2.0)])
+    Coro(feed.tell, free("a", 5.0)).value(5)
+    poll_until(lambda: sent[-1] == free("a", 5.0))
 
 
 def test_coroutine_of_another_runtime_is_told_of_a_job_and_its_end():

@@ -2,7 +2,7 @@
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,12 +12,14 @@ from greencoro.compute.words import (
     At,
     Count,
     Incarnation,
+    Listed,
     Name,
     OneOf,
     Part,
     Reason,
     Seconds,
     Switch,
+    Text,
     TextMap,
     Token,
     Word,
@@ -135,3 +137,15 @@ def test_S5_what_may_be_a_key_is_not_shown_at_all():
 
 def test_a_text_for_people_that_is_too_long_loses_its_end_on_its_way_out():
     assert Inner.from_header(Inner("x" * 5000).to_header()) == Inner("x" * 1000)
+
+
+@dataclass(frozen=True)
+class Many(Word):
+    names: Annotated[Sequence[str], Listed(Text(5), 2)] = ()
+
+
+def test_a_list_is_of_one_kind_and_not_too_long():
+    assert Many.from_header(json.loads(json.dumps(Many(["a", "b"]).to_header()))) == Many(("a", "b"))
+    for names in (["a", "b", "c"], ["a", 1], ["longer"], "ab", None, {"a": "b"}):
+        with pytest.raises(RemoteProtocolError, match="names"):
+            Many.from_header({"names": names})

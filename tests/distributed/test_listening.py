@@ -15,7 +15,7 @@ import pytest
 from greencoro.distributed.location import Location
 from greencoro.distributed.memory import MemoryNetwork
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import ClosedResource, ConfigError
+from greencoro.errors import ClosedResource, ConfigError, PeerLost
 from greencoro.hub.completion import Completion
 from tests.distributed.conftest import SECRET_KEY, World
 from tests.distributed.hand_made import HandMade
@@ -190,6 +190,20 @@ def test_a_socket_goes_from_one_to_the_other_and_back_and_nobody_is_refused(tcp_
             assert who_answers(server, made) == daemon.incarnation
         for each in made:
             each.close()
+
+
+def test_who_is_expected_at_a_place_is_not_taken_for_who_was_met_there_before(world, listening):
+    daemon = world.runtime()
+    added = daemon.add_listener(listening.fileno())
+    server = world.runtime(listen_on=[listening.fileno()], accepting=False)
+    here = world.runtime()
+    assert here.connect(place_of(listening), 10).incarnation == daemon.incarnation
+    with pytest.raises(PeerLost, match="another runtime answers"):
+        here.connect(place_of(listening), 10, incarnation=server.incarnation)
+    added.stop()
+    server.accept(True)
+    assert here.connect(place_of(listening), 10, incarnation=server.incarnation).incarnation == server.incarnation
+    assert {peer.incarnation for peer in here.peer_infos()} == {daemon.incarnation, server.incarnation}
 
 
 def test_a_handle_that_is_closed_leaves_the_socket_to_its_owner(tcp_world, listening):

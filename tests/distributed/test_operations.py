@@ -7,7 +7,7 @@ import time
 import pytest
 
 from greencoro.distributed.monitors import UNDO_NOTIFY
-from greencoro.errors import BusyResource, LocalProtocolError
+from greencoro.errors import BusyResource, GreencoroError, LocalProtocolError, PeerLost
 from tests.distributed.conftest import Pair
 from tests.support.polling import poll_until
 
@@ -315,3 +315,26 @@ def test_an_observer_on_the_reactor_that_raises_disturbs_nobody(runtime_pair, ca
     runtime_pair.one.watch_peers(at_hub.append)
     runtime_pair.other.finish()
     poll_until(lambda: events and at_hub and "not my day" in caplog.text)
+
+
+def test_request_nowait_tells_of_the_answer_the_refusal_and_the_loss_on_the_reactor_and_once(small_pair):
+    one, info = small_pair.one, small_pair.one.peer_infos()[0]
+    told = []
+
+    def on_answer(reply, error):
+        told.append((None if reply is None else reply.header, type(error)))
+
+    assert one.request_nowait(info, "greencoro.clock", {}, on_answer)
+    poll_until(lambda: len(told) == 1)
+    assert "wall_clock_seconds" in told[0][0]
+    assert one.request_nowait(info, "test.unknown", {}, on_answer)
+    poll_until(lambda: len(told) == 2)
+    assert told[1] == (None, GreencoroError)
+    held = []
+    small_pair.other.handle("test.hold", held.append, on_reactor=True)
+    assert one.request_nowait(info, "test.hold", {}, on_answer)
+    poll_until(lambda: held)
+    small_pair.other.finish()
+    poll_until(lambda: len(told) == 3)
+    assert told[2] == (None, PeerLost)
+    assert one.request_nowait(info, "greencoro.clock", {}, on_answer) is False

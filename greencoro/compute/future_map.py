@@ -1,0 +1,66 @@
+"""The results of many calls in their order, with a bounded look-ahead."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from greencoro.compute.futures import JobFuture
+from greencoro.hub import native
+
+__all__ = ["Call", "chunks", "one_by_one", "results_in_order", "run_chunk"]
+
+#: The arguments of one.
+Call = tuple[Any, ...]
+
+
+def results_in_order(
+    submit: Callable[..., JobFuture], calls: Iterator[Call], limit: Callable[[], int], deadline: float | None
+) -> Generator[Any, None, None]:
+    """The result of each call, in order; the first calls are submitted before this returns.
+
+    Args:
+        limit: Says how many may be submitted whose results nobody has taken.
+
+        deadline (float | None): Until when results are waited for, by the monotonic clock.
+    """
+    futures: deque[JobFuture] = deque()
+
+    def fill() -> None:
+        for call in itertools.islice(calls, max(0, limit() - len(futures))):
+            futures.append(submit(*call))
+
+    def results() -> Generator[Any, None, None]:
+        try:
+            while futures:
+                result = futures[0].result(None if deadline is None else deadline - native.monotonic())
+                futures.popleft()
+                fill()
+                yield result
+        finally:
+            for future in futures:
+                future.cancel()
+
+    fill()
+    return results()
+
+
+def chunks(calls: Iterator[Call], size: int) -> Iterator[list[Call]]:
+    """So many calls at a time."""
+    while chunk := list(itertools.islice(calls, size)):
+        yield chunk
+
+
+def run_chunk(function: Callable[..., Any], calls: list[Call]) -> list[Any]:
+    """What a server runs of them."""
+    return [function(*call) for call in calls]
+
+
+def one_by_one(results: Generator[list[Any], None, None]) -> Iterator[Any]:
+    """The results in those of chunks."""
+    with contextlib.closing(results):
+        for chunk in results:
+            yield from chunk

@@ -1,0 +1,340 @@
+"""What concurrent.futures promises of an executor, kept by one that runs jobs of a computation."""
+
+import asyncio
+import concurrent.futures
+import itertools
+import threading
+import time
+
+import pytest
+
+from greencoro import Computation, Coro, CoroTerminated, Executor, Job, PackagingError, WouldBlock, as_completed, sleep
+from greencoro.hub.completion import Completion
+from tests.compute.inline_cluster import inline_cluster
+from tests.support.polling import poll_until
+
+gate = Completion()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with inline_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def executor(cluster):
+    with Executor(cluster) as executor:
+        yield executor
+
+
+@pytest.fixture
+def opened():
+    """`wait` returns when this is called."""
+    global gate
+    gate = Completion()
+    yield lambda: gate.set("opened")
+    gate.set("opened")
+
+
+def square(x):
+    return x * x
+
+
+def fail(x):
+    raise KeyError(x)
+
+
+def wait():
+    gate.wait()
+    return gate.value
+
+
+def receive(coro=None):
+    return coro.receive()
+
+
+def busy(executor):
+    """A future that runs until the gate is opened."""
+    future = executor.submit(wait)
+    poll_until(future.running)
+    return future
+
+
+def test_submit_gives_a_future_of_the_result(executor):
+    future = executor.submit(pow, 2, exp=5)
+    assert isinstance(future, concurrent.futures.Future)
+    assert future.result(5) == 32
+    assert future.done()
+    assert not future.running()
+    assert future.exception(5) is None
+
+
+def test_what_a_job_raises_is_the_futures_exception(executor):
+    future = executor.submit(fail, "x")
+    with pytest.raises(KeyError, match="x"):
+        future.result(5)
+    assert isinstance(future.exception(5), KeyError)
+
+
+def test_what_cannot_be_sent_is_refused_at_the_call(executor):
+    with pytest.raises(PackagingError, match=r"args\[0\]"):
+        executor.submit(square, threading.RLock())
+    with pytest.raises(TypeError, match="square"):
+        executor.submit(square)
+
+
+def test_a_future_runs_from_being_sent_and_can_be_cancelled_before(executor, opened):
+    running, waiting = busy(executor), executor.submit(square, 3)
+    assert not waiting.running()
+    assert waiting.cancel()
+    assert waiting.cancelled()
+    with pytest.raises(concurrent.futures.CancelledError):
+        waiting.result(5)
+    assert not running.cancel()
+    opened()
+    assert running.result(5) == "opened"
+
+
+def test_a_future_that_runs_can_be_terminated(executor, opened):
+    running, waiting = executor.submit(receive), executor.submit(receive)
+    poll_until(running.running)
+    assert running.terminate()
+    with pytest.raises(CoroTerminated):
+        running.result(5)
+    assert not running.terminate()
+    assert waiting.terminate()
+
+
+def test_arguments_are_those_of_the_call(executor, opened):
+    busy(executor)
+    things = ["at the call"]
+    future = executor.submit(list, things)
+    things.append("later")
+    opened()
+    assert future.result(5) == ["at the call"]
+
+
+def test_result_has_a_time_limit_and_the_job_goes_on(executor, opened):
+    future = busy(executor)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.result(0.01)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.exception(0.01)
+    opened()
+    assert future.result(5) == "opened"
+
+
+def test_callbacks_run_in_a_thread_of_their_own_and_may_submit_more(executor):
+    found = Completion()
+
+    def callback(future):
+        found.set((future.result(), executor.submit(square, 5), threading.get_ident()))
+
+    executor.submit(square, 3).add_done_callback(callback)
+    result, more, thread = found.result(5)
+    assert (result, more.result(5)) == (9, 25)
+    hub = Coro(threading.get_ident).value(5)
+    assert thread not in (threading.get_ident(), hub)
+
+
+def test_wait_and_as_completed_of_concurrent_futures_work(executor, opened):
+    running, waiting = busy(executor), executor.submit(square, 3)
+    assert concurrent.futures.wait([running, waiting], timeout=0).not_done == {running, waiting}
+    opened()
+    assert concurrent.futures.wait([running, waiting], timeout=5).done == {running, waiting}
+    assert set(concurrent.futures.as_completed([running, waiting], timeout=5)) == {running, waiting}
+
+
+def test_as_completed_gives_each_when_it_is_over(executor, opened):
+    over = executor.submit(square, 3)
+    assert over.result(5) == 9
+    running = busy(executor)
+    coming = as_completed([running, over])
+    assert next(coming) is over
+    with pytest.raises(TimeoutError, match="1 of 2"):
+        list(as_completed([running, over], timeout=0.01))
+    opened()
+    assert list(coming) == [running]
+
+
+def test_coroutines_wait_for_futures_without_stopping_others(executor, opened):
+    turns = []
+
+    def other():
+        while not turns[2:]:
+            turns.append(1)
+            sleep(0)
+        opened()
+
+    def client():
+        future = executor.submit(wait)
+        Coro(other)
+        assert [each.result(5) for each in as_completed([future], timeout=5)] == ["opened"]
+        return future.result(5)
+
+    assert Coro(client).value(5) == "opened"
+
+
+def test_a_coroutine_that_waits_for_a_result_lets_the_one_run_that_it_waits_for(executor, opened):
+    future = busy(executor)
+    client = Coro(lambda: future.result(5))
+    Coro(opened)
+    assert client.value(10) == "opened"
+
+
+def test_futures_are_broken_where_what_sends_their_jobs_was_ended(cluster, opened):
+    executor = Executor(cluster)
+    busy(executor)
+    waiting = executor.submit(square, 3)
+    executor._feeder.terminate()
+    with pytest.raises(concurrent.futures.BrokenExecutor):
+        waiting.result(5)
+    opened()
+    executor.shutdown()
+
+
+def test_map_gives_results_in_order(executor):
+    assert list(executor.map(pow, range(20), itertools.repeat(2))) == [x * x for x in range(20)]
+
+
+def test_map_raises_what_a_call_raised_in_its_place(executor):
+    results = executor.map(lambda x: 1 // x, [1, 0, 1])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_map_begins_at_the_call_and_has_a_time_limit(executor, opened):
+    results = executor.map(lambda x: wait(), range(3), timeout=0.05)
+    with pytest.raises(TimeoutError):
+        next(results)
+
+
+def test_map_takes_chunks(executor):
+    assert list(executor.map(square, range(10), chunksize=3)) == [x * x for x in range(10)]
+    with pytest.raises(ValueError, match="chunksize"):
+        executor.map(square, range(10), chunksize=0)
+
+
+@pytest.mark.parametrize("chunksize", [1, 5])
+def test_map_takes_no_more_of_an_endless_input_than_its_buffer(executor, chunksize):
+    taken = []
+
+    def numbers():
+        for number in itertools.count():
+            taken.append(number)
+            yield number
+
+    results = executor.map(square, numbers(), chunksize=chunksize, buffersize=4)
+    assert len(taken) == 4 * chunksize
+    assert [next(results) for _ in range(10)] == [x * x for x in range(10)]
+    assert len(taken) <= (10 + 4) * chunksize
+    results.close()
+
+
+def test_shutdown_waits_for_all_and_refuses_more(cluster, opened):
+    executor = Executor(cluster)
+    future = busy(executor)
+    ended = Completion()
+    thread = threading.Thread(target=lambda: (executor.shutdown(), ended.set()))
+    thread.start()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        while True:
+            executor.submit(square, 1)
+            time.sleep(0.001)
+    assert not ended.done
+    opened()
+    thread.join(10)
+    assert ended.done
+    assert future.result(0) == "opened"
+    executor.shutdown()
+
+
+def test_shutdown_cancels_what_was_not_sent(cluster, opened):
+    executor = Executor(cluster)
+    running, waiting = busy(executor), executor.submit(square, 3)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert waiting.cancelled()
+    opened()
+    assert running.result(5) == "opened"
+    executor.shutdown()
+
+
+def test_an_executor_that_was_never_used_can_be_shut_down(cluster):
+    with Executor(cluster):
+        pass
+
+
+def test_submit_waits_while_too_many_calls_wait(cluster, opened):
+    with Executor(cluster, max_waiting=2) as executor:
+        busy(executor)
+        waiting = [executor.submit(square, x) for x in range(2)]
+        third = Completion()
+        thread = threading.Thread(target=lambda: third.set(executor.submit(square, 5)))
+        thread.start()
+        assert not third.wait(0.05)
+        opened()
+        assert third.result(5).result(5) == 25
+        thread.join()
+        assert [future.result(5) for future in waiting] == [0, 1]
+
+
+def test_asyncio_programs_await_futures_and_are_never_stopped_by_submit(cluster, opened):
+    with Executor(cluster, max_waiting=2) as executor:
+        running = busy(executor)
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            waiting = [loop.run_in_executor(executor, square, x) for x in range(4)]
+            with pytest.raises(WouldBlock):
+                executor.submit(square, 5)
+            opened()
+            return await asyncio.gather(*waiting, asyncio.wrap_future(running))
+
+        assert asyncio.run(main()) == [0, 1, 4, 9, "opened"]
+
+
+def test_a_computation_of_ones_own_stays_open(cluster):
+    with Computation() as computation:
+        with Executor(computation) as executor:
+            assert executor.submit(square, 3).result(5) == 9
+        assert computation.run(square, 4).value(5) == 16
+
+
+def test_an_executor_whose_computation_is_closed_is_broken(cluster, opened):
+    with Computation() as computation:
+        executor = Executor(computation)
+        busy(executor)
+        waiting = executor.submit(square, 3)
+    with pytest.raises(concurrent.futures.BrokenExecutor):
+        waiting.result(5)
+    with pytest.raises(concurrent.futures.BrokenExecutor):
+        executor.submit(square, 3)
+    executor.shutdown()
+
+
+def test_jobs_carry_their_options(executor):
+    from greencoro import JobTimeLimit
+
+    with pytest.raises(JobTimeLimit):
+        executor.submit(Job(receive, time_limit=0.05)).result(5)
+
+
+def test_progress_is_said_on_standard_error(cluster, capfd):
+    with Executor(cluster, progress=True) as executor:
+        list(executor.map(square, range(5)))
+    assert "5 of 5 jobs" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["somewhere", 5])
+def test_places_that_are_none_are_refused(where):
+    with pytest.raises(TypeError, match="LocalCluster"):
+        Executor(where)
+
+
+def test_notebooks_are_shown_what_a_future_is(executor):
+    future = executor.submit(square, 3)
+    future.result(5)
+    assert "square" in future._repr_html_()
+    assert "finished" in future._repr_html_()

@@ -1,0 +1,215 @@
+"""Jobs in the process of their client."""
+
+import os
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from greencoro import (
+    Computation,
+    ComputationClosed,
+    ComputeError,
+    Coro,
+    CoroTerminated,
+    DeadlineExceeded,
+    Job,
+    JobTimeLimit,
+    LocalCluster,
+    PackagingError,
+    RemoteCoroScheduler,
+    RemoteError,
+    Status,
+    sleep,
+)
+from greencoro.compute.client_state import Phase
+from greencoro.hub.completion import Completion
+from tests.compute.inline_cluster import inline_cluster
+from tests.support.polling import poll_until
+
+begun = Completion()
+
+
+class Thing:
+    def __init__(self):
+        self.lock = None
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with inline_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def computation(cluster):
+    with Computation() as computation:
+        cluster.wait_for_servers()
+        yield computation
+
+
+def fail(reason):
+    raise KeyError(reason)
+
+
+def receive(coro=None):
+    return coro.receive()
+
+
+def change(things):
+    things.append("changed")
+    return things
+
+
+def test_job_runs_in_this_process_at_its_one_server(cluster, computation):
+    assert computation.run(os.getpid).value(5) == os.getpid() == cluster.pid
+    assert computation.servers() == [cluster.location]
+
+
+def test_jobs_are_functions_of_this_process_so_that_debuggers_and_coverage_see_their_lines(computation):
+    seen = []
+
+    def trace(frame, event, argument):
+        if frame.f_code is change.__code__:
+            seen.append((event, frame.f_lineno - change.__code__.co_firstlineno))
+            return trace
+        return None
+
+    threading.settrace(trace)
+    try:
+        job = computation.run(change, [])
+        job.value(5)
+    finally:
+        threading.settrace(None)
+        Coro(sys.settrace, None).value(5)
+    assert ("line", 1) in seen
+    assert ("line", 2) in seen
+
+
+def test_arguments_and_results_are_copies_as_elsewhere(computation):
+    things = ["mine"]
+    assert computation.run(change, things).value(5) == ["mine", "changed"]
+    assert things == ["mine"]
+    kept = []
+
+    def keep():
+        kept.append(["result"])
+        return kept[0]
+
+    assert computation.run(keep).value(5) is not kept[0]
+
+
+def test_functions_and_classes_are_not_copied(computation):
+    assert computation.run(lambda what: what is Thing, Thing).value(5)
+    assert computation.run(lambda: fail).value(5) is fail
+
+
+def test_what_cannot_travel_is_found(computation):
+    thing = Thing()
+    thing.lock = threading.RLock()
+    with pytest.raises(PackagingError, match=r"job\.args\[0\]\.lock"):
+        computation.run(len, thing)
+    with pytest.raises(RemoteError, match="result of <lambda> could not be transferred"):
+        computation.run(lambda: threading.RLock()).value(5)
+
+
+def test_what_a_job_raises_is_raised_and_not_logged_as_nobodys(computation, caplog):
+    job = computation.run(fail, "x")
+    with pytest.raises(KeyError, match="x"):
+        job.value(5)
+    assert not [record for record in caplog.records if "fail" in record.getMessage()]
+
+
+def test_jobs_get_messages_and_can_be_terminated(computation):
+    job = computation.run(receive)
+    job.send("hello")
+    assert job.value(5) == "hello"
+    job = computation.run(receive)
+    job.terminate()
+    with pytest.raises(CoroTerminated):
+        job.value(5)
+
+
+def test_a_job_has_its_time_limit(computation):
+    job = computation.run(Job(receive, time_limit=0.05))
+    with pytest.raises(JobTimeLimit):
+        job.value(5)
+
+
+def test_jobs_of_a_scheduler_run_one_at_a_time(computation):
+    state = SimpleNamespace(running=0, most=0)
+
+    def overlap():
+        state.running += 1
+        state.most = max(state.most, state.running)
+        sleep(0.001)
+        state.running -= 1
+
+    RemoteCoroScheduler(computation).map_results(overlap, [()] * 30)
+    assert state.most == 1
+
+
+def test_jobs_are_ended_with_their_computation_and_the_next_one_has_its_turn(cluster):
+    with Computation() as computation:
+        job = computation.run(receive)
+        second = Computation()
+        waiting = Coro(second.schedule)
+        poll_until(lambda: second._jobs.client.phase is Phase.QUEUED)
+    with pytest.raises((ComputationClosed, CoroTerminated)):
+        job.value(5)
+    assert waiting.value(5) == 0
+    assert second.run(len, "abc").value(5) == 3
+    second.close()
+
+
+def test_the_status_coroutine_hears_what_it_hears_elsewhere(cluster):
+    names = []
+
+    def listen(coro=None):
+        while not names or names[-1] != "ComputationClosed":
+            message = coro.receive()
+            if isinstance(message, Status):
+                names.append(message.name)
+
+    listener = Coro(listen)
+    with Computation(status_coro=listener) as computation:
+        computation.run(len, "abc").value(5)
+    listener.value(5)
+    assert names == [
+        "ComputationScheduled",
+        "NodeDiscovered",
+        "ServerDiscovered",
+        "NodeInitialized",
+        "ServerInitialized",
+        "CoroCreated",
+        "ServerClosed",
+        "NodeClosed",
+        "ComputationClosed",
+    ]
+
+
+def test_a_cluster_that_is_closed_ends_its_computation(tmp_path):
+    with inline_cluster(tmp_path):
+        computation = Computation()
+        computation.schedule()
+        job = computation.run(receive)
+    with pytest.raises((ComputationClosed, CoroTerminated)):
+        job.value(5)
+    poll_until(lambda: computation._jobs.client.over.done)
+
+
+def test_there_is_one_inline_cluster_with_one_server(cluster):
+    with pytest.raises(ComputeError, match="already"):
+        LocalCluster(inline=True)
+    with pytest.raises(ValueError, match="one server"):
+        LocalCluster(2, inline=True)
+    with pytest.raises(DeadlineExceeded):
+        cluster.wait_for_servers(2, timeout=0.05)
+
+
+def test_notebooks_are_shown_what_there_is(cluster):
+    assert "jobs run in this process" in cluster._repr_html_()
+    assert str(cluster.location) in cluster._repr_html_()
+    cluster.close()
+    assert "closed" in cluster._repr_html_()
