@@ -9,6 +9,10 @@ from greencoro.hub import native
 
 __all__ = ["Inbox"]
 
+# A signal that comes just before the main thread begins to wait for a lock does not end that wait, and its handler runs
+# after it: so no wait is longer.
+_LONGEST_SECONDS = 1.0
+
 
 class Inbox:
     """First in, first out. `put` never blocks and may be called in a signal handler."""
@@ -30,5 +34,5 @@ class Inbox:
     def take(self, timeout: float | None) -> Callable[[], None] | None:
         """The next, waiting for it; None after ``timeout`` seconds (None: no limit), or now and then earlier."""
         if not self._actions and (timeout is None or timeout > 0):
-            self._nothing.acquire(True, -1 if timeout is None else timeout)
+            self._nothing.acquire(True, _LONGEST_SECONDS if timeout is None else min(timeout, _LONGEST_SECONDS))
         return self._actions.popleft() if self._actions else None

@@ -16,7 +16,7 @@ __all__ = ["MAX_RAISED", "Attempts", "Kind", "Moment", "Verdict", "is_whole"]
 #: How often a coroutine may swallow what is raised in it.
 MAX_RAISED = 3
 #: Tries at which `Moment.is_clean` is asked for.
-_CAREFUL_TRIES = 20
+_CAREFUL_TRIES = 100
 
 
 class Kind(enum.Enum):

@@ -28,6 +28,14 @@ def test_put_wakes_the_taker():
     assert done.is_set()
 
 
+def test_who_waits_without_a_limit_looks_up_now_and_then():
+    # A signal that came just before the wait began is heard of by that alone.
+    began = time.monotonic()
+    assert Inbox().take(None) is None
+    assert Inbox().take(1000) is None
+    assert time.monotonic() - began < 20
+
+
 def test_nothing_of_many_threads_is_lost():
     inbox, done = Inbox(), []
     threads = [
