@@ -88,7 +88,9 @@ time.sleep(60)
 @pytest.fixture
 def runtime():
     # A tick of seconds: what ends in these tests within one is ended by a timeout or a broken connection.
-    with Runtime("127.0.0.1", secret_key=KEY, settings=Settings(tick_seconds=5.0)) as runtime:
+    # Without discovery, for tests that run beside this one use that key as well.
+    settings = Settings(tick_seconds=5.0)
+    with Runtime("127.0.0.1", secret_key=KEY, settings=settings, discover_peers=False) as runtime:
         yield runtime
 
 

@@ -264,7 +264,8 @@ def test_what_is_no_listening_tcp_socket_is_refused_and_nothing_stays_open(tcp_w
                 Runtime(listen_on=[good.fileno(), wrong.fileno()], discover_peers=False, secret_key=SECRET_KEY)
             with pytest.raises((OSError, ValueError)):
                 there.add_listener(wrong.fileno())
-            poll_until(lambda before=before: descriptors() == before)
+            # Of what earlier tests had, some may be closed only now.
+            poll_until(lambda before=before: descriptors() <= before)
     for wrong in ("7", None, True, 1.5):
         with pytest.raises(TypeError, match="descriptor"):
             there.add_listener(wrong)
