@@ -115,7 +115,7 @@ class Executor(concurrent.futures.Executor):
         self._feeder: Coro | None = None
         #: Set when there is something for it to do.
         self._news = Completion()
-        self._teller = FutureTeller(self._told)
+        self._teller = FutureTeller(self._told, lambda: self._unfinished > 0)
         self._closed = Completion()
         self._display = ProgressDisplay() if progress else None
 
@@ -159,6 +159,7 @@ class Executor(concurrent.futures.Executor):
                 if self._feeder is None:
                     self._feeder = Coro(self._feed)
                     self._feeder.name = "Executor"
+            self._teller.begin()
         except BaseException:
             self._let_go(item)
             raise
