@@ -125,13 +125,16 @@ def test_result_has_a_time_limit_and_the_job_goes_on(executor, opened):
     assert future.result(5) == "opened"
 
 
-def test_callbacks_run_in_a_thread_of_their_own_and_may_submit_more(executor):
+def test_callbacks_run_in_a_thread_of_their_own_and_may_submit_more(executor, opened):
     found = Completion()
 
     def callback(future):
         found.set((future.result(), executor.submit(square, 5), threading.get_ident()))
 
+    # Behind another one: of a future that is over already the caller's own thread runs it.
+    busy(executor)
     executor.submit(square, 3).add_done_callback(callback)
+    opened()
     result, more, thread = found.result(5)
     assert (result, more.result(5)) == (9, 25)
     hub = Coro(threading.get_ident).value(5)
