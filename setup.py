@@ -34,6 +34,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "atheris>=3.0; sys_platform == 'linux' and platform_machine == 'x86_64'",  # where it has wheels
             "ruff>=0.9",
             "mypy>=1.13",
             "numpy>=1.26",

@@ -11,13 +11,35 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import bulk, file, jobs, machine, one_way, outstanding, report, round_trip, rounds, start_up
+from benchmarks import (
+    bulk,
+    busy_server,
+    cpu_jobs,
+    dask_setup,
+    file,
+    idle_memory,
+    jobs,
+    machine,
+    one_way,
+    outstanding,
+    ray_setup,
+    report,
+    round_trip,
+    rounds,
+    start_up,
+)
 from benchmarks.local import broadcast, fan_in, finishers, memory, park, ping_pong, ring, sleepers, spawn
 from benchmarks.question import Scale
 
 LOCAL = (ping_pong, ring, fan_in, broadcast, spawn, park, memory, sleepers, finishers)
-DISTRIBUTED = (round_trip, one_way, outstanding, bulk, file, jobs, start_up)
+DISTRIBUTED = (round_trip, one_way, outstanding, bulk, file, jobs, cpu_jobs, busy_server, start_up, idle_memory)
 QUESTIONS = {each.QUESTION.name: each.QUESTION for each in (*LOCAL, *DISTRIBUTED)}
+
+#: Those whose versions are told.
+PACKAGES = (
+    *("gevent", "greenlet", "cryptography", "numpy"),
+    *("pycos", "rpyc", "execnet", "uvloop", dask_setup.PACKAGE, ray_setup.PACKAGE),
+)
 
 #: What may be named instead of all that it stands for.
 GROUPS = {"local": [each.QUESTION.name for each in LOCAL]}
@@ -41,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     scale: Scale = "quick" if options.quick else "full"
     began = time.monotonic()
-    here = machine.describe(["gevent", "greenlet", "cryptography", "numpy", "pycos", "rpyc", "execnet", "uvloop"])
+    here = machine.describe(PACKAGES)
     print("\n".join(report.machine_lines(here)), flush=True)
     results = []
     for name in names:

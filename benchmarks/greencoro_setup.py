@@ -9,7 +9,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +68,15 @@ def partner(question: str, name: str, tls: bool = False) -> Iterator[tuple[Any, 
     with side.partner(question, name) as location, runtime(tls) as here:
         here.connect(location)
         yield here, location
+
+
+@contextlib.contextmanager
+def servers(count: int, components: Sequence[Any] = ()) -> Iterator[Any]:
+    """Run so many servers of a node within the ``with`` statement; gives a computation when all are there."""
+    from greencoro.compute.cluster import LocalCluster
+    from greencoro.compute.computation import Computation
+
+    with LocalCluster(servers=count) as cluster, Computation(components) as computation:
+        cluster.wait_for_servers(count)
+        computation.wait_for_servers(count)
+        yield computation

@@ -23,12 +23,17 @@ turn(Work) ->
 
 serve("round_trip") -> echo();
 serve("outstanding") -> echo();
+serve("busy_server") ->
+    spawn_link(fun() -> burn(0) end),
+    echo();
 serve("one_way") -> take(fun({_, <<"small">>}) -> ok end);
 serve("bulk") -> take(fun({_, Array}) -> ?ARRAY_BYTES = byte_size(Array) end).
 
 echo() ->
     receive {From, Number} -> From ! Number end,
     echo().
+
+burn(Number) -> burn(Number + 1).
 
 %% As many messages as announced, numbered; the sender hears when they have all come.
 take(Check) ->
@@ -39,10 +44,11 @@ take(Check) ->
     take(Check).
 
 %% The first turn says the median of the times, the second what 99 of 100 took at most; both in microseconds.
-ask("round_trip", Trips) ->
-    elsewhere(fun() -> trips(Trips div 10, []) end),
+ask(Question, Trips) when Question =:= "round_trip"; Question =:= "busy_server" ->
+    Pause = pause(Question),
+    elsewhere(fun() -> trips(Trips div 10, Pause, []) end),
     turn(fun() ->
-        put(times, lists:sort(elsewhere(fun() -> trips(Trips, []) end))),
+        put(times, lists:sort(elsewhere(fun() -> trips(Trips, Pause, []) end))),
         percentile(50)
     end),
     turn(fun() -> percentile(99) end);
@@ -63,12 +69,17 @@ elsewhere(Work) ->
     spawn_link(fun() -> Self ! {result, Work()} end),
     receive {result, Result} -> Result end.
 
-trips(0, Times) -> Times;
-trips(Trips, Times) ->
+%% Between messages, in busy_server.py, too.
+pause("busy_server") -> fun() -> timer:sleep(rand:uniform(7)) end;
+pause(_) -> fun() -> ok end.
+
+trips(0, _, Times) -> Times;
+trips(Trips, Pause, Times) ->
+    Pause(),
     Begin = erlang:monotonic_time(nanosecond),
     ?SERVER ! {self(), Trips},
     receive Trips -> ok end,
-    trips(Trips - 1, [erlang:monotonic_time(nanosecond) - Begin | Times]).
+    trips(Trips - 1, Pause, [erlang:monotonic_time(nanosecond) - Begin | Times]).
 
 percentile(Percent) ->
     Times = get(times),

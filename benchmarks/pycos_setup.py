@@ -5,13 +5,19 @@ pycos is imported inside functions only, so that greencoro can be measured where
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import socket
+import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 #: What dispycosnode reserves: the scheduler's port, its own, and one for each server.
 _PORTS_BESIDE_SERVERS = 2
+
+#: What the rows that run jobs on servers have in common.
+SERVERS_SETUP = "dispycosnode with 2 servers, private scheduler, no discovery, all on 127.0.0.1, not encrypted"
 
 
 def quiet() -> Any:
@@ -55,6 +61,79 @@ def reach_node(first_port: int, task: Any) -> Any:
     pycos = quiet()
     while (yield pycos.Pycos.instance().peer(pycos.Location("127.0.0.1", first_port + 1))) != 0:
         yield task.sleep(0.005)
+
+
+def pause(task=None):  # type: ignore[no-untyped-def]  # travels as source, where annotations have no meaning
+    yield task.sleep(0.05)
+
+
+@contextlib.contextmanager
+def servers(count: int, functions: Sequence[Callable[..., Any]]) -> Iterator[Any]:
+    """Run so many servers within the ``with`` statement; gives a client that is scheduled there, when all are there.
+
+    Args:
+        functions: Of the jobs.
+    """
+    first_port = ports_for(count)
+    node = subprocess.Popen(node_command(first_port, count), stdin=subprocess.DEVNULL)
+    try:
+        pycos = quiet()
+        client = start_scheduler(first_port).Client([*functions, pause])
+
+        def prepare(task: Any = None) -> Any:
+            yield from reach_node(first_port, task)
+            assert (yield client.schedule()) == 0
+            seen: set[str] = set()
+            while len(seen) < count:
+                # All at once, each busy for a moment, so that they come to different servers as soon as these run.
+                pauses = []
+                for _ in range(count):
+                    pauses.append((yield client.rtask(pause)))
+                for each in pauses:
+                    yield each()
+                    seen.add(str(each.location))
+
+        def close(task: Any = None) -> Any:
+            yield client.close()
+
+        pycos.Task(prepare).value()
+        yield client
+        pycos.Task(close).value()
+    finally:
+        node.terminate()
+        node.wait(10)
+
+
+def run_jobs(
+    client: Any, method: str, submitters: int, function: Callable[..., Any], items: Sequence[Any]
+) -> list[Any]:
+    """The results of a job for each item, in no order.
+
+    Args:
+        method: Of the client, which starts a job: ``rtask`` or ``io_rtask``.
+
+        submitters: How many tasks submit, each its share.
+    """
+    pycos = quiet()
+    start = getattr(client, method)
+
+    def submit(share: Sequence[Any], task: Any = None) -> Any:
+        under_way = []
+        for item in share:
+            under_way.append((yield start(function, item)))
+        results = []
+        for remote in under_way:
+            results.append((yield remote()))
+        return results
+
+    def run(task: Any = None) -> Any:
+        tasks = [pycos.Task(submit, items[first::submitters]) for first in range(submitters)]
+        results = []
+        for each in tasks:
+            results += yield each.finish()
+        return results
+
+    return list(pycos.Task(run).value())
 
 
 def ports_for(servers: int) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import pycos_setup, side
+from benchmarks import dask_setup, execnet_setup, pycos_setup, ray_setup, side
 from benchmarks.measure import Measurement, cpu_seconds
 from benchmarks.question import Counts, Question, Sample, Side, Target
 from benchmarks.spread import percentile
@@ -60,6 +61,19 @@ def pycos(starts: int) -> Sample:
     return _measure(starts, lambda: _start("pycos_first_result.py", str(pycos_setup.ports_for(SERVERS))))
 
 
+def execnet(starts: int) -> Sample:
+    return _measure(starts, lambda: _start("execnet_first_result.py"))
+
+
+def dask(starts: int) -> Sample:
+    return _measure(starts, lambda: _start("dask_first_result.py"))
+
+
+def ray(starts: int) -> Sample:
+    ray_setup.prepare()
+    return _measure(starts, lambda: _start("ray_first_result.py", tempfile.gettempdir()))
+
+
 def bare_processes(starts: int) -> Sample:
     return _measure(starts, lambda: _start("bare_first_result.py"))
 
@@ -78,10 +92,20 @@ QUESTION = Question(
             "dispycosnode with 2 servers, private scheduler that dials the node, not encrypted",
             package="pycos",
         ),
+        Side("execnet", execnet, Counts(3, 1, 1), f"two gateways; {execnet_setup.SETUP}", package="execnet"),
+        Side("Dask", dask, Counts(3, 1, 1), dask_setup.SETUP, package=dask_setup.PACKAGE),
+        Side("Ray", ray, Counts(2, 1, 1), ray_setup.SETUP, package=ray_setup.PACKAGE),
         Side("floor", bare_processes, Counts(3, 1, 1), "two child interpreters that answer over pipes"),
     ),
-    targets=(Target("greencoro", "pycos", "at most", 1.0), Target("greencoro", "floor", "at most")),
-    timeout_seconds=30.0,
+    targets=(
+        Target("greencoro", "pycos", "at most", 1.0),
+        Target("greencoro", "execnet", "at most"),
+        Target("greencoro", "Dask", "at most"),
+        Target("greencoro", "Ray", "at most"),
+        Target("greencoro", "floor", "at most"),
+    ),
+    # Three starts of the slowest, on a busy machine.
+    timeout_seconds=90.0,
 )
 
 if __name__ == "__main__":

@@ -146,9 +146,13 @@ SKIPPED = {"__pycache__", "site-packages", "dist-packages", "node_modules"}
 BATCH_BYTES = 128 * 1024
 JOBS_PER_SERVER = 8
 
-#: The exit code after Ctrl-C, and how long the end may take then.
+#: The exit code after Ctrl-C, what is said then, and how long the end may take.
 INTERRUPTED = 130
+LAST_WORDS = "demo: interrupted\n"
 LONGEST_END_SECONDS = 1.5
+
+#: Ends the line at which the bar stands, and shows the terminal's cursor again.
+SHOW_CURSOR = b"\r\n\x1b[?25h"
 
 
 class Sources(NamedTuple):
@@ -292,7 +296,7 @@ def warm_up(path: str) -> None:
 
 def end_at_once(number: int, frame: object) -> None:
     """Ctrl-C while there is nothing to end in order. In the middle of an import, an exception could get lost."""
-    os.write(sys.stderr.fileno(), b"demo: interrupted\n")
+    os.write(2, LAST_WORDS.encode())
     os._exit(INTERRUPTED)
 
 
@@ -300,9 +304,24 @@ def end_in_order(number: int, frame: object) -> None:
     """Ctrl-C while there are servers. A second one changes nothing: what takes too long is cut off without it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The servers end in any case, because their daemon notices that this process is gone.
-    signal.signal(signal.SIGALRM, lambda number, frame: os._exit(INTERRUPTED))
+    signal.signal(signal.SIGALRM, cut_off)
     signal.setitimer(signal.ITIMER_REAL, LONGEST_END_SECONDS)
     raise KeyboardInterrupt
+
+
+def cut_off(number: int, frame: object) -> None:
+    """The end in order takes too long, or got lost."""
+    if os.isatty(1):
+        os.write(1, SHOW_CURSOR)  # the bar, which hides it, may stand there yet
+    end_at_once(number, frame)
+
+
+def say_interrupted() -> None:
+    """Say what `cut_off` says where it comes first; what follows here has the rest of the time."""
+    seconds_left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    print(LAST_WORDS, end="", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGALRM, lambda number, frame: os._exit(INTERRUPTED))
+    signal.setitimer(signal.ITIMER_REAL, max(seconds_left, 0.01))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -335,7 +354,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return demonstrate(directory)
     except KeyboardInterrupt:
-        print("demo: interrupted", file=sys.stderr)
+        say_interrupted()
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough. What is still buffered must not fail once more at exit.

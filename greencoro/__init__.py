@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from greencoro.compute.futures import as_completed
     from greencoro.compute.job import Job
     from greencoro.compute.jobs import RemoteCoroScheduler
+    from greencoro.compute.scattered import Scattered
     from greencoro.compute.scheduler import Scheduler
     from greencoro.compute.status import CoroInfo, Status
     from greencoro.config import Settings
@@ -136,6 +137,7 @@ __all__ = [
     "RemoteProtocolError",
     "Request",
     "Runtime",
+    "Scattered",
     "Scheduler",
     "Semaphore",
     "ServerDied",
@@ -185,6 +187,7 @@ _HOME = {
     "RemoteCoroScheduler": "greencoro.compute.jobs",
     "Request": "greencoro.hub.requests",
     "Runtime": "greencoro.distributed.runtime",
+    "Scattered": "greencoro.compute.scattered",
     "Scheduler": "greencoro.compute.scheduler",
     "Semaphore": "greencoro.hub.sync",
     "Settings": "greencoro.config",

@@ -141,7 +141,7 @@ class RemoteError(GreencoroError):
     """Something raised in another process.
 
     Where the exception's own class can be imported here, that exception is raised and this one is its ``__cause__``;
-    where not, this one is raised in its place.
+    where not, this one is raised in its place, and so it is for what is no `Exception`: `SystemExit` ends nobody here.
 
     Attributes:
         traceback_text (str): The traceback as the other process would have printed it.
@@ -193,7 +193,10 @@ class RemoteProtocolError(ProtocolError):
 
 
 class IncompatibleVersion(NetworkError):
-    """The peer speaks another version of the protocol, or runs another minor version of Python; it names both."""
+    """The peer speaks another version of the protocol, runs another minor version of Python, or has another serializer.
+
+    It names both.
+    """
 
 
 class TransferError(GreencoroError):

@@ -155,6 +155,7 @@ class _Line(NamedTuple):
     message: str
     args: tuple[Any, ...]
     error: BaseException | None
+    tell: Callable[[logging.Logger, str], object] | None = None
 
 
 class ReactorLog:
@@ -197,6 +198,7 @@ class ReactorLog:
         *args: Any,
         cause: Hashable = None,
         error: BaseException | None = None,
+        tell: Callable[[logging.Logger, str], object] | None = None,
     ) -> None:
         """Append a line for `logger`, if it wants lines of this level and the cause may still log.
 
@@ -212,6 +214,8 @@ class ReactorLog:
             cause: What is limited to so many lines a second; None stands for `message`.
 
             error: An exception whose traceback follows the line.
+
+            tell: Called with the logger and the line, by the thread that writes: for people who set up no logging.
         """
         # getEffectiveLevel only reads attributes; isEnabledFor would take logging's lock now and then.
         if level < logger.getEffectiveLevel():
@@ -223,7 +227,7 @@ class ReactorLog:
                 self._append_suppressed(cause, suppressed)
             if not admitted:
                 return
-        self._append(_Line(self._native.wall_clock(), logger, level, message, args, error))
+        self._append(_Line(self._native.wall_clock(), logger, level, message, args, error, tell))
 
     def tell_suppressed(self) -> None:
         """Append "... N more suppressed" for each cause that went quiet. Call it every tick, from the reactor."""
@@ -283,6 +287,8 @@ def _write(line: _Line) -> None:
     if not line.logger.isEnabledFor(line.level):
         return
     message = escape(line.message % line.args if line.args else line.message)
+    if line.tell is not None:
+        line.tell(line.logger, message)
     record = line.logger.makeRecord(line.logger.name, line.level, "(reactor)", 0, message, (), None)
     # When it happened, not when this thread came round to it.
     record.created = line.created

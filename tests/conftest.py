@@ -1,11 +1,13 @@
 """What holds for every test: it leaves nothing running and nothing open."""
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
+from greencoro.hub import exit as process_exit
 from tests.support.hygiene import end_children, leftovers, snapshot
 from tests.support.polling import poll_until
 
@@ -32,3 +34,15 @@ def _leaves_nothing_behind() -> Iterator[None]:
         left = leftovers(before)
         end_children(before)
         pytest.fail("the test left behind: " + "; ".join(left), pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A coroutine that a test left would keep the run from ending: it fails instead, and says which."""
+    try:
+        poll_until(lambda: not process_exit.holding(), seconds=5)
+    except AssertionError:
+        left = process_exit.holding()
+        for coro in left:
+            coro.set_daemon()
+        print(f"\nthe tests left behind: {', '.join(map(repr, left))}", file=sys.stderr)
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

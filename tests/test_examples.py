@@ -51,9 +51,13 @@ PROGRAMS = {
     *("chat_server", "chat_client", "web_server"),
     # In tests/test_examples_between_processes.py.
     *("news_server", "news_client", "rci_server", "rci_client", "room_server", "room_client"),
+    *("tally_server", "tally_client"),
+    # In tests/test_examples_on_clusters.py and tests/lab/test_examples_in_the_lab.py.
+    *("cluster_map", "cluster_status", "cluster_objects", "cluster_files", "cluster_pipes", "cluster_stream"),
+    *("cluster_channel", "cluster_own_scheduler", "cluster_never_yields", "cluster_memory", "cluster_ssh"),
     *OUTPUTS,
 }
-PARTS = {"source_report"}
+PARTS = {"source_report", "number_lines"}
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: The machine that the pages call their other one.
@@ -258,6 +262,16 @@ def test_links_between_pages_lead_somewhere():
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+def test_whoever_begins_is_told_where_the_commands_are():
+    for page in (ROOT / "README.md", ROOT / "docs/tutorial/first-steps.md"):
+        assert ". .venv/bin/activate" in page.read_text()
+    # They are written for that: as commands that are found, from the checkout.
+    for path in EXAMPLES.glob("*.py"):
+        assert not re.search(r"^ +(?!greencoro |python )\S*(greencoro|python)\S* ", path.read_text(), re.MULTILINE), (
+            path
+        )
 
 
 def test_options_that_pages_name_are_those_of_the_node():

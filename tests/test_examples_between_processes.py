@@ -111,11 +111,26 @@ def test_what_one_types_in_a_room_the_others_see(serve: Callable[[str], str], se
         assert bob.wait(20) == 0
 
 
-def test_a_client_with_another_secret_is_not_let_in(serve: Callable[[str], str], secret: str, tmp_path: Path) -> None:
-    location = serve("room_server")
+def test_one_tally_is_kept_for_all_clients_that_have_its_secret(serve: Callable[[str], str], secret: str) -> None:
+    location = serve("tally_server")
+    for total in (6, 12):
+        ended = run_program(EXAMPLES / "tally_client.py", location, GREENCORO_SECRET_FILE=secret)
+        assert (ended.stdout, ended.returncode) == (f"the tally is {total}\n", 0), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("pair", "arguments", "own", "other"),
+    [("room", ["eve"], "seven moody", "nine moody"), ("tally", [], 'secret="four quiet harbours"', "")],
+    ids=["another text", "the file of the user"],
+)
+def test_a_client_with_another_secret_is_not_let_in(
+    serve: Callable[[str], str], secret: str, tmp_path: Path, pair: str, arguments: list[str], own: str, other: str
+) -> None:
+    location = serve(f"{pair}_server")
     stranger = tmp_path / "stranger.py"
-    text = (EXAMPLES / "room_client.py").read_text()
-    stranger.write_text(text.replace("seven moody", "nine moody").replace("timeout=10", "timeout=1"))
-    ended = run_program(stranger, location, "eve", GREENCORO_SECRET_FILE=secret)
+    text = (EXAMPLES / f"{pair}_client.py").read_text()
+    assert own in text
+    stranger.write_text(text.replace(own, other).replace("timeout=10", "timeout=1"))
+    ended = run_program(stranger, location, *arguments, GREENCORO_SECRET_FILE=secret)
     assert (ended.stdout, ended.returncode) == ("", 1)
-    assert f"no room at {location}" in ended.stderr
+    assert f"no {pair} at {location}" in ended.stderr

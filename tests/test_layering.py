@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.source import PACKAGE, files, imports, label, uses
+from tests.support.source import PACKAGE, comparisons, files, imports, label, uses
 
 # errors, config, log and _preload are one layer; within it each may use those before it.
 RANK = {
@@ -37,13 +37,18 @@ PURE = {
     "hub/waiting.py",
     "distributed/assembly.py",
     "distributed/connection.py",
+    "distributed/control.py",
     "distributed/datagrams.py",
+    "distributed/decoding.py",
     "distributed/discovery.py",
     "distributed/fields.py",
     "distributed/flow.py",
     "distributed/handshake.py",
     "distributed/handshake_states.py",
     "distributed/hello.py",
+    "distributed/identity.py",
+    "distributed/kinds.py",
+    "distributed/link_states.py",
     "distributed/location.py",
     "distributed/membership.py",
     "distributed/messages.py",
@@ -51,10 +56,12 @@ PURE = {
     "distributed/outbox.py",
     "distributed/plain_names.py",
     "distributed/preamble.py",
+    "distributed/peer_info.py",
     "distributed/presence.py",
     "distributed/record.py",
     "distributed/refs.py",
     "distributed/reports.py",
+    "distributed/session.py",
     "distributed/transfer_plan.py",
     "distributed/transfer_words.py",
     "distributed/waiters.py",
@@ -62,6 +69,7 @@ PURE = {
     "compute/avail_info.py",
     "compute/client_book.py",
     "compute/client_state.py",
+    "compute/client_vocabulary.py",
     "compute/client_words.py",
     "compute/filters.py",
     "compute/hook_functions.py",
@@ -91,6 +99,7 @@ PURE = {
     "compute/requirements.py",
     "compute/scheduler_records.py",
     "compute/scheduler_report.py",
+    "compute/scheduler_servers.py",
     "compute/scheduler_state.py",
     "compute/scheduler_vocabulary.py",
     "compute/server_pool.py",
@@ -102,6 +111,8 @@ PURE = {
     "compute/terms.py",
     "compute/versions.py",
     "compute/words.py",
+    "compute/zygote_state.py",
+    "compute/zygote_words.py",
 }
 # Those to come, so that each is held to it from its first day.
 PLANNED = {
@@ -139,6 +150,7 @@ MAY_OPEN = {
     ("distributed/codec.py", "loads"),  # users' messages, in the process they are for
     # Shipped code and its arguments: only in a server process, for the holder of the computation's token.
     ("compute/loader.py", "Loader.load_arguments"),
+    ("compute/loader.py", "Loader.load_scattered"),
     ("compute/loader.py", "_Unpickler"),
     ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),
@@ -153,6 +165,18 @@ MAY_READ_ENVIRONMENT = {
 }
 
 WEAK_HASHES = {"md5", "sha1", "sha-1"}
+
+# S12: what one of these words names is compared by `hmac.compare_digest`. A digest of a file is no secret, and a key is
+# one in some modules only.
+SECRETS = {"mac", "password", "proof", "psk", "secret", "tag", "token"}
+HOLDERS_OF_KEYS = {
+    f"distributed/{name}.py" for name in ("datagrams", "handshake", "noise", "reach", "secret", "session")
+}
+MAY_COMPARE = {
+    ("compute/filters.py", "NodeFilter.refusal"),  # the tags of a node: words that describe it
+}
+# Chance that anybody may foresee: the pauses before a place is dialled again.
+MAY_USE_RANDOM = {"distributed/dialling.py", "distributed/redial.py"}
 
 FILES = files()
 LAYERED = [p for p in FILES if p.parent != PACKAGE or p.stem in RANK]
@@ -232,6 +256,20 @@ def test_S12_no_weak_hash_is_used(path):
         words = [getattr(node, field, None) for field in ("id", "attr", "name", "value")]
         for word in words:
             assert not isinstance(word, str) or word.lower() not in WEAK_HASHES, f"line {node.lineno}: {word}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_S12_secrets_are_compared_in_constant_time(path):
+    words = SECRETS | ({"key"} if label(path) in HOLDERS_OF_KEYS else set())
+    found = {where for where, names in comparisons(tree(path)) if names & words}
+    allowed = {where for file, where in MAY_COMPARE if file == label(path)}
+    assert found == allowed, "use hmac.compare_digest"
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_S12_what_nobody_may_guess_comes_from_the_system(path):
+    by_chance = {"random", "uuid"} & {name.partition(".")[0] for name in imports(tree(path), path)}
+    assert bool(by_chance) == (label(path) in MAY_USE_RANDOM), "use secrets or os.urandom"
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)

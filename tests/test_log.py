@@ -223,6 +223,15 @@ def test_S18_a_stranger_cannot_write_a_log_line_of_his_own(seen, held):
     assert seen.messages == [r"refused x\n2026-01-01 ERROR all is lost\x1b[2J"]
 
 
+def test_S18_what_people_are_told_is_the_line_with_nothing_in_it_that_steers_a_terminal(seen, held):
+    log, told = ReactorLog(held), []
+    log.log(logger, logging.WARNING, "refused %s", "x\x1b[2J", tell=lambda *what: told.append(what))
+    log.log(logger, logging.DEBUG, "not wanted", tell=lambda *what: told.append(what))
+    log.start()
+    log.close()
+    assert told == [(logger, r"refused x\x1b[2J")] and seen.messages == [r"refused x\x1b[2J"]
+
+
 def test_a_transcript_is_limited_only_by_its_level(seen, held):
     log = ReactorLog(held)
     for n in range(20):

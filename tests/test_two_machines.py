@@ -105,6 +105,13 @@ def test_on_one_network_no_address_is_typed(machines: tuple[Machine, Machine]) -
         assert two.run_program(client) == SQUARES
 
 
+def test_where_nobody_serves_it_is_said_once(machines: tuple[Machine, Machine]) -> None:
+    client = programs(PAGE)[1].replace("Runtime()", 'Runtime(node="127.0.0.1", discover_peers=False)')
+    assert "timeout=10)\n    if" in client
+    said = machines[1].run_program(client.replace("timeout=10)\n    if", "timeout=0.1)\n    if"))
+    assert said == "nobody serves squares; `greencoro doctor` finds out why\n"
+
+
 def test_where_broadcasts_do_not_get_through_one_side_names_the_other(machines: tuple[Machine, Machine]) -> None:
     one, two = machines
     server, client, served, named = programs(PAGE)

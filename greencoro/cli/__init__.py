@@ -2,6 +2,7 @@
 
 - calling: a click command run as a program
 - ports: the TCP ports of servers, as people list them
+- findings: what `greencoro doctor` found out, as lines or JSON
 - terminal: lines that are typed, for a program that may be sent to the background
 - saved_config: options of a command in a file
 - node_settings: the options of a node daemon
@@ -13,7 +14,6 @@
 - main_program: a program run as ``__main__`` in this process
 - run: ``greencoro run``, a program whose blocking calls let others go on
 - cert: ``greencoro cert``, the certificate by which processes with TLS know each other
-- findings: what `greencoro doctor` found out, as lines or JSON
 - steps: doing what may hang, for a limited time
 - network_options: the options of commands that start a runtime for a moment
 - operate: ``greencoro node status``, ``release`` and ``drain``
@@ -23,6 +23,7 @@
 - peer_checks: the way to one peer, and back
 - doctor: ``greencoro doctor``, why processes do not find each other
 - peers: ``greencoro peers``, who is on the network
+- explain: ``greencoro explain``, what became of the jobs of this user's programs
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from greencoro.cli.calling import run_command
     from greencoro.cli.cert import cert
     from greencoro.cli.doctor import doctor
+    from greencoro.cli.explain import explain
     from greencoro.cli.node import HELP as NODE_HELP
     from greencoro.cli.node import serve
     from greencoro.cli.node_settings import OPTIONS
@@ -73,6 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only for the list of commands: it never comes to be called.
     listed = click.Command("run", help=HELP)
     words = "Plain blocking-style functions on many machines."
-    group = click.Group("greencoro", commands=[cert, doctor, node, peers, scheduler, listed], help=words)
+    group = click.Group("greencoro", commands=[cert, doctor, explain, node, peers, scheduler, listed], help=words)
     click.version_option(__version__, prog_name="greencoro")(group)
     return run_command(group, "greencoro", arguments)

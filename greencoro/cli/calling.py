@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import IO, Any
 
 import click
 
-__all__ = ["run_command"]
+__all__ = ["OptionsError", "run_command"]
+
+
+class OptionsError(click.ClickException):
+    """Options that can be read, and cannot work: one line says why, the exit code is 2."""
+
+    exit_code = 2
+
+    def __init__(self, context: click.Context, reason: str) -> None:
+        super().__init__(f"{context.command_path}: {reason}")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """See `click.ClickException`; without the usage, which does not say what goes with what."""
+        click.echo(self.message, file=file, err=True)
 
 
 def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> int:

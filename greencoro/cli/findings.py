@@ -64,7 +64,9 @@ def ok_or_warn(is_ok: bool) -> Level:
 
 def words_of(error: Exception) -> str:
     """What went wrong, for people: without the number of the system's error."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

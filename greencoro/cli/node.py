@@ -14,6 +14,8 @@ from click.core import ParameterSource
 
 from greencoro import log
 from greencoro.cli import terminal
+from greencoro.cli.calling import OptionsError
+from greencoro.cli.findings import words_of
 from greencoro.cli.node_settings import NOT_SAVED, count_servers, node_options
 from greencoro.cli.saved_config import given, save
 from greencoro.compute import service_lock
@@ -46,7 +48,7 @@ def serve(context: click.Context, /, **values: Any) -> int:
     secret, secret_file = values["secret"], values["secret_file"]
     if secret is not None:
         if context.get_parameter_source("secret_file") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--secret and --secret_file exclude each other")
+            raise OptionsError(context, "--secret and --secret_file exclude each other")
         secret_file = None  # the command line wins
         click.echo(
             f"{context.command_path}: a secret on the command line is visible to everybody on this machine (`ps`); "
@@ -69,7 +71,7 @@ def serve(context: click.Context, /, **values: Any) -> int:
         with service_lock.taken(options.host, options.port, values["phoenix"]):
             return daemon_node.run(announce)
     except (OSError, GreencoroError) as error:
-        click.echo(f"{context.command_path}: {error}", err=True)
+        click.echo(f"{context.command_path}: {words_of(error)}", err=True)
         return 1
 
 
@@ -83,13 +85,11 @@ def _save(context: click.Context) -> int:
 
 
 def _usage(function: Any, *arguments: Any) -> Any:
-    """What the function returns; a `ValueError` that is no `ConfigError` is a mistake on the command line."""
+    """What the function makes of the options alone, so that a `ValueError` is a mistake on the command line."""
     try:
         return function(*arguments)
-    except GreencoroError:
-        raise
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise OptionsError(click.get_current_context(), str(error)) from None
 
 
 def _announce(daemon_node: Node, servers: int, interactive: bool, runtime: Any) -> None:

@@ -13,12 +13,12 @@ from greencoro import log
 from greencoro.cli.findings import words_of
 from greencoro.cli.network_options import network_options
 from greencoro.compute.node_report import NodeReport
-from greencoro.compute.node_words import Command, Operate
+from greencoro.compute.node_words import Command, Operate, Operated
 from greencoro.config import Settings
 from greencoro.distributed.addresses import default_address
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import GreencoroError
+from greencoro.errors import GreencoroError, PeerUnreachable
 
 __all__ = ["COMMANDS"]
 
@@ -29,7 +29,6 @@ _HELP = {
     Command.RELEASE: "End the computation that has a node of this machine, with its jobs, for others to use the node.",
     Command.DRAIN: "Have a node of this machine take no more jobs, and end when the last one is over.",
 }
-_DONE = {Command.RELEASE: "released", Command.DRAIN: "takes no more jobs"}
 
 
 def _operate(
@@ -62,17 +61,24 @@ def _operate(
         ) as runtime:
             peer = runtime.connect(location, timeout=seconds)
             answer = runtime.request(peer, Operate.operation, Operate(command).to_header(), timeout=seconds)
-        report = NodeReport.from_header(answer.header) if command is Command.STATUS else None
+        told = (NodeReport if command is Command.STATUS else Operated).from_header(answer.header)
     except (OSError, GreencoroError) as error:
-        click.echo(f"{program}: {words_of(error)}", err=True)
+        hint = "; no node there? `greencoro node` starts one" if isinstance(error, PeerUnreachable) else ""
+        click.echo(f"{program}: {words_of(error)}{hint}", err=True)
         return 1
     if as_object:
-        click.echo(json.dumps({"format": FORMAT} | ({} if report is None else report.to_header()), indent=2))
-    elif report is not None:
-        click.echo("\n".join(report.lines()))
+        click.echo(json.dumps({"format": FORMAT} | told.to_header(), indent=2))
+    elif isinstance(told, NodeReport):
+        click.echo("\n".join(told.lines()))
     else:
-        click.echo(f"node {peer.name} at {peer.location}: {_DONE[command]}")
+        click.echo(f"node {peer.name} at {peer.location}: {_done(command, told.ended)}")
     return 0
+
+
+def _done(command: Command, ended: str | None) -> str:
+    if command is Command.DRAIN:
+        return "takes no more jobs"
+    return "was free already, no computation has it" if ended is None else f"released, {ended} is ended"
 
 
 def _command(command: Command) -> click.Command:

@@ -137,6 +137,8 @@ def _advice_on_refusal(error: Exception, fingerprint: str) -> str:
             f"to the other (the manual has a page on it); where it is, something else answers at that port"
         )
     if isinstance(error, IncompatibleVersion):
+        if "serializer" in str(error):
+            return "the doctor meets runtimes with pickle alone; those with JSON talk to each other"
         ours = f"{__version__} and {platform.python_version()}"
         return f"install one version of greencoro, for one minor version of Python, on both sides; here are {ours}"
     if isinstance(error, DeadlineExceeded | PeerUnreachable):
@@ -181,7 +183,8 @@ def udp(addresses: list[str], port: int, key: bytes, facts: PeerFacts | None) ->
             advice = (
                 "nobody there hears at that UDP port: does it run, with that udp_port=?"
                 if error.errno == errno.ECONNREFUSED
-                else f"a firewall that drops what goes to UDP port {port}, or nobody there with our secret hears"
+                else f"a firewall that drops what goes to UDP port {port}, or another program there took it: where "
+                "several share the port one alone hears what is sent to that machine, and it may have another secret"
             )
         else:
             tried.append({"address": address, "milliseconds": _rounded(took), "error": None})

@@ -32,9 +32,11 @@ def run(arguments: list[str]) -> int:
         standard_input_program,
         text_program,
     )
+    from greencoro.hub.late_signals import handle_in_time
     from greencoro.hub.popen import replace_gevents_subprocess
 
     replace_gevents_subprocess()
+    handle_in_time()
     if arguments[:1] in (["--help"], ["-h"]):
         print(f"{USAGE}\n\n{HELP}")
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -16,12 +17,16 @@ import click
 
 from greencoro import compute, log
 from greencoro.cli import terminal
+from greencoro.cli.calling import OptionsError
+from greencoro.cli.findings import words_of
+from greencoro.compute import service_lock
 from greencoro.compute.client_words import AskStatus, SchedulerStatus
 from greencoro.compute.limits import size
 from greencoro.compute.remote_scheduler import find_scheduler_peer
 from greencoro.compute.scheduler_daemon import SchedulerDaemon, status_lines
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
+from greencoro.distributed.options import as_secret
 from greencoro.distributed.runtime import DEFAULT_PORT, Runtime
 from greencoro.errors import GreencoroError
 from greencoro.hub import native
@@ -150,38 +155,47 @@ def serve(context: click.Context, /, **values: Any) -> int:
         return 0
     log.enable_console(logging.DEBUG if values["debug"] else logging.WARNING)
     zombie_period = values["zombie_period"]
-    try:
-        daemon = SchedulerDaemon(
-            10 * compute.MaxPulseInterval if zombie_period is None else zombie_period,
-            values["node"],
-            node=values["ip_addr"],
-            udp_port=values["udp_port"],
-            tcp_port=values["tcp_port"],
-            ext_ip_addr=values["ext_ip_addr"],
-            name=values["name"],
-            dest_path=values["dest_path"],
-            max_file_size=values["max_file_size"],
-            **_credentials(context),
-        )
-    except (OSError, GreencoroError) as error:
-        click.echo(f"{context.command_path}: {error}", err=True)
-        return 1
-    daemon.end_on_signals()
-    _announce(context, daemon, not values["daemon"])
-    return daemon.run()
+    with contextlib.ExitStack() as held:
+        try:
+            credentials = _credentials(context)
+            secret = as_secret(credentials.pop("secret"), None, credentials["settings"])
+            # First: clients and nodes are to hear nothing of one that may not be.
+            place = values["ip_addr"], values["tcp_port"], values["udp_port"], secret.fingerprint
+            held.enter_context(service_lock.scheduler_taken(*place))
+            daemon = SchedulerDaemon(
+                10 * compute.MaxPulseInterval if zombie_period is None else zombie_period,
+                values["node"],
+                node=values["ip_addr"],
+                udp_port=values["udp_port"],
+                tcp_port=values["tcp_port"],
+                ext_ip_addr=values["ext_ip_addr"],
+                name=values["name"],
+                dest_path=values["dest_path"],
+                max_file_size=values["max_file_size"],
+                secret_key=secret.key,
+                **credentials,
+            )
+        except (OSError, GreencoroError) as error:
+            click.echo(f"{context.command_path}: {words_of(error)}", err=True)
+            return 1
+        daemon.end_on_signals()
+        _announce(context, daemon, not values["daemon"])
+        return daemon.run()
 
 
 def _credentials(context: click.Context) -> dict[str, Any]:
     """The runtime's parameters that say how peers know each other.
 
     Raises:
-        click.UsageError: Two of them exclude each other.
+        OptionsError: They cannot work together.
     """
     values = context.params
     secret, settings = values["secret"], Settings.from_env()
+    if values["keyfile"] is not None and values["certfile"] is None:
+        raise OptionsError(context, "a key needs its certificate: certfile is missing")
     if secret is not None:
         if values["secret_file"] is not None:
-            raise click.UsageError("--secret and --secret_file exclude each other")
+            raise OptionsError(context, "--secret and --secret_file exclude each other")
         click.echo(
             f"{context.command_path}: a secret on the command line is visible to everybody on this machine (`ps`); "
             "prefer --secret_file",
@@ -219,7 +233,7 @@ def _status(context: click.Context, /, **values: Any) -> int:
             answer = runtime.request(peer, AskStatus.operation, AskStatus().to_header(), timeout=seconds)
             report = SchedulerStatus.from_header(answer.header).report
     except (OSError, ValueError, GreencoroError) as error:
-        click.echo(f"{context.command_path}: {error}", err=True)
+        click.echo(f"{context.command_path}: {words_of(error)}", err=True)
         return 1
     click.echo(json.dumps(report, indent=2) if values["as_object"] else "\n".join(status_lines(report)))
     return 0

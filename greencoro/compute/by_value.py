@@ -22,27 +22,29 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from greencoro.compute import rebuild
 from greencoro.compute.classes import bindings_of, maker_of, members_of, registered_at, silent_bases
 from greencoro.compute.homes import MAIN, NOTHING, home_of, is_main, owner_of, private_globals, shipped_name
 from greencoro.compute.modules import absolute_name, is_installed, submodules_used
 from greencoro.compute.references import lines_of, references_of
+from greencoro.compute.scattered import Scattered
 
-__all__ = ["Pickled", "define", "dump"]
+__all__ = ["Pickled", "define", "dump", "is_plain"]
 
 # Every module has these of its own.
 _OF_EVERY_MODULE = frozenset({"__name__", "__builtins__", "__spec__", "__loader__", "__doc__", "__package__"})
+
+_PLAIN = frozenset((bool, bytes, complex, float, int, str, type(None)))
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made at run time, so it has attributes to carry
 
 _Reduction = tuple[Any, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Pickled:
+class Pickled(NamedTuple):
     """A pickle and what it needs at the place where it is opened.
 
     Attributes:
@@ -51,11 +53,14 @@ class Pickled:
         names (frozenset[str]): Names of ``__main__`` that it refers to, or that its functions use at run time.
 
         modules (frozenset[str]): Modules that it refers to by name, whosesoever they are.
+
+        scattered (tuple[Scattered, ...]): Those that are in it.
     """
 
     data: bytes
     names: frozenset[str]
     modules: frozenset[str]
+    scattered: tuple[Scattered, ...] = ()
 
 
 def dump(obj: Any, root: Any = NOTHING, buffers: Callable[[pickle.PickleBuffer], Any] | None = None) -> Pickled:
@@ -72,7 +77,12 @@ def dump(obj: Any, root: Any = NOTHING, buffers: Callable[[pickle.PickleBuffer],
     file = io.BytesIO()
     pickler = _Pickler(file, root, buffers)
     pickler.dump(obj)
-    return Pickled(file.getvalue(), frozenset(pickler.names), frozenset(pickler.modules))
+    return pickler.done(file)
+
+
+def is_plain(values: Iterable[Any]) -> bool:
+    """Is each of a kind that any pickler makes the same of, and whose pickle needs nothing where it is opened?"""
+    return _PLAIN.issuperset(map(type, values))
 
 
 def define(obj: Any, by_name: bool = False) -> Pickled:
@@ -96,7 +106,7 @@ def define(obj: Any, by_name: bool = False) -> Pickled:
     else:
         pickler.dump(None)
         pickler.dump(obj)
-    return Pickled(file.getvalue(), frozenset(pickler.names), frozenset(pickler.modules))
+    return pickler.done(file)
 
 
 class _Pickler(pickle.Pickler):
@@ -106,9 +116,14 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, 5, buffer_callback=buffers)
         self.names: set[str] = set()
         self.modules: set[str] = set()
+        self.scattered: dict[Scattered, None] = {}
         self._root = root
         self.filling: tuple[Any, ...] | None = None  # what makes the root of a bare function or class
         self._cells: set[int] = set()  # those whose content the pickle has already
+
+    def done(self, file: io.BytesIO) -> Pickled:
+        """What was written to the file, and noted."""
+        return Pickled(file.getvalue(), frozenset(self.names), frozenset(self.modules), tuple(self.scattered))
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -323,6 +338,11 @@ def _reduce_type_alias(pickler: _Pickler, alias: Any) -> Any:
     return NotImplemented if pickler.named(alias) else (type(alias), (alias.__name__, alias.__value__))
 
 
+def _reduce_scattered(pickler: _Pickler, scattered: Scattered) -> _Reduction:
+    pickler.scattered[scattered] = None
+    return scattered.__reduce__()
+
+
 def _reduce_sentinel(pickler: _Pickler, sentinel: Any) -> _Reduction:
     """One of the objects that `dataclasses` compares by identity."""
     return getattr, (dataclasses, next(name for name, value in vars(dataclasses).items() if value is sentinel))
@@ -350,6 +370,7 @@ _REDUCERS: dict[type, Callable[[_Pickler, Any], Any]] = {
     staticmethod: _reduce_wrapped_method,
     classmethod: _reduce_wrapped_method,
     functools.cached_property: _reduce_cached_property,
+    Scattered: _reduce_scattered,
     type(functools.lru_cache(len)): _reduce_cache,
     typing.TypeVar: _reduce_type_variable,
     typing.ParamSpec: _reduce_type_variable,

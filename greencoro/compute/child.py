@@ -15,25 +15,33 @@ import site
 import stat
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gevent import monkey
 
 from greencoro.config import Settings
-from greencoro.hub import native
+from greencoro.hub import forks, native
 
-__all__ = ["LISTENER", "UNKNOWN_EXIT", "Channel", "ChildProcess", "child_environment", "settings_as_json", "spawn"]
+__all__ = [
+    "UNKNOWN_EXIT",
+    "Channel",
+    "ChildProcess",
+    "child_environment",
+    "python",
+    "settings_as_json",
+    "spawn",
+    "start",
+]
 
 # In a patched program `subprocess` wants a hub in the calling thread, and sockets made by `socket` do not block: both
-# are gevent's there. posix_spawn never is; like vfork it runs nothing of this process in the child.
+# are gevent's there. Like vfork posix_spawn runs nothing of this process in the child.
+_posix_spawn = monkey.get_original("os", "posix_spawn")
 _waitpid = monkey.get_original("os", "waitpid")
 
 #: In place of an exit code that cannot be known; no process has it.
 UNKNOWN_EXIT = 256
-#: In the child, the descriptor of a listening socket that its parent gave it.
-LISTENER = 3
 #: More than any configuration or report needs.
 _MAX_LINE_BYTES = 1024 * 1024
 
@@ -49,6 +57,7 @@ class Channel:
         self._descriptor = descriptor
         self._buffer = bytearray()
         self._sending = native.Lock()
+        forks.keep_from_children(self, Channel._let_go)
 
     @classmethod
     def from_standard_input(cls) -> Channel:
@@ -111,10 +120,13 @@ class Channel:
     def close(self) -> None:
         """Close this end; the other side sees end of file."""
         with self._sending:
-            # Its number may soon be another file's: a late `send` must not find it.
-            descriptor, self._descriptor = self._descriptor, -1
-            if descriptor >= 0:
-                native.close(descriptor)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        # Its number may soon be another file's: a late `send` must not find it.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            native.close(descriptor)
 
 
 class ChildProcess:
@@ -154,42 +166,47 @@ class ChildProcess:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def spawn(
-    arguments: Sequence[str], *, stderr: int | None = None, listener: int | None = None
-) -> tuple[ChildProcess, Channel]:
-    """Start ``python -m`` with the arguments, in a session and process group of its own.
+def python(*arguments: str) -> list[str]:
+    """The command that runs ``python -m`` with the arguments."""
+    # -P: files that happen to lie in the working directory are not imported.
+    return [sys.executable, "-P", "-m", *arguments]
+
+
+def start(command: Sequence[str], standard_input: int, environment: Mapping[str, str]) -> ChildProcess:
+    """Start a program in a session and process group of its own.
 
     Args:
-        stderr (int | None): Descriptor for its standard error; None: that of this process.
+        standard_input (int): Descriptor of what it has as that.
 
-        listener (int | None): Descriptor of a socket that it has as `LISTENER`.
+    Raises:
+        OSError: It could not be started.
+    """
+    pid: int = _posix_spawn(
+        command[0],
+        command,
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, standard_input, 0)],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+    )
+    return ChildProcess(pid)
+
+
+def spawn(arguments: Sequence[str]) -> tuple[ChildProcess, Channel]:
+    """Start ``python -m`` with the arguments, and a channel to it.
 
     Raises:
         OSError: It could not be started.
     """
     ours, theirs = _socket.socketpair()
     try:
-        actions: list[tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
-        if stderr is not None:
-            actions.append((os.POSIX_SPAWN_DUP2, stderr, 2))
-        if listener is not None:
-            # The last, for what it takes the place of may be one of those before.
-            actions.append((os.POSIX_SPAWN_DUP2, listener, LISTENER))
-        pid = os.posix_spawn(
-            sys.executable,
-            # -P: files that happen to lie in the working directory are not imported.
-            [sys.executable, "-P", "-m", *arguments],
-            child_environment(),
-            file_actions=actions,
-            setsid=True,
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-        )
+        process = start(python(*arguments), theirs.fileno(), child_environment())
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-    return ChildProcess(pid), Channel(ours.detach())
+    return process, Channel(ours.detach())
 
 
 def settings_as_json(settings: Settings) -> dict[str, Any]:

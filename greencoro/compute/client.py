@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.compute import client_state as decisions
+from greencoro.compute import client_vocabulary as decisions
 from greencoro.compute import client_words
 from greencoro.compute.client_state import ClientState, Phase
+from greencoro.compute.explain_door import open_door
 from greencoro.compute.filters import NodeFacts, decide
 from greencoro.compute.hooks import Hooks
 from greencoro.compute.inline import current_inline_server
@@ -22,15 +22,16 @@ from greencoro.compute.scheduler_link import SchedulerLink, find_scheduler
 from greencoro.compute.server_pool import Server, ServerPool
 from greencoro.compute.shipping import Shipping
 from greencoro.compute.status_feed import StatusFeed
+from greencoro.compute.terminal import say
 from greencoro.compute.terms import Terms
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputationClosed, ComputeError, LocalProtocolError
-from greencoro.hub import native, userhub
+from greencoro.hub import forks, native, userhub
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.execution import sleep
+from greencoro.hub.telling import tell
 
 __all__ = ["EXPLANATION_SECONDS", "Client"]
 
@@ -39,10 +40,10 @@ _log = logging.getLogger(__name__)
 _TOKEN_BYTES = 16
 #: After this long it is said what `schedule` waits for.
 _SAY_AFTER_SECONDS = 3.0
-#: How often it is said why there are no servers, where that is something else each time.
+#: How often it is said that jobs wait for servers; without jobs, where the reason is another one each time.
 _SAY_EVERY_SECONDS = 5.0
-#: How long what a dead server sent may take to be here.
-_LAST_WORDS_SECONDS = 2.0
+#: How long what a dead server sent may take to be here; that its connection ends behind it proves that all is.
+_LAST_WORDS_SECONDS = 5.0
 #: What a scheduler is given to find out how a server ended, beside the computation's timeout for its answer.
 EXPLANATION_SECONDS = 4.0
 
@@ -61,6 +62,8 @@ class Client:
 
         on_end: Called when nothing will be heard of its jobs any more; `ended` says why.
 
+        shortage: How many jobs wait because there is no server for them, and why there is none; in a coroutine.
+
     Attributes:
         link (SchedulerLink), transport (JobTransport), feed (StatusFeed): Once it is scheduled.
 
@@ -78,6 +81,7 @@ class Client:
         on_servers: Callable[[], None],
         on_gone: Callable[[Server], None],
         on_end: Callable[[], None],
+        shortage: Callable[[], tuple[int, str]],
     ) -> None:
         token = secrets.token_bytes(_TOKEN_BYTES)
         self._token = token.hex()
@@ -88,6 +92,7 @@ class Client:
         self._on_servers = on_servers
         self._on_gone = on_gone
         self._on_end = on_end
+        self._shortage = shortage
         self.lock = native.Lock()
         self._state = ClientState(token)
         #: Set when the computation's turn has come, or will not come.
@@ -98,6 +103,8 @@ class Client:
         self.over = Completion()
         #: Those to the servers, while the computation has its turn; the user hub's.
         self._pulses: Pulses | None = None
+        #: By id: servers whose last words may be under way, and what ends the wait for these. The user hub's.
+        self._last_words: dict[str, tuple[decisions.HearOut, Any]] = {}
 
     @property
     def phase(self) -> Phase:
@@ -121,6 +128,7 @@ class Client:
 
     def ready(self) -> list[Server]:
         """The servers that take jobs."""
+        forks.refuse()
         with self.lock:
             return list(self.pool.ready())
 
@@ -128,6 +136,7 @@ class Client:
 
     def schedule(self, status_coro: Coro | None, location: Location | None = None) -> None:
         """Wait for the computation's turn; `Computation.schedule` says what is raised."""
+        forks.refuse()
         inline = current_inline_server() if location is None else None
         link: SchedulerLink = inline or find_scheduler(location, self.terms.timeout)
         try:
@@ -155,6 +164,7 @@ class Client:
             self._decide(self._state.refused)
             raise
         self._decide(self._state.submitted, number)
+        open_door()
         try:
             self._wait_for_turn()
         except BaseException:
@@ -164,11 +174,17 @@ class Client:
             raise ComputationClosed(self.over.value or "the computation was closed before its turn came")
 
     def _wait_for_turn(self) -> None:
-        """Until this is the scheduler's current computation; after a few seconds it is said what is waited for."""
-        if self._turn.wait(_SAY_AFTER_SECONDS):
-            return
-        _say(f"a computation waits for {self.link.why_no_turn()}")
-        self._turn.wait()
+        """Until this is the scheduler's current computation; after a few seconds it is said what is waited for.
+
+        And again whenever that has changed, as when another one before it is over.
+        """
+        said, pause = "", _SAY_AFTER_SECONDS
+        while not self._turn.wait(pause):
+            pause = _SAY_EVERY_SECONDS
+            why = self.link.why_no_turn()
+            if why != said:
+                said = why
+                say(f"a computation waits for {why}")
 
     def close(self, timeout: float) -> bool:
         """Give everything back; is it over within ``timeout`` seconds? Where it is not scheduled, it needs not be."""
@@ -204,23 +220,33 @@ class Client:
         self._spawn(self._say_what_is_waited_for)
 
     def _say_what_is_waited_for(self) -> None:
-        """While the computation has its turn and no server: after a few seconds, then whenever it is something else."""
+        """While the computation has its turn: every few seconds that jobs wait, or what it has no servers for."""
         said = ""
         while not self.over.wait(_SAY_EVERY_SECONDS) and self.phase is Phase.CURRENT:
+            jobs, why = self._shortage()
+            if jobs:
+                said = why
+                say(f"{jobs} job{' waits' if jobs == 1 else 's wait'} for capacity: {why}")
+                continue
             why = "" if self.ready() else self.link.why_no_server()
             if why and why != said:
                 said = why
-                _say(f"no servers yet: {why}")
+                say(f"a computation has no servers: {why}")
 
     def _end_jobs(self, order: decisions.EndJobs) -> None:
         self.ended = self.ended or order
         if self._pulses is not None:
             self._pulses.stop()
         self._on_end()
+        self.hooks.computation_over(order.reason)
         self._on_servers()
 
     def _end(self, order: decisions.End) -> None:
         self.runtime.unwatch_peers(self._on_peer)
+        for _, timer in self._last_words.values():
+            timer.close()
+        self._last_words.clear()
+        self._shipping.free_all()
         self.over.set(order.reason)
         self._turn.set()  # where it never came
         self._on_servers()
@@ -252,8 +278,10 @@ class Client:
             self.transport.set_up(server, self.terms.timeout)
             self.hooks.set_up(self.transport, server)
         except Exception as error:
+            if self.phase is not Phase.CURRENT:
+                return  # closed meanwhile
             # Whatever is wrong with this server or with a component: this server is not used, and the error is shown.
-            _log.warning("server %s could not be set up: %s", server.location, error)
+            tell(_log, logging.WARNING, f"server {server.location} could not be set up: {error}")
             self._decide(self._state.set_up_failed, server, str(error))
         else:
             self._decide(self._state.set_up_done, server)
@@ -272,21 +300,27 @@ class Client:
         self._decide(self._state.unreachable, server, reason)
 
     def _hear_out(self, order: decisions.HearOut) -> None:
-        self._spawn(self._wait_for_last_words, order)
+        # What the server sent before it died may still be under way on its own connection. No coroutine waits, for the
+        # end of the runtime would end it, and nobody would hear that the computation is over.
+        server = order.server.id
+        self._last_words[server] = order, userhub.call_later(_LAST_WORDS_SECONDS, self._heard_out, server)
+        incarnation = bytes.fromhex(server)
+        # From here on `_on_peer` hears of the connection's end.
+        if not any(peer.incarnation == incarnation for peer in self.runtime.peer_infos()):
+            self._heard_out(server)
 
-    def _wait_for_last_words(self, order: decisions.HearOut) -> None:
-        """What the server sent before it died may still be under way on its own connection."""
-        incarnation = bytes.fromhex(order.server.id)
-        deadline = native.monotonic() + _LAST_WORDS_SECONDS
-        while any(peer.incarnation == incarnation for peer in self.runtime.peer_infos()):
-            if native.monotonic() > deadline:
-                break
-            sleep(0.005)
-        self._decide(self._state.gone, order.server, order.explanation, order.closed)
+    def _heard_out(self, server: str) -> None:
+        waits = self._last_words.pop(server, None)
+        if waits is not None:
+            order, timer = waits
+            timer.close()
+            self._decide(self._state.gone, order.server, order.explanation, order.closed)
 
     def _on_peer(self, event: Any) -> None:
         if not event.online:
-            self._decide(self._state.unreachable, event.peer.incarnation.hex(), event.reason)
+            server = event.peer.incarnation.hex()
+            self._decide(self._state.unreachable, server, event.reason)
+            self._heard_out(server)
 
     def _await_explanation(self, order: decisions.AwaitExplanation) -> None:
         explanation = f"cannot be reached any more, and its node does not say why: {order.reason}"
@@ -300,14 +334,6 @@ class Client:
         self.hooks.server_gone(order.server)
         self._on_gone(order.server)
         self._on_servers()
-
-
-def _say(line: str) -> None:
-    """Tell the person at the terminal; where there is none, the log."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"greencoro: {line}", file=sys.stderr, flush=True)
-    else:
-        _log.warning("%s", line)
 
 
 _CARRY_OUT: dict[type, Callable[[Client, Any], None]] = {

@@ -4,130 +4,44 @@
 
     NEW --ask--> ASKED --submitted--> QUEUED --begun--> CURRENT --close--> CLOSING --ended--> OVER
      '<-refused----'|'--begun--> CURRENT;  ASKED, QUEUED --close--> CLOSING;  all that asked --ended--> OVER
+    CURRENT --abandoned--> ENDING --ended--> OVER
 """
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from greencoro.compute import client_words as words
-from greencoro.compute.avail_info import NodeAvailInfo
-from greencoro.compute.node_words import NodeFacts, lease_token
+from greencoro.compute.client_vocabulary import (
+    AwaitExplanation,
+    Begin,
+    End,
+    EndJobs,
+    Gone,
+    HearOut,
+    Instruction,
+    Judge,
+    Ready,
+    Say,
+    SetUp,
+    Tell,
+)
+from greencoro.compute.node_words import lease_token
 from greencoro.compute.server_pool import Server, ServerPool, ServerState
 from greencoro.compute.status import Status
 from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError
 
-__all__ = [
-    "AwaitExplanation",
-    "Begin",
-    "ClientState",
-    "End",
-    "EndJobs",
-    "Gone",
-    "HearOut",
-    "Instruction",
-    "Judge",
-    "Phase",
-    "Ready",
-    "Say",
-    "SetUp",
-    "Tell",
-]
+__all__ = ["ClientState", "Phase"]
 
-
-# What is to be done.
-
-
-@dataclass(frozen=True)
-class Say:
-    """Tell the scheduler."""
-
-    request: words.Request
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Tell the status coroutine."""
-
-    message: Status | NodeAvailInfo
-
-
-@dataclass(frozen=True)
-class Begin:
-    """The computation has its turn: whoever waits for that may go on."""
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Ask the computation's filters about a node, then call `ClientState.judged`."""
-
-    node: str
-    facts: NodeFacts
-
-
-@dataclass(frozen=True)
-class SetUp:
-    """Send the components to the server, then call `ClientState.set_up_done` or `ClientState.set_up_failed`."""
-
-    server: Server
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The server takes jobs from now on."""
-
-    server: Server
-
-
-@dataclass(frozen=True)
-class HearOut:
-    """A server has ended; what it sent before may still be under way. Call `ClientState.gone` when all is here."""
-
-    server: Server
-    explanation: str
-    closed: bool
-
-
-@dataclass(frozen=True)
-class AwaitExplanation:
-    """Call `ClientState.gone` after a while, in case nobody says how the server has ended."""
-
-    server: Server
-    reason: str
-
-
-@dataclass(frozen=True)
-class Gone:
-    """Nothing more will come from the server: whoever waits for its jobs has to hear it."""
-
-    server: Server
-
-
-@dataclass(frozen=True)
-class EndJobs:
-    """The computation takes no jobs any more, and nothing will be heard of those it has: who waits has to hear it.
-
-    Attributes:
-        lost (bool): Because its scheduler is gone.
-    """
-
-    reason: str
-    lost: bool = False
-
-
-@dataclass(frozen=True)
-class End:
-    """The computation is over: whoever waits for the end has to hear it."""
-
-    reason: str
-
-
-Instruction = Say | Tell | Begin | Judge | SetUp | Ready | HearOut | AwaitExplanation | Gone | EndJobs | End
 _Instructions = Iterator[Instruction]
+
+
+#: Of a node of which so many servers, one after another, have died before they were set up, no more are started.
+DEATHS_IN_SET_UP = 5
 
 
 class Phase(enum.Enum):
@@ -143,6 +57,8 @@ class Phase(enum.Enum):
     CURRENT = "current"
     #: Gives everything back.
     CLOSING = "closing"
+    #: Its nodes have closed it; what their servers sent before may still be under way.
+    ENDING = "ending"
     #: Has no servers and will have none.
     OVER = "over"
 
@@ -157,7 +73,12 @@ _TABLE: dict[Phase, dict[str, Phase]] = {
         "ended": Phase.OVER,
     },
     Phase.QUEUED: {"begun": Phase.CURRENT, "close": Phase.CLOSING, "ended": Phase.OVER},
-    Phase.CURRENT: {"submitted": Phase.CURRENT, "close": Phase.CLOSING, "ended": Phase.OVER},
+    Phase.CURRENT: {
+        "submitted": Phase.CURRENT,
+        "close": Phase.CLOSING,
+        "abandoned": Phase.ENDING,
+        "ended": Phase.OVER,
+    },
     Phase.CLOSING: {
         "refused": Phase.OVER,
         "submitted": Phase.CLOSING,
@@ -165,6 +86,7 @@ _TABLE: dict[Phase, dict[str, Phase]] = {
         "close": Phase.CLOSING,
         "ended": Phase.OVER,
     },
+    Phase.ENDING: {"submitted": Phase.ENDING, "close": Phase.ENDING, "ended": Phase.OVER},
     Phase.OVER: {"submitted": Phase.OVER, "close": Phase.OVER},
 }
 
@@ -186,10 +108,23 @@ class ClientState:
         #: Nodes by id: where they are; those that have had a server ready.
         self._addresses: dict[str, str] = {}
         self._initialized: set[str] = set()
+        #: Those whose servers have listed ports.
+        self._listed: set[str] = set()
+        #: Those that have told of a server.
+        self._used: set[str] = set()
+        #: Those of which was told that they are not used.
+        self._ignored: set[str] = set()
+        #: By node: servers that died before they were set up, since one was.
+        self._deaths: Counter[str] = Counter()
         #: Why the computation is over, where nobody here has asked for that.
         self.reason = ""
         #: Servers of which something may still come: what is to be told when they are gone.
         self._silent: dict[Server, Status] = {}
+        #: Those of them that have ended, and are being heard out; and what is done when the last one was.
+        self._heard_out: set[Server] = set()
+        self._last_word: words.Ended | None = None
+        #: Servers that have taken the places of such: told of when those are gone, for they may be where those were.
+        self._successors: list[words.ServerStarted] = []
         #: What is to be told of a node when the last one of its servers is gone.
         self._leaving: dict[str, Status] = {}
 
@@ -237,7 +172,7 @@ class ClientState:
 
     def hear(self, notice: words.Notice) -> list[Instruction]:
         """Take in a notice; one that is out of date changes nothing."""
-        if self.phase is Phase.OVER:
+        if self.phase in (Phase.ENDING, Phase.OVER):
             return []
         self._number = notice.computation
         handler: Callable[[ClientState, Any], _Instructions] = _HANDLERS[type(notice)]
@@ -255,8 +190,12 @@ class ClientState:
     def _node_offered(self, notice: words.NodeOffered) -> _Instructions:
         if self.phase is not Phase.CURRENT:
             return
-        address = self._addresses[notice.node] = notice.facts.address
-        yield Tell(Status(Status.NodeDiscovered, address))
+        # One that was not accepted is offered again and again.
+        if notice.node not in self._addresses:
+            self._addresses[notice.node] = notice.facts.address
+            if notice.facts.has_listed_ports:
+                self._listed.add(notice.node)
+            yield Tell(Status(Status.NodeDiscovered, notice.facts.address))
         yield Judge(notice.node, notice.facts)
 
     def judged(self, node: str, accepted: bool, reason: str) -> list[Instruction]:
@@ -266,7 +205,10 @@ class ClientState:
             return []
         assert self._number is not None
         verdict = Say(words.Verdict(self._number, node, accepted, reason))
-        return [verdict] if accepted else [Tell(Status(Status.NodeIgnore, address)), verdict]
+        if accepted or node in self._ignored:
+            return [verdict]
+        self._ignored.add(node)
+        return [Tell(Status(Status.NodeIgnore, address)), verdict]
 
     def _node_free(self, notice: words.NodeFree) -> _Instructions:
         if self.phase is Phase.CURRENT:
@@ -274,12 +216,15 @@ class ClientState:
 
     def _node_changed(self, notice: words.NodeChanged) -> _Instructions:
         self._addresses.pop(notice.node, None)
-        was_initialized = notice.node in self._initialized
+        self._deaths.pop(notice.node, None)
+        was_used = notice.node in self._used and notice.node not in self._ignored
         self._initialized.discard(notice.node)
+        self._used.discard(notice.node)
         if notice.change is words.NodeChange.LOST:
             self._leaving[notice.node] = Status(Status.NodeDisconnected, notice.address)
-        elif was_initialized:
+        elif was_used:
             self._leaving[notice.node] = Status(Status.NodeClosed, notice.address)
+        self._ignored.discard(notice.node)
         yield from self._left(notice.node)
 
     def _left(self, node: str) -> _Instructions:
@@ -290,9 +235,13 @@ class ClientState:
         address = self._addresses.get(notice.node)
         if self.phase is not Phase.CURRENT or address is None or self.pool.get(notice.server) is not None:
             return
+        if any(server.name == notice.name for server in self._heard_out):
+            self._successors.append(notice)
+            return
         token = lease_token(self._token, notice.attempt)
         server = Server(notice.server, notice.node, address, notice.location, notice.name, token)
         self.pool.add(server)
+        self._used.add(server.node)
         yield Tell(Status(Status.ServerDiscovered, server.location))
         yield SetUp(server)
 
@@ -300,17 +249,33 @@ class ClientState:
         server = self.pool.get(notice.server)
         if server is not None:
             server.advance("drain")
+        self._no_successor(notice.server)
         yield from ()
 
     def _server_gone(self, notice: words.ServerGone) -> _Instructions:
         server = self.pool.get(notice.server)
         if server is not None:
             server.advance("silent")
+            server.is_closed = notice.closed
             self._silent[server] = _end_of(server, notice.closed)
+            self._heard_out.add(server)
             yield HearOut(server, notice.explanation, notice.closed)
+        self._no_successor(notice.server)
+
+    def _no_successor(self, server: str) -> None:
+        """It takes no jobs any more, if it ever came to that."""
+        self._successors = [each for each in self._successors if each.server != server]
 
     def _ended(self, notice: words.Ended) -> _Instructions:
         self.reason = notice.reason  # first: whoever sees the phase looks here
+        if self.phase is Phase.CURRENT and self._heard_out and not notice.lost:
+            # Its nodes have closed it, perhaps because all jobs are over, whose outcomes come by other ways.
+            self.advance("abandoned")
+            self._last_word = notice
+        else:
+            yield from self._end(notice)
+
+    def _end(self, notice: words.Ended) -> _Instructions:
         self.advance("ended")
         yield EndJobs(notice.reason, notice.lost)
         yield from self._clear()
@@ -325,6 +290,8 @@ class ClientState:
         for status in self._silent.values():
             yield Tell(status)
         self._silent.clear()
+        self._heard_out.clear()
+        self._successors.clear()
         for server in self.pool.clear():
             yield Tell(Status(Status.ServerClosed, server.location))
 
@@ -336,6 +303,8 @@ class ClientState:
             return []
         assert self._number is not None
         server.advance("set_up")
+        server.is_set_up = True
+        self._deaths.pop(server.node, None)
         instructions: list[Instruction] = []
         if server.node not in self._initialized:
             self._initialized.add(server.node)
@@ -364,7 +333,7 @@ class ClientState:
     def unreachable(self, server: str, reason: str) -> list[Instruction]:
         """The connection to a process broke; it may be none of this computation's servers."""
         known = self.pool.get(server)
-        if known is None or known.state is ServerState.SILENT:
+        if known is None or known.state is ServerState.SILENT or self.phase is not Phase.CURRENT:
             return []
         assert self._number is not None
         known.advance("silent")
@@ -375,9 +344,34 @@ class ClientState:
         """Nothing more will come from a server; where that is known already, nothing."""
         if self.pool.get(server.id) is not server:
             return []
-        self.pool.gone(server, explanation)
+        self._heard_out.discard(server)
+        if self.phase is Phase.ENDING and server.is_closed:
+            # Its jobs hear with all others why the computation is over.
+            return list(self._end_if_heard_out())
+        was_rejected = server.state is ServerState.REJECTED
+        self.pool.gone(server, explanation, for_good=server.node not in self._listed)
         self._silent.pop(server, None)
-        return [Gone(server), Tell(_end_of(server, closed)), *self._left(server.node)]
+        instructions: list[Instruction] = [Gone(server), Tell(_end_of(server, closed)), *self._left(server.node)]
+        if not (server.is_set_up or was_rejected or closed):
+            instructions += self._died_in_set_up(server, explanation)
+        for successor in [each for each in self._successors if each.name == server.name]:
+            self._successors.remove(successor)
+            instructions += self._server_started(successor)
+        return [*instructions, *self._end_if_heard_out()]
+
+    def _died_in_set_up(self, server: Server, explanation: str) -> _Instructions:
+        self._deaths[server.node] += 1
+        if self._deaths[server.node] == DEATHS_IN_SET_UP and self.phase is Phase.CURRENT:
+            # It would go on for ever, with every attempt as dear as a new process.
+            assert self._number is not None
+            reason = f"{DEATHS_IN_SET_UP} servers died before they were set up; the last one {explanation}"
+            self._ignored.add(server.node)
+            yield Tell(Status(Status.NodeIgnore, server.address))
+            yield Say(words.Verdict(self._number, server.node, False, reason))
+
+    def _end_if_heard_out(self) -> _Instructions:
+        if self._last_word is not None and self.phase is Phase.ENDING and not self._heard_out:
+            yield from self._end(self._last_word)
 
 
 def _end_of(server: Server, closed: bool) -> Status:

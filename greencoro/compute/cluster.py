@@ -16,7 +16,7 @@ from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError, DeadlineExceeded, NetworkError
 from greencoro.hub import exit as process_exit
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.execution import sleep
 from greencoro.hub.waiting import seconds
 
@@ -50,6 +50,8 @@ class LocalCluster:
     Raises:
         ComputeError: The daemon could not start; it has said why on standard error. Or there is another inline cluster.
 
+        TypeError: ``servers`` is no whole number.
+
         ValueError: ``servers`` is not positive; or an inline cluster is to have several, or a ``dest_path``.
     """
 
@@ -61,8 +63,11 @@ class LocalCluster:
         settings: Settings | None = None,
         dest_path: str | os.PathLike[str] | None = None,
     ) -> None:
+        forks.refuse()
         if servers is None:
             servers = 1 if inline else len(os.sched_getaffinity(0))
+        if isinstance(servers, bool) or not isinstance(servers, int):
+            raise TypeError(f"a cluster has a whole number of servers, not {servers!r}")
         if servers < 1:
             raise ValueError(f"a cluster has at least one server, not {servers}")
         if inline and (servers != 1 or dest_path is not None):
@@ -131,6 +136,7 @@ class LocalCluster:
 
             ComputeError: The node daemon has ended.
         """
+        forks.refuse()
         wanted = self.servers if n is None else n
         limit = seconds(timeout, "wait_for_servers()")
         deadline = None if limit is None else native.monotonic() + limit
@@ -172,7 +178,7 @@ class LocalCluster:
 
     def close(self) -> None:
         """End everything that was started: when it returns, no process is left. A second call does nothing."""
-        if self._closed:
+        if self._closed or forks.is_child():
             return
         self._closed = True
         process_exit.cancel_at_exit(self.close)

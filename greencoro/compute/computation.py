@@ -14,18 +14,21 @@ from greencoro.compute.filters import Filter
 from greencoro.compute.hook_functions import HookFunctions
 from greencoro.compute.job import JobFunction
 from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher
 from greencoro.compute.requirements import parse_requirements
 from greencoro.compute.run_many import run_at_each, run_at_nodes, run_at_servers
+from greencoro.compute.scattered import Scattered
 from greencoro.compute.server_pool import Where
 from greencoro.compute.shipping import Shipping
-from greencoro.compute.shown import table
+from greencoro.compute.shown import counted, table
 from greencoro.compute.terms import checked_terms
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError, DeadlineExceeded
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.telling import tell
 from greencoro.hub.waiting import seconds
 
 __all__ = ["Computation"]
@@ -34,6 +37,16 @@ _log = logging.getLogger(__name__)
 
 #: Beyond the nodes' own limit for ending their servers.
 _CLOSE_SECONDS = 15.0
+
+_PHASES = {
+    Phase.NEW: "not scheduled",
+    Phase.ASKED: "waits for its scheduler",
+    Phase.QUEUED: "waits for its turn",
+    Phase.CURRENT: "open",
+    Phase.CLOSING: "is being closed",
+    Phase.ENDING: "is being closed",
+    Phase.OVER: "closed",
+}
 
 
 class Computation:
@@ -44,7 +57,9 @@ class Computation:
 
     Args:
         components (list): Functions, classes, modules, packages, or paths of files, that are sent to every server
-            before jobs run there. What a job's function refers to by itself is sent anyway.
+            before jobs run there. What a job's function refers to by itself is sent anyway. A job opens a file that was
+            given by a relative path by that path; one that was given by an absolute path, or by one that leads out of
+            this process's working directory, by its name alone.
 
         status_coro (Coro | None): Is sent a `Status` at every change of nodes, servers and jobs, a `NodeAvailInfo` of
             every node once in a pulse interval, and the `MonitorException` of every job of `run` and `run_at`. It may
@@ -102,6 +117,7 @@ class Computation:
         server_cleanup: Callable[[], Any] | None = None,
         node_cleanup: Callable[[], Any] | None = None,
     ) -> None:
+        forks.refuse()
         shortest, longest = compute.MinPulseInterval, compute.MaxPulseInterval
         terms = checked_terms(
             compute.MsgTimeout if timeout is None else timeout,
@@ -119,7 +135,7 @@ class Computation:
             hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
         )
         self.timeout = terms.timeout
-        shipping = Shipping(components if isinstance(components, list | tuple) else [components])
+        shipping = Shipping(components if isinstance(components, list | tuple) else [components], terms.timeout)
         self._jobs = JobLauncher(shipping, terms)
         self._status_coro: Coro | None = None
         self.status_coro = status_coro
@@ -187,16 +203,16 @@ class Computation:
         When it returns, whoever waits for a job has got `ComputationClosed`, and the server processes have ended, with
         their files. Where a node does not say that within 15 seconds, a WARNING does not leave that unsaid.
         """
+        if forks.is_child():
+            return
         if self._jobs.client.phase is Phase.CURRENT:
             for step in tuple(self._before_close):
                 step()
             client = self._jobs.client
             client.hooks.clean_up(client.transport, client.ready(), self.timeout)
         if not self._jobs.client.close(_CLOSE_SECONDS):
-            _log.warning(
-                "the computation is closed, but not every node has said within %g s that its servers have ended",
-                _CLOSE_SECONDS,
-            )
+            late = f"not every node has said within {_CLOSE_SECONDS:g} s that its servers have ended"
+            tell(_log, logging.WARNING, f"the computation is closed, but {late}")
 
     def before_close(self, step: Callable[[], object]) -> None:
         """Have ``step()`` called by `close`, which waits for it, while jobs can still be run."""
@@ -225,7 +241,11 @@ class Computation:
             DeadlineExceeded: There were fewer in time; the message says why.
 
             ComputationClosed: It is not scheduled, or closed, perhaps meanwhile.
+
+            TypeError: ``n`` is no whole number.
         """
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"wait_for_servers() takes a whole number of servers, not {n!r}")
         limit = seconds(timeout, "wait_for_servers()")
         deadline = None if limit is None else native.monotonic() + limit
         while True:
@@ -239,11 +259,18 @@ class Computation:
                     why = self._jobs.client.link.why_no_server()
                     raise DeadlineExceeded(f"{ready} of {n} servers were ready after {limit:g} s: {why}")
 
+    def __repr__(self) -> str:
+        client = self._jobs.client
+        if client.phase is not Phase.CURRENT:
+            return f"<Computation: {_PHASES[client.phase]}>"
+        running, waiting = self._jobs.counts
+        state = f"{counted(running, 'job')} at servers, {waiting} waiting"
+        return f"<Computation at {client.link.location}: {counted(len(client.ready()), 'server')}, {state}>"
+
     def _repr_html_(self) -> str:
         """What notebooks show."""
-        phase = self._jobs.client.phase
-        servers = ", ".join(str(server.location) for server in self._jobs.client.ready())
-        return table("Computation", [("is", phase.name.lower()), ("servers", servers or "none")])
+        servers = ", ".join(map(str, self.servers()))
+        return table("Computation", [("is", _PHASES[self._jobs.client.phase]), ("servers", servers or "none")])
 
     # Jobs.
 
@@ -310,6 +337,47 @@ class Computation:
             where: ``"node"`` for the first, ``"server"`` or any `Location` for the second, else the address of a node.
         """
         return run_at_each(self._jobs, where, function, args, kwargs)
+
+    def scatter(self, thing: Any) -> Scattered:
+        """Send an object to every server once, for jobs to have as an argument without its being sent again.
+
+        It is copied now; every server gets it, those that come later and those started anew included, before the first
+        job there that uses it. It travels in pieces, and other jobs and messages go on meanwhile.
+
+        Args:
+            thing: Whatever could be an argument of a job, of at most 1 GiB as a pickle.
+
+        Returns:
+            Scattered: To be passed to jobs of this computation, also inside other arguments. A job gets the object
+            itself in its place, and all jobs at one server get the same one. `Scattered.free` forgets it; with the
+            computation that is done by itself.
+
+        Raises:
+            PackagingError: It cannot be shipped; the message names the path to the culprit.
+
+            ComputationClosed: It is closed.
+        """
+        return self._jobs.scatter(thing)
+
+    def explain(self, job: Coro | JobHandle | int) -> list[str]:
+        """How long a job waited and for what, where it ran, and how it ended, a line each.
+
+        Of the jobs of this process, but for those that were over before its last 10,000; `greencoro explain` shows the
+        same from outside.
+
+        Args:
+            job: A reference or handle, or its number: jobs are counted from 1 in each process.
+
+        Raises:
+            ComputeError: Nothing is known of it.
+
+            TypeError: It is none of these.
+        """
+        if isinstance(job, JobHandle):
+            return job.explain()
+        if not isinstance(job, Coro | int):
+            raise TypeError(f"a job is named by its reference or its number, and {job!r} is neither")
+        return journal.lines(job if isinstance(job, int) else str(job))
 
     def cancel(self, jobs: Coro | JobHandle | Iterable[Coro | JobHandle] | None = None) -> int:
         """End jobs, as `Coro.terminate` does; those that have not begun do not begin, and none is run again.

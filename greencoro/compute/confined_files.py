@@ -19,7 +19,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY_PREFIX = ".greencoro-"
 
 
-def write(directory: str | os.PathLike[str], path: str, content: bytes, mode: int = 0o666) -> None:
+def write(directory: str | os.PathLike[str], path: str, content: bytes | bytearray, mode: int = 0o666) -> None:
     """Write a file below ``directory``, making the directories that it names; one that is there is replaced.
 
     Args:
@@ -44,7 +44,7 @@ def write(directory: str | os.PathLike[str], path: str, content: bytes, mode: in
         raise PackagingError(f"file {path!r}: cannot be written: {err.strerror}") from err
 
 
-def _replace(parent: int, name: str, content: bytes, mode: int) -> None:
+def _replace(parent: int, name: str, content: bytes | bytearray, mode: int) -> None:
     temporary = f"{_TEMPORARY_PREFIX}{os.getpid()}"
     with suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _KINDS = {
 _LAST_CPU_SECONDS = 1
 #: A server's directory is so far below that which all daemons have in common.
 _LEVELS = 2
+#: What lets everybody go through a directory.
+_PASSABLE = 0o011
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,16 @@ def check_can_run(user: User) -> None:
 
 
 def hand_over(directory: Path, user: User) -> None:
-    """Give the user a directory of a node's server, with a way to it from that of the daemon.
+    """Give the user a directory of a node's server, with a way to it through those above that are the daemons'.
 
     Raises:
         OSError: It cannot be given.
     """
     for above in list(directory.parents)[:_LEVELS]:
-        above.chmod(0o711)
+        # The outer one may be anybody's, such as /tmp: what others may do there they still may.
+        before = stat.S_IMODE(above.stat().st_mode)
+        if before & _PASSABLE != _PASSABLE:
+            above.chmod(before | _PASSABLE)
     os.chown(directory, user.uid, user.gid)
 
 

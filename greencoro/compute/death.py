@@ -12,6 +12,7 @@ __all__ = ["Death", "ErrorLines", "explain"]
 _MAX_LINES = 8
 _MAX_LINE_CHARACTERS = 300
 _MAX_JOBS = 4
+_BYTES_OF_MIB = 2.0**20
 #: How the interpreter, or the C library, begins to tell that a process is beyond help.
 _FATAL = ("Fatal Python error", "*** ")
 
@@ -56,6 +57,10 @@ class Death:
 
         out_of_memory (bool | None): Did the kernel kill for want of memory meanwhile, among the processes that share
             the node's limit? None where that is not known.
+
+        cpu_seconds (float | None): What it has computed; None: not known.
+
+        peak_bytes (int | None): The most memory that it has had; None: not known.
     """
 
     returncode: int | None
@@ -63,6 +68,8 @@ class Death:
     lines: tuple[str, ...] = ()
     wish: str = ""
     out_of_memory: bool | None = None
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
 
 
 def explain(death: Death) -> str:
@@ -91,7 +98,14 @@ def _what(death: Death) -> str:
             name += " (by somebody, or by the kernel for want of memory)"
         else:
             name += " (by somebody: the kernel has killed nothing here for want of memory)"
-    return f"was killed by {name}"
+    return f"was killed by {name}{_after(death)}"
+
+
+def _after(death: Death) -> str:
+    """How much it has used, for whoever wonders about limits."""
+    if death.cpu_seconds is None or death.peak_bytes is None:
+        return ""
+    return f" after {death.cpu_seconds:.1f} s of CPU time, with at most {death.peak_bytes / _BYTES_OF_MIB:.0f} MiB"
 
 
 def _while(jobs: tuple[str, ...]) -> str:

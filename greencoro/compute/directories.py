@@ -36,7 +36,8 @@ class DaemonDirectory:
         try:
             self.path = self._make(parent, for_user)
         except OSError as error:
-            raise ConfigError(f"cannot make a directory for the servers: {error}") from error
+            place = "" if error.filename is None else f": {error.filename}"
+            raise ConfigError(f"cannot make a directory for the servers: {error.strerror or error}{place}") from error
 
     def _make(self, named: Path | None, for_user: bool) -> Path:
         parent = user_directory.default_path() if named is None else named

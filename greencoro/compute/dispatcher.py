@@ -11,12 +11,14 @@ from typing import Any
 from greencoro.compute.inline import current_inline_server
 from greencoro.compute.job import Job
 from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher
 from greencoro.compute.lanes import Grant, Lanes
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
+from greencoro.compute.submission import Submission
 from greencoro.errors import ComputationClosed, CoroTerminated, NoMatchingServer
-from greencoro.hub import native, userhub
+from greencoro.hub import forks, native, userhub
 from greencoro.hub.completion import Completion
 
 __all__ = ["Dispatcher", "Ticket", "cancelled"]
@@ -24,23 +26,23 @@ __all__ = ["Dispatcher", "Ticket", "cancelled"]
 _LATE_SECONDS = 0.01
 
 
-class Ticket:
-    """A claim to a place at a server.
+class Ticket(Completion):
+    """A claim to a place at a server: set when there is one; or it says why there will be none.
 
     Attributes:
         asked (float): When, by the monotonic clock.
 
         server (str | None): Where the place is, once there is one.
-
-        granted (Completion): Set when there is; or it says why there will be none.
     """
 
-    __slots__ = ("asked", "granted", "server")
+    __slots__ = ("asked", "is_overdue", "server")
 
     def __init__(self, asked: float) -> None:
+        super().__init__()
         self.asked = asked
         self.server: str | None = None
-        self.granted = Completion()
+        #: Its time is over, and it is found out why; the user hub's.
+        self.is_overdue = False
 
 
 class _Standing(enum.Enum):
@@ -68,6 +70,7 @@ class Dispatcher:
     def __init__(
         self, launcher: JobLauncher, meet: Callable[[Server], object], left: Callable[[Server], object]
     ) -> None:
+        forks.refuse()
         self.launcher = launcher
         self._meet = meet
         self._left = left
@@ -86,7 +89,9 @@ class Dispatcher:
         #: Since when there is none that is or may come to be used; None while there is one.
         self._none_since: float | None = native.monotonic()
         self._timer: Any = None
+        self._is_closed = False
         launcher.on_servers.append(self._look)
+        launcher.on_shortage.append(self._count_waiting)
         # For those that are ready already.
         userhub.post(self._look)
 
@@ -105,14 +110,14 @@ class Dispatcher:
             alone (bool): At one that has no job of this scheduler.
 
         Raises:
-            ComputationClosed: It is not scheduled, or closed.
+            ComputationClosed: It is not scheduled, or closed; or `close` was called.
         """
-        self.launcher.check_open()
+        self._check_open()
         ticket = Ticket(native.monotonic())
         with self._lock:
             ticket.server = self._lanes.ask(ticket, alone, ticket.asked)
         if ticket.server is not None:
-            ticket.granted.set()
+            ticket.set()
         else:
             # After it can be found: whoever looks later finds it.
             userhub.post(self._watch_over_tickets)
@@ -124,8 +129,17 @@ class Dispatcher:
         if server is not None:
             self._free(ticket, ran=False)
 
+    def withdraw(self, ticket: Ticket, error: BaseException) -> None:
+        """Have whoever waits with a ticket get an error; nothing, where it is granted."""
+        if self._change(self._lanes.give_up, ticket, ticket=ticket) is None:
+            ticket.fail(error)
+
     def claim(self, alone: bool) -> Ticket:
-        """As `ask`, waiting for the place; while there are servers, without limit.
+        """As `ask`, then `await_place`."""
+        return self.await_place(self.ask(alone))
+
+    def await_place(self, ticket: Ticket) -> Ticket:
+        """Wait until a ticket is granted; while there are servers, without limit. Where this raises, it is given up.
 
         Raises:
             NoMatchingServer: There was none within the computation's timeout.
@@ -133,17 +147,21 @@ class Dispatcher:
             ComputationClosed: It is not scheduled, or closed.
 
             CoroTerminated: `cancel_all` was called.
+
+            BaseException: What `withdraw` was called with.
         """
-        ticket = self.ask(alone)
         try:
-            ticket.granted.result()
+            ticket.result()
         except BaseException:
             self.give_up(ticket)
             raise
         return ticket
 
-    def submit(self, ticket: Ticket, prepared: Prepared) -> JobHandle | None:
+    def submit(self, ticket: Ticket, prepared: Prepared, number: int | None = None) -> JobHandle | None:
         """A job for the place that was granted; None where its server takes none any more: ask anew.
+
+        Args:
+            number (int | None): In the journal; None: it has been submitted when the place was asked for.
 
         Where its server is lost and it may be run again, it gets another place by itself.
 
@@ -154,7 +172,11 @@ class Dispatcher:
         """
 
         def submit(server: Server) -> JobHandle:
-            return self.launcher.submit(server, prepared, self._name, self._send_again)
+            if number is None:
+                job = journal.submitted(prepared.name, ticket.asked, "for its turn at a server")
+            else:
+                job = number
+            return self.launcher.submit(server, prepared, self._name, self._send_again, number=job)
 
         job: JobHandle | None = self._put(ticket, submit)
         if job is not None:
@@ -192,7 +214,10 @@ class Dispatcher:
         """Free the place when this attempt is over."""
         attempt = job.attempt
         assert attempt is not None
-        attempt.outcome.add_callback(lambda: self._free(ticket, attempt.ended().ran_to_its_end))
+        attempt.outcome.add_callback(functools.partial(self._attempt_over, ticket, attempt))
+
+    def _attempt_over(self, ticket: Ticket, attempt: Submission) -> None:
+        self._free(ticket, attempt.ended().ran_to_its_end)
 
     def _free(self, ticket: Ticket, ran: bool) -> None:
         self._change(self._lanes.over, ticket.server, ticket, ran)
@@ -200,28 +225,47 @@ class Dispatcher:
     def keep(self, job: JobHandle) -> None:
         """Count a job among those outstanding, until it is over."""
         self.outstanding[job] = None
-        job.outcome.add_callback(lambda: self.outstanding.pop(job, None))
+        job.outcome.add_callback(functools.partial(self.outstanding.pop, job, None))
 
     def prepare(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
-        """As `Shipping.prepare`; the arguments are those of now, also where they are not sent anywhere."""
+        """As `Shipping.prepare`; the arguments are those of now, also where they are not sent anywhere.
+
+        Nobody is told of them, so that beside their snapshot they are not kept.
+        """
         prepared = self.launcher.shipping.prepare(job, args, kwargs)
         inline = current_inline_server()
-        return prepared if inline is None else inline.snapshot(prepared)
+        return prepared._replace(args=(), kwargs={}) if inline is None else inline.snapshot(prepared)
 
     def cancel_all(self) -> int:
         """End all jobs; whoever waits for a place gets `CoroTerminated`. Returns how many were ended."""
         self.cancels += 1
         for ticket in self._waiting():
-            self._refuse(ticket, cancelled())
+            self.withdraw(ticket, cancelled())
         return sum(job.cancel() for job in list(self.outstanding))
+
+    def close(self) -> None:
+        """Give no places any more: whoever waits for one, or asks for one, gets `ComputationClosed`.
+
+        Jobs that have places go on; none of them is run again.
+        """
+        with self._lock:
+            was_closed, self._is_closed = self._is_closed, True
+        if not was_closed:
+            self.launcher.on_servers.remove(self._look)
+            self.launcher.on_shortage.remove(self._count_waiting)
+            userhub.post(self._watch_over_tickets)
+
+    def _check_open(self) -> None:
+        self.launcher.check_open()
+        if self._is_closed:
+            raise ComputationClosed("what has sent the jobs is shut down")
+
+    def _count_waiting(self) -> int:
+        return len(self._waiting())
 
     def _waiting(self) -> list[Any]:
         with self._lock:
             return list(self._lanes.waiting())
-
-    def _refuse(self, ticket: Ticket, error: BaseException) -> None:
-        if self._change(self._lanes.give_up, ticket, ticket=ticket) is None:
-            ticket.granted.fail(error)
 
     def _change(self, change: Callable[..., list[Grant]], *about: Any, ticket: Ticket | None = None) -> str | None:
         """Have the lanes changed, and tell whoever has a place now; the server of ``ticket``."""
@@ -231,7 +275,7 @@ class Dispatcher:
                 granted.server = server
             found = None if ticket is None else ticket.server
         for granted, _ in grants:
-            granted.granted.set()
+            granted.set()
         return found
 
     # Servers; on the user hub.
@@ -274,10 +318,10 @@ class Dispatcher:
     def _watch_over_tickets(self) -> None:
         """See to it that nobody waits for ever for a server where there is none."""
         try:
-            self.launcher.check_open()
+            self._check_open()
         except ComputationClosed as error:
             for ticket in self._waiting():
-                self._refuse(ticket, error)
+                self.withdraw(ticket, error)
         if any(standing is not _Standing.REFUSED for _, standing in self._servers.values()):
             self._none_since = None
         elif self._none_since is None:
@@ -291,15 +335,29 @@ class Dispatcher:
     def _refuse_overdue(self, none_since: float) -> None:
         timeout, now = self.launcher.timeout, native.monotonic()
         next_time: float | None = None
+        overdue: list[Ticket] = []
         for ticket in self._waiting():
             until = max(ticket.asked, none_since) + timeout
+            if ticket.is_overdue:
+                continue
             if until <= now:
-                self._refuse(ticket, self._no_server())
+                ticket.is_overdue = True
+                overdue.append(ticket)
             elif next_time is None or until < next_time:
                 next_time = until
+        if overdue:
+            # A coroutine, for a scheduler elsewhere is asked why there is no server.
+            self.launcher.client.runtime.spawn(self._refuse_all, overdue).set_daemon()
         if next_time is not None:
             # A little late, so that it is over by then whatever the timer's resolution.
             self._timer = userhub.call_later(next_time - now + _LATE_SECONDS, self._watch_over_tickets)
+
+    def _refuse_all(self, overdue: list[Ticket]) -> None:
+        error = self._no_server()
+        for ticket in overdue:
+            ticket.is_overdue = False
+            if self._none_since is not None:  # none has come meanwhile
+                self.withdraw(ticket, NoMatchingServer(str(error)))
 
     def _no_server(self) -> NoMatchingServer:
         if self._refusals:

@@ -66,7 +66,8 @@ class NodeFilter:
 
         tags (Mapping[str, str]): Tags that the node has, with these values.
 
-    The constraints but `tags` are not checked at a node of which is not known what is free there: it is accepted.
+    Memory and disk are not checked at a node of which is not known what is free there. A node that is rejected is asked
+    again in every pulse interval, for what is free there changes.
 
     Raises:
         TypeError: An argument has another type.
@@ -107,17 +108,17 @@ class NodeFilter:
             if facts.tags.get(tag) != value:
                 there = f"it is {facts.tags[tag]!r}" if tag in facts.tags else "it has none"
                 return f"tag {tag!r} should be {value!r}, {there}"
+        if facts.servers < self.cpus:
+            return f"{self.cpus} servers wanted, it has {facts.servers}"
+        if re.search(self.platform, facts.platform, re.IGNORECASE) is None:
+            return f"platform {self.platform!r} wanted, it is {facts.platform!r}"
         avail = facts.avail
         if avail is None:
             return ""
-        if facts.servers < self.cpus:
-            return f"{self.cpus} servers wanted, it has {facts.servers}"
         if avail.memory < self.memory:
             return f"{self.memory} bytes of memory wanted, {avail.memory} are free"
         if avail.disk < self.disk:
             return f"{self.disk} bytes of disk wanted, {avail.disk} are free"
-        if re.search(self.platform, facts.platform, re.IGNORECASE) is None:
-            return f"platform {self.platform!r} wanted, it is {facts.platform!r}"
         return ""
 
 

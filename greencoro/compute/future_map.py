@@ -18,25 +18,26 @@ Call = tuple[Any, ...]
 
 
 def results_in_order(
-    submit: Callable[..., JobFuture], calls: Iterator[Call], limit: Callable[[], int], deadline: float | None
+    submit: Callable[..., JobFuture], calls: Iterator[Call], room: Callable[[], int], timeout: float | None
 ) -> Generator[Any, None, None]:
     """The result of each call, in order; the first calls are submitted before this returns.
 
     Args:
-        limit: Says how many may be submitted whose results nobody has taken.
+        room: Says how many may be submitted whose results nobody has taken.
 
-        deadline (float | None): Until when results are waited for, by the monotonic clock.
+        timeout (float | None): How long, from now on, results are waited for, in seconds.
     """
+    deadline = None if timeout is None else native.monotonic() + timeout
     futures: deque[JobFuture] = deque()
 
     def fill() -> None:
-        for call in itertools.islice(calls, max(0, limit() - len(futures))):
+        for call in itertools.islice(calls, max(0, room() - len(futures))):
             futures.append(submit(*call))
 
     def results() -> Generator[Any, None, None]:
         try:
             while futures:
-                result = futures[0].result(None if deadline is None else deadline - native.monotonic())
+                result = futures[0].result_by(deadline, timeout)
                 futures.popleft()
                 fill()
                 yield result

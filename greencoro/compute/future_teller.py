@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 
 from greencoro.compute.futures import JobFuture
@@ -12,6 +13,8 @@ from greencoro.hub import native
 
 __all__ = ["FutureTeller"]
 
+_log = logging.getLogger(__name__)
+
 
 class FutureTeller:
     """In a thread of its own: to unpickle results runs the users' code, and so do the callbacks of futures, and neither
@@ -20,27 +23,25 @@ class FutureTeller:
     Args:
         told: Called in that thread, after a future and its callbacks know, with whether it failed.
 
-        is_needed: Is any future not told yet? Until then the thread is there.
+        is_needed: Is any future not told yet?
+
+    Raises:
+        RuntimeError: The system has no thread for it.
     """
 
     def __init__(self, told: Callable[[bool], object], is_needed: Callable[[], bool]) -> None:
         self._told = told
         self._is_needed = is_needed
-        self._lock = native.Lock()
         self._inbox = Inbox()
-        self._is_running = False
-        self._thread = 0
+        self._is_ended = False
+        # Now, not with the first future: from Python 3.12 on none is started once the script has ended.
+        self._thread = native.Thread(self._tell_all, "greencoro-futures")
+        self._thread.start()
 
-    def begin(self) -> None:
-        """Have the thread, for a future that was just made.
-
-        Not only when that is over: Python 3.12 starts no thread once the script has ended.
-        """
-        with self._lock:
-            if self._is_running:
-                return
-            self._is_running = True
-        native.Thread(self._tell_all, "greencoro-futures").start()
+    def end(self) -> None:
+        """No future is made any more: the thread ends when all are told."""
+        self._is_ended = True
+        self._inbox.put(_nothing)
 
     def tell(self, future: JobFuture, what: JobHandle | BaseException) -> None:
         """A job is over, or that is why there is none; does not wait."""
@@ -49,21 +50,26 @@ class FutureTeller:
     @property
     def is_this_thread(self) -> bool:
         """Is the caller a callback of a future?"""
-        return self._is_running and native.get_ident() == self._thread
+        return self._thread.is_current()
 
     def _tell_all(self) -> None:
-        self._thread = native.get_ident()
-        while True:
-            with self._lock:
-                if not self._is_needed():
-                    self._is_running = False
-                    return
+        while self._is_needed() or not self._is_ended:
             action = self._inbox.take(None)
             if action is not None:
                 action()
 
     def _tell_one(self, future: JobFuture, what: JobHandle | BaseException) -> None:
-        self._told(_settle(future, what))
+        has_failed = True
+        try:
+            has_failed = _settle(future, what)
+        except BaseException:
+            # Of a callback: SystemExit and KeyboardInterrupt. It ends nothing here, where others wait to be told.
+            _log.exception("a callback of a future raised what should end the program")
+        self._told(has_failed)
+
+
+def _nothing() -> None:
+    """Wakes the thread."""
 
 
 def _settle(future: JobFuture, what: JobHandle | BaseException) -> bool:

@@ -8,12 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_journal import journal
 from greencoro.compute.shown import table
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.completion import Completion
 from greencoro.hub.waiting import seconds
 
 __all__ = ["JobFuture", "as_completed"]
+
+
+# Of all futures: it is held for a few lines at a time, and nobody waits with it. In a patched process those of the base
+# class would be for coroutines of one thread, and one for each is most of the memory of many thousand futures.
+_condition = threading.Condition(native.RLock())
 
 
 class JobFuture(concurrent.futures.Future[Any]):
@@ -23,18 +30,22 @@ class JobFuture(concurrent.futures.Future[Any]):
 
     Args:
         name (str): Of the job's function.
+
+        number (int): Of the job in this process, as in ``greencoro explain NUMBER``.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int) -> None:
         super().__init__()
-        # In a patched process that of the base class would be for coroutines of one thread. It is held for a few lines
-        # at a time, and nobody waits with it.
-        self._condition = threading.Condition(native.RLock())
+        self._condition = _condition
         self.name = name
+        self.number = number
         self._is_over = Completion()
-        self._terminate: Callable[[], object] | None = None
+        # While it is under way: all that is known of it then is kept here alone.
+        self._job: JobHandle | None = None
+        self._is_unwanted = False
+        self._on_cancelled: Callable[[], object] | None = None
         # The first callback, so that who waits need not wait for the others.
-        self.add_done_callback(lambda _: self._is_over.set())
+        self.add_done_callback(_over)
 
     def result(self, timeout: float | None = None) -> Any:
         """The job's result, waiting for it; a coroutine that waits lets others run.
@@ -49,6 +60,11 @@ class JobFuture(concurrent.futures.Future[Any]):
         self._wait(timeout)
         return super().result(0)
 
+    def result_by(self, deadline: float | None, limit: float | None) -> Any:
+        """As `result`, until that time by the monotonic clock, which was ``limit`` seconds after something began."""
+        self._wait(limit, None if deadline is None else deadline - native.monotonic())
+        return super().result(0)
+
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What `result` would raise, waiting for that; None where the job returned.
 
@@ -58,9 +74,12 @@ class JobFuture(concurrent.futures.Future[Any]):
         self._wait(timeout)
         return super().exception(0)
 
-    def _wait(self, timeout: float | None) -> None:
-        if not self._is_over.wait(seconds(timeout, "result()")):
-            raise TimeoutError(f"{self.name} was not over after {timeout} s")
+    def _wait(self, timeout: float | None, left: float | None = None) -> None:
+        if not self._is_over.done:
+            forks.refuse()
+        limit = seconds(timeout, "result()")
+        if not self._is_over.wait(limit if left is None else left):
+            raise TimeoutError(f"{self.name} was not over after {timeout:g} s")
 
     def terminate(self) -> bool:
         """End the job even if it runs: then it comes to `CoroTerminated`, unless it ends by itself first.
@@ -70,14 +89,33 @@ class JobFuture(concurrent.futures.Future[Any]):
         """
         if self.cancel():
             return True
-        if self.done() or self._terminate is None:
+        if self.done():
             return False
-        self._terminate()
+        self._is_unwanted = True
+        # After that: where it has not been sent yet, whoever sends it sees that nobody wants it.
+        job = self._job
+        if job is not None:
+            job.cancel()
         return True
 
-    def terminates_by(self, terminate: Callable[[], object]) -> None:
-        """Say how the job is ended that runs."""
-        self._terminate = terminate
+    def explain(self) -> list[str]:
+        """As `Computation.explain`: how long the job waited and for what, where it ran, how it ended, a line each.
+
+        Raises:
+            ComputeError: It has been over for so long that nothing is known of it any more.
+        """
+        return journal.lines(self.number)
+
+    def is_sent(self, job: JobHandle) -> None:
+        """A server is given the job."""
+        self._on_cancelled = None
+        self._job = job
+        if self._is_unwanted:
+            job.cancel()
+
+    def when_cancelled(self, callback: Callable[[], object]) -> None:
+        """Before anybody else knows the future: have ``callback()`` called in the thread that cancels it."""
+        self._on_cancelled = callback
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -86,6 +124,17 @@ class JobFuture(concurrent.futures.Future[Any]):
             error = super().exception(0)
             facts.append(("came to", f"{type(error).__name__}" if error is not None else "a result"))
         return table("Job", facts)
+
+
+def _over(future: Any) -> None:
+    # A function of none: a future that had itself among its callbacks would be there until the collector runs.
+    if future.cancelled():
+        journal.cancelled(future.number)
+        if future._on_cancelled is not None:
+            future._on_cancelled()
+    future._on_cancelled = None
+    future._job = None
+    future._is_over.set()
 
 
 def as_completed(
@@ -114,6 +163,7 @@ def as_completed(
         future.add_done_callback(note)
     while pending:
         if not over:
+            forks.refuse()
             news[0] = Completion()
             # After that: what came before is found here, what comes later sets the new one.
             if not over and not news[0].wait(None if deadline is None else deadline - native.monotonic()):

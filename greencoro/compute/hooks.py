@@ -6,6 +6,7 @@ dies over it, the next one sets the node up. The ends come in the opposite order
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,9 +16,21 @@ from greencoro.compute.job_transport import JobTransport
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.submission import Submission
-from greencoro.errors import ComputeError, GreencoroError, ServerDied
+from greencoro.distributed.user_code import reason
+from greencoro.errors import (
+    ComputationClosed,
+    ComputeError,
+    CoroTerminated,
+    GreencoroError,
+    PeerLost,
+    PeerUnreachable,
+    RemoteError,
+    ServerDied,
+    Terminated,
+)
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
+from greencoro.hub.telling import tell
 
 __all__ = ["Hooks"]
 
@@ -57,12 +70,14 @@ class Hooks:
         """Run what is to be run at a server, and perhaps at its node, before its jobs.
 
         Raises:
-            BaseException: What a hook raised; `ServerDied` where the server has died over it.
+            ComputeError: A hook failed; says which and what it raised.
+
+            ServerDied: The server has died over it.
         """
         if self._node_setup is not None:
             self._set_up_node(self._node_setup, transport, server)
         if self._server_setup is not None:
-            self._run(transport, server, self._server_setup).result()
+            _check("server_setup", self._run(transport, server, self._server_setup))
 
     def _set_up_node(self, hook: Prepared, transport: JobTransport, server: Server) -> None:
         while True:
@@ -82,7 +97,7 @@ class Hooks:
                 return
             outcome: Any = None
             try:
-                self._run(transport, server, hook).result()
+                _check("node_setup", self._run(transport, server, hook))
                 outcome = _DONE
                 return
             except ServerDied:
@@ -101,7 +116,9 @@ class Hooks:
         self._under_way[submission] = None
         if server.is_gone:
             userhub.post(submission.server_gone, server.explanation)
-        transport.queue(submission)
+        # Of the end of its server the submission hears by itself, with the others.
+        with contextlib.suppress(PeerLost, PeerUnreachable):
+            transport.queue(submission)
         return submission
 
     def _run(self, transport: JobTransport, server: Server, hook: Prepared) -> Submission:
@@ -125,7 +142,7 @@ class Hooks:
             try:
                 begun.append(self._begin(transport, server, hook))
             except GreencoroError as error:
-                _log.warning("%s could not be run at %s: %s", hook.name, server.location, error)
+                tell(_log, logging.WARNING, f"{hook.name} could not be run at {server.location}: {error}")
         for submission in begun:
             if not submission.outcome.wait(max(0.0, deadline - native.monotonic())):
                 transport.withdraw(submission)
@@ -133,12 +150,12 @@ class Hooks:
         for submission in begun:
             where = submission.server.location
             if not submission.outcome.done:
-                _log.warning("%s does not end at %s", hook.name, where)
+                tell(_log, logging.WARNING, f"{hook.name} does not end at {where}")
                 continue
             try:
                 submission.result()
             except Exception as error:
-                _log.warning("%s failed at %s: %s: %s", hook.name, where, type(error).__name__, error)
+                tell(_log, logging.WARNING, f"{hook.name} failed at {where}: {type(error).__name__}: {error}")
 
     # The user hub.
 
@@ -148,8 +165,37 @@ class Hooks:
             if submission.server is server:
                 submission.server_gone(server.explanation)
 
+    def computation_over(self, reason: str) -> None:
+        """Nothing will be heard any more of what is being run."""
+        for submission in list(self._under_way):
+            submission.computation_closed(reason)
+
     def _over(self, submission: Submission) -> None:
         self._under_way.pop(submission, None)
 
 
 _DONE = object()
+
+
+def _check(kind: str, submission: Submission) -> None:
+    """A set-up that is over.
+
+    Raises:
+        ComputeError: It failed; says as which hook.
+
+        ServerDied, ComputationClosed: Nothing was heard of it.
+    """
+    try:
+        submission.result()
+    except (ServerDied, ComputationClosed, Terminated):
+        raise
+    except CoroTerminated as error:
+        raise ComputeError(f"{kind} {submission.name} was terminated") from error
+    except BaseException as error:  # of `SystemExit` it has died as of any other error
+        raise ComputeError(f"{kind} {submission.name} raised {_shown(error)}") from error
+
+
+def _shown(error: BaseException) -> str:
+    """Class and text, without the traceback that is in a `RemoteError`."""
+    text = error.message if isinstance(error, RemoteError) else reason(error)
+    return text.removesuffix(": ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,7 +11,8 @@ from greencoro.compute.dispatcher import Dispatcher, Ticket, cancelled
 from greencoro.compute.job import Job
 from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.shipping import Prepared
-from greencoro.errors import BusyResource, PackagingError
+from greencoro.errors import BusyResource, DeadlineExceeded, PackagingError
+from greencoro.hub import forks
 from greencoro.hub.completion import Completion
 
 __all__ = ["Flow", "result_or_error"]
@@ -95,11 +97,12 @@ class Flow:
         while self._wants_place():
             if self._ticket is None:
                 self._ticket = self._dispatcher.ask(alone=False)
-                self._ticket.granted.add_callback(self._tell)
-            if not self._ticket.granted.done:
+                if not self._ticket.done:
+                    self._ticket.add_callback(self._tell)
+            if not self._ticket.done:
                 return
             ticket, self._ticket = self._ticket, None
-            ticket.granted.result()
+            ticket.result()
             self._send(self._unsent.popleft(), ticket)
 
     def _wants_place(self) -> bool:
@@ -135,11 +138,11 @@ class Flow:
                 self._unsent.appendleft(element)
                 return
             self._dispatcher.launcher.queue(job)
-        except (PackagingError, BusyResource) as error:
+        except (PackagingError, BusyResource, DeadlineExceeded) as error:
             self._fail(element, error)
             return
         element.job = job
-        job.outcome.add_callback(lambda: self._came(element))
+        job.outcome.add_callback(functools.partial(self._came, element))
 
     def _fail(self, element: _Element, error: Exception) -> None:
         element.failure = error
@@ -168,14 +171,17 @@ class Flow:
 
     def _wait(self) -> None:
         """Until there is something to be done."""
+        forks.refuse()
         self._news = news = Completion()
-        is_granted = self._ticket is None or self._ticket.granted.done
+        is_granted = self._ticket is None or self._ticket.done
         first = self._first() if self._ordered else None
         if self._over or (self._unsent and is_granted) or (first is not None and first.is_over):
             return  # it came before it could have been told
         news.wait()
 
     def _abandon(self) -> None:
+        if forks.is_child():
+            return
         if self._ticket is not None:
             self._dispatcher.give_up(self._ticket)
         for element in self._elements:

@@ -9,6 +9,7 @@ import platform
 import secrets
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -16,13 +17,15 @@ from typing import Any
 from greencoro.compute import client_words as words
 from greencoro.compute.cpu_count import cpu_count
 from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.scattered import Scattered
+from greencoro.compute.scheduler_report import ANOTHER_IS_OPEN
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
 from greencoro.compute.submission import Submission
 from greencoro.compute.time_limit import TimeLimit
 from greencoro.distributed.location import Location
-from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
+from greencoro.distributed.user_code import is_interruption, reason
 from greencoro.errors import ComputeError, CoroTerminated, DeadlineExceeded, MonitorException, RemoteError
 from greencoro.hub import execution, native, userhub
 from greencoro.hub.binding import bind
@@ -109,7 +112,7 @@ class InlineServer:
 
     def why_no_turn(self) -> str:
         """See `SchedulerLink`."""
-        return "its turn: another one of this process is open, close() that first"
+        return ANOTHER_IS_OPEN
 
     def why_no_server(self) -> str:
         """See `SchedulerLink`."""
@@ -158,11 +161,14 @@ class InlineServer:
 
     def snapshot(self, call: Prepared) -> Prepared:
         """The call with its arguments as they are now, for one that is not sent at once."""
-        args, kwargs = _copy((call.args, call.kwargs))
+        args, kwargs = _copy((call.args, call.kwargs), opens=False)
         return call._replace(args=args, kwargs=kwargs)
 
     def set_up(self, server: Server, timeout: float) -> None:
         """See `JobTransport`: components are here already."""
+
+    def send_ahead(self, server: Server) -> None:
+        """See `JobTransport`: what is scattered is here already."""
 
     def forget(self, server: Server) -> None:
         """See `JobTransport`."""
@@ -195,13 +201,19 @@ class InlineServer:
 
     def _spawn(self, attempt: Submission, before: Completion | None, over: Completion | None) -> Coro:
         assert isinstance(attempt, _Attempt)
-        coro = Coro.at_home(self._runtime, _run, (self._runtime, attempt, before), {})
-        coro.name = attempt.name
+        # Whoever keeps the attempt keeps no arguments.
+        arguments, attempt.arguments = attempt.arguments, ((), {})
+        coro = Coro.at_home(self._runtime, self._run, (attempt.call, arguments, before), {}, attempt.name)
         attempt.here = coro
         self._jobs.add(coro)
         if not coro.add_observer(lambda coro: self._ended(attempt, coro, before, over)):
             userhub.post(self._ended, attempt, coro, before, over)
         return coro
+
+    def _run(self, call: Prepared, arguments: Any, before: Completion | None, coro: Coro) -> Any:
+        # Before it can fail: who has started it may not have come so far.
+        self._jobs.add(coro)
+        return _run(self._runtime, call, arguments, before, coro)
 
     def _ended(self, attempt: _Attempt, coro: Coro, before: Completion | None, over: Completion | None) -> None:
         self._jobs.discard(coro)
@@ -240,7 +252,7 @@ class _Attempt(Submission):
         lane: str | None,
     ) -> None:
         self._runtime = runtime
-        self.peer = PeerInfo(server.location, server.name, bytes.fromhex(server.id))
+        self.peer = server.peer
         self._on_over = on_over
         self.id = 0
         self.server = server
@@ -261,6 +273,9 @@ class _Attempt(Submission):
         """See `Submission`; its coroutine is being ended."""
         self.computation_closed(explanation)
 
+    def _take_what_came(self) -> bool:
+        return self.outcome.done  # what comes is taken at once
+
     def result(self) -> Any:
         """See `Submission`."""
         notice: MonitorException = self.outcome.value
@@ -271,16 +286,22 @@ class _Attempt(Submission):
         return notice.value
 
 
-def _run(runtime: Runtime, attempt: _Attempt, before: Completion | None, coro: Coro) -> Any:
+def _run(runtime: Runtime, call: Prepared, arguments: Any, before: Completion | None, coro: Coro) -> Any:
     if before is not None:
         before.wait()
     _trace_here()
-    call = attempt.call
-    args, kwargs = attempt.arguments
+    args, kwargs = arguments
     if bind(call.function, args, kwargs):
         kwargs = {**kwargs, "coro": coro}
-    with contextlib.nullcontext() if call.time_limit is None else TimeLimit(runtime.reactor, coro, call.time_limit):
-        result = call.function(*args, **kwargs)
+    try:
+        with contextlib.nullcontext() if call.time_limit is None else TimeLimit(runtime.reactor, coro, call.time_limit):
+            result = call.function(*args, **kwargs)
+    except BaseException as error:
+        if isinstance(error, Exception) or is_interruption(error):
+            raise
+        # As from a server process: `SystemExit` ends the job, and nobody who asks for its result.
+        trace = "".join(traceback.format_exception(error))
+        raise RemoteError(reason(error), trace, runtime.location) from error
     try:
         return _copy(result)
     except Exception as error:
@@ -297,14 +318,17 @@ def _trace_here() -> None:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves out what code is made of."""
+    """Leaves out what code is made of, and what all jobs have together."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, opens: bool) -> None:
         super().__init__(file, 5)
+        self._opens = opens
         self.code: list[Any] = []
 
     def persistent_id(self, thing: Any) -> int | None:
-        if not isinstance(thing, FunctionType | BuiltinFunctionType | type | ModuleType | Coro):
+        if isinstance(thing, Scattered):
+            thing = thing.open_here(_open) if self._opens else thing
+        elif not isinstance(thing, FunctionType | BuiltinFunctionType | type | ModuleType | Coro):
             return None
         self.code.append(thing)
         return len(self.code) - 1
@@ -321,10 +345,20 @@ class _Unpickler(pickle.Unpickler):
         return self._code[number]
 
 
-def _copy(thing: Any) -> Any:
-    """A copy, as if it had been sent."""
+def _open(content: bytes) -> Any:
+    """What was scattered as this."""
+    (thing,), _ = _Unpickler(io.BytesIO(content), []).load()
+    return thing
+
+
+def _copy(thing: Any, opens: bool = True) -> Any:
+    """A copy, as if it had been sent.
+
+    Args:
+        opens (bool): With what was scattered in the place of what stands for it.
+    """
     pickled = io.BytesIO()
-    pickler = _Pickler(pickled)
+    pickler = _Pickler(pickled, opens)
     pickler.dump(thing)
     pickled.seek(0)
     return _Unpickler(pickled, pickler.code).load()

@@ -8,6 +8,7 @@ from importlib import metadata
 
 from greencoro.compute.requirements import Requirement, differences, lacking, normalized
 from greencoro.errors import PackagingError
+from greencoro.hub.telling import tell
 
 __all__ = ["check_installed", "installed"]
 
@@ -45,4 +46,4 @@ def check_installed(wanted: Mapping[str, str], where: str) -> None:
     if sentences:
         raise PackagingError("; ".join(sentences))
     for sentence in differences(requirements, here, there, where):
-        _log.warning("%s", sentence)
+        tell(_log, logging.WARNING, sentence)

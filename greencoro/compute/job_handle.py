@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from greencoro.compute.job import Outcome
+from greencoro.compute.job_journal import journal
 from greencoro.compute.job_state import JobState, Next
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
 from greencoro.compute.submission import Submission
 from greencoro.errors import CoroTerminated, MonitorException
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
 
-__all__ = ["JobHandle"]
+__all__ = ["JobHandle", "references"]
 
 # For the states of all jobs: held for a few lines, with no call out.
 _lock = native.Lock()
@@ -24,12 +26,16 @@ class JobHandle:
     """A job; `JobLauncher` makes it and sends it.
 
     Args:
+        number (int): In the journal, where it was submitted; its end is told there by this.
+
         again: See `JobLauncher.submit`.
 
         withdraw: Called with it by `cancel`.
 
     Attributes:
-        call (Prepared): What is run.
+        number (int): As given.
+
+        call (Prepared): What is run; of a job that is over only its name.
 
         lane (str | None): Of those with the same one, a server runs one after another.
 
@@ -38,10 +44,11 @@ class JobHandle:
         outcome (Completion): Set once, to the `MonitorException`, or to what the runtime has in its place, undecoded.
     """
 
-    __slots__ = ("_state", "_withdraw", "again", "attempt", "call", "lane", "outcome")
+    __slots__ = ("_state", "_withdraw", "again", "attempt", "call", "lane", "number", "outcome")
 
     def __init__(
         self,
+        number: int,
         call: Prepared,
         lane: str | None,
         again: Callable[[JobHandle], object],
@@ -49,6 +56,7 @@ class JobHandle:
     ) -> None:
         self._state = JobState(call.retries)
         self._withdraw = withdraw
+        self.number = number
         self.call = call
         self.lane = lane
         self.again = again
@@ -119,15 +127,23 @@ class JobHandle:
         """
         if self.outcome.done:
             return False
+        forks.refuse()
         self._withdraw(self)
         return True
 
+    def explain(self) -> list[str]:
+        """See `Computation.explain`."""
+        return journal.lines(self.number)
+
     # The launcher's.
 
-    def sent(self) -> int | None:
+    def sent(self, server: Server) -> int | None:
         """See `JobState.sent`."""
         with _lock:
-            return self._state.sent()
+            number = self._state.sent()
+        if number is not None:
+            journal.sent(self.number, server.place)
+        return number
 
     def attempt_over(self, number: int, attempt: Submission) -> Next:
         """Something has come of an attempt; what is to be done? User hub's thread."""
@@ -147,10 +163,35 @@ class JobHandle:
         """No server has it nor will have it, because of this; False where one has it, or it is over."""
         with _lock:
             was_waiting = self._state.give_up()
-        return was_waiting and self.outcome.set(MonitorException(self.coro, "lost", None, error))
+        return was_waiting and self.finish(MonitorException(self.coro, "lost", None, error))
 
     def not_sent(self, number: int, error: BaseException) -> None:
         """An attempt could not be made, because of this."""
         with _lock:
             self._state.over(number)
-        self.outcome.set(MonitorException(None, "lost", None, error))
+        self.finish(MonitorException(None, "lost", None, error))
+
+    def finish(self, notice: Any) -> bool:
+        """Have this as the outcome; False where there is one."""
+        if not self.outcome.set(notice):
+            return False
+        # Whoever keeps the job, or a future or reference of it, keeps no arguments.
+        self.call = self.call.spent()
+        if self.attempt is not None:
+            self.attempt.call = self.call
+        journal.over(self.number, notice)
+        return True
+
+
+def references(jobs: Any) -> list[JobHandle | Coro]:
+    """What somebody names jobs by, one or several.
+
+    Raises:
+        TypeError: One is neither a reference nor a handle.
+    """
+    several = jobs if isinstance(jobs, Iterable) else [jobs]
+    found = [jobs] if isinstance(jobs, JobHandle | Coro) else list(several)
+    for each in found:
+        if not isinstance(each, JobHandle | Coro):
+            raise TypeError(f"a job is cancelled by its reference, and {each!r} is none")
+    return found

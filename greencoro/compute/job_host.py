@@ -9,30 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gevent.lock import RLock
 
+from greencoro.compute.big_parts import Gathering
 from greencoro.compute.job import HandedBack
+from greencoro.compute.job_listener import JobListener, Key
+from greencoro.compute.job_words import Free, IsAssigned, Piece, Purpose
 from greencoro.compute.loader import Loader
 from greencoro.compute.parts import Entry, Package
+from greencoro.compute.scattered import Shelf
 from greencoro.compute.time_limit import TimeLimit, read_time_limit
-from greencoro.errors import ComputationClosed, PackagingError
+from greencoro.errors import ComputationClosed, PackagingError, RemoteProtocolError
 from greencoro.hub import execution, userhub
 from greencoro.hub.binding import bind
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["CARRIERS", "JobHost", "JobListener", "Key"]
-
-#: Of a job: the client's incarnation, and the number under which it waits for the end.
-Key = tuple[bytes, int]
+__all__ = ["CARRIERS", "JobHost"]
 
 #: The token comes from the node, the first request from the client: either may be here first.
 _TOKEN_SECONDS = 5.0
-#: Packages that are kept until the token comes; a client sends a few before its first request is answered.
-_MAX_EARLY = 100
+
+_NO_LIMIT = contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +42,13 @@ class _Job:
     key: Key
     packages: list[str]
     entry: list[str]
-    arguments: bytes
+    #: Taken out when they are opened.
+    arguments: list[bytes | bytearray]
     #: The end of the job before it in its lane; None where it may run at once.
     turn: Completion | None
     time_limit: float | None
     #: May it be run at another server, as long as it has not begun?
     is_movable: bool
-
-
-class JobListener(Protocol):
-    """Hears of jobs, on the user hub; nothing here may wait."""
-
-    def set_up(self, request: Any) -> None:
-        """The client, which has shown the token, is about to have its components installed.
-
-        Raises:
-            RemoteProtocolError: It does not say what it has to.
-        """
-
-    def began(self, key: Key, name: str, coro: Coro) -> None:
-        """A job's turn has come: its function is called next."""
-
-    def over(self, key: Key, name: str, coro: Coro) -> None:
-        """A job that began is over; its client does not know yet."""
-
-    def busy(self) -> None:
-        """The first job after none began."""
-
-    def idle(self) -> None:
-        """No job is left, be it one that waits for its turn."""
-
-    def drained(self) -> None:
-        """No job is left, and no more are taken; may be said again."""
 
 
 class JobHost:
@@ -90,8 +67,11 @@ class JobHost:
         self._loader = loader
         self._listener = listener
         self._token = Completion()
-        #: Packages that came before the token; the reactor's.
-        self._early: list[Any] = []
+        #: What comes in pieces; the reactor's.
+        self._gathering = Gathering()
+        #: The arguments that came so, and whose job comes next; the reactor's.
+        self._apart: tuple[Key, bytearray] | None = None
+        self._shelf = Shelf(loader.load_scattered)
         #: Written by the reactor alone: whether jobs are refused, what they may refer to.
         self._draining = False
         self._packages: dict[str, Package] = {}
@@ -104,18 +84,23 @@ class JobHost:
         #: The user hub's: the movable jobs that wait for their turn, and whether such jobs do not begin any more.
         self._in_line: dict[Coro, Completion] = {}
         self._hands_back = False
+        #: The user hub's: is the process ending?
+        self._is_ending = False
         self._installing = RLock()
         self._lanes: dict[str, Completion] = {}
         execution.is_told_elsewhere.append(self._is_job)
+        runtime.handle(IsAssigned.operation, self._is_assigned)
         runtime.handle("server.set_up", self._set_up)
-        runtime.handle("server.package", self._take_package, on_reactor=True)
+        runtime.handle("server.package", self._keep_package, on_reactor=True)
+        runtime.handle(Piece.operation, self._keep_piece, on_reactor=True)
+        runtime.handle(Free.operation, self._free, on_reactor=True)
         runtime.handle("server.run", self._run, on_reactor=True)
         runtime.handle("server.queue", self._queue, on_reactor=True)
         runtime.handle("server.withdraw", self._withdraw, on_reactor=True)
 
     def assign(self, token: str) -> None:
         """Serve the computation with this token, and no other ever after."""
-        self._runtime.reactor.post(self._assign, token)
+        self._token.set(token)
 
     def drain(self) -> None:
         """Take no more jobs, and hand back queued ones that have not begun; the listener hears when none is left.
@@ -124,24 +109,36 @@ class JobHost:
         """
         self._runtime.reactor.post(self._drain)
 
+    def end(self, then: Callable[[], None]) -> None:
+        """Take no more jobs, and tell nothing of those that do not return a result in spite of the process's end.
+
+        They have not come to anything by themselves: their client hears that the server is gone, and how.
+
+        Args:
+            then: Called on the user hub, to end them.
+        """
+        self._runtime.reactor.post(self._refuse_for_good, then)
+
     @property
     def job_count(self) -> int:
         """Jobs that are not over."""
         return len(self._jobs)
 
-    # A coroutine of its own.
+    # Each a coroutine of its own.
+
+    def _is_assigned(self, request: Any) -> None:
+        self._token.wait(_TOKEN_SECONDS)
+        self._check_token(request)
+        request.reply()
 
     def _set_up(self, request: Any) -> None:
-        self._token.wait(_TOKEN_SECONDS)
         self._check_token(request)
         self._listener.set_up(request)
         self._install(request.header["packages"])
         request.reply()
 
     def _check_token(self, request: Any) -> None:
-        self._check(request, self._token.value)
-
-    def _check(self, request: Any, token: str | None) -> None:
+        token: str | None = self._token.value
         given = request.header.get("token")
         if token is None or not isinstance(given, str) or not hmac.compare_digest(token.encode(), given.encode()):
             raise ComputationClosed(f"server {self._runtime.name} does not serve this computation")
@@ -153,25 +150,42 @@ class JobHost:
         self._draining = True
         userhub.post(self._hand_back)
 
-    def _assign(self, token: str) -> None:
-        early, self._early = self._early, []
-        for request in early:
-            self._runtime.reactor.guard(self._keep_package, request, token)
-        # Last: a set-up that waits for the token needs those packages.
-        self._token.set(token)
+    def _refuse_for_good(self, then: Callable[[], None]) -> None:
+        self._draining = True
+        userhub.post(self._begin_end, then)
 
-    def _take_package(self, request: Any) -> None:
-        if not self._token.done and len(self._early) < _MAX_EARLY:
-            self._early.append(request)
-        else:
-            self._keep_package(request, self._token.value)
-
-    def _keep_package(self, request: Any, token: str | None) -> None:
-        self._check(request, token)
+    def _keep_package(self, request: Any) -> None:
+        self._check_token(request)
         package = Package.from_wire(request.header["package"], request.parts)
         # What it holds counts as sent from now on, whichever package that refers to it is installed first.
         self._loader.keep(package)
         self._packages[package.digest] = package
+
+    def _keep_piece(self, request: Any) -> None:
+        self._check_token(request)
+        piece = Piece.from_header(request.header)
+        content = self._gathering.add(piece, request.parts[0] if request.parts else b"")
+        if content is not None:
+            if piece.purpose is Purpose.PACKAGE:
+                self._loader.keep_content(piece.digest, content)
+            elif piece.purpose is Purpose.SCATTERED:
+                self._shelf.put(piece.digest, content)
+            else:
+                self._apart = (request.peer.incarnation, piece.watch), content
+        request.reply()
+
+    def _arguments_of(self, request: Any) -> bytes | bytearray:
+        if not request.header.get("apart"):
+            arguments: bytes = request.parts[0]
+            return arguments
+        apart, self._apart = self._apart, None
+        if apart is None or apart[0] != _key_of(request):
+            raise PackagingError("the arguments of the job did not arrive")
+        return apart[1]
+
+    def _free(self, request: Any) -> None:
+        self._check_token(request)
+        self._shelf.free(Free.from_header(request.header).digest)
 
     def _run(self, request: Any) -> None:
         try:
@@ -179,16 +193,26 @@ class JobHost:
         except ComputationClosed as error:
             request.fail(ComputationClosed(str(error)))
             return
+        self._check_number(request)
         coro = self._start(request)
         request.reply({"id": coro.id, "name": coro.name})
 
     def _queue(self, request: Any) -> None:
+        self._check_number(request)
         try:
             self._check_takes(request)
             self._start(request, is_movable=True)
         except Exception as error:
             # Nobody waits for an answer to this request, so whatever is wrong with it becomes the job's outcome.
             self._watch_job(request, Coro.at_home(self._runtime, _fail, (error,), {}))
+
+    def _check_number(self, request: Any) -> None:
+        # Apart from all else: under a wrong number no end can be told, and under one in use it would be another's.
+        number = request.header.get("watch")
+        if type(number) is not int or not 0 <= number < 1 << 64:
+            raise RemoteProtocolError("a job without a number under which its end can be told")
+        if _key_of(request) in self._jobs:
+            raise RemoteProtocolError(f"job {number} is not over, and its number is used for another one")
 
     def _check_takes(self, request: Any) -> None:
         self._check_token(request)
@@ -205,13 +229,12 @@ class JobHost:
             key=_key_of(request),
             packages=header["packages"],
             entry=header["entry"],
-            arguments=request.parts[0],
+            arguments=[self._arguments_of(request)],
             turn=None if lane is None else self._lanes.get(lane),
             time_limit=read_time_limit(header),
             is_movable=is_movable,
         )
-        coro = Coro.at_home(self._runtime, _run_job, (self, job), {})
-        coro.name = header["name"]
+        coro = Coro.at_home(self._runtime, _run_job, (self, job), {}, header["name"])
         if lane is not None:
             over = self._lanes[lane] = Completion()
             if not coro.add_observer(lambda coro: _hand_on(job.turn, over)):
@@ -243,8 +266,13 @@ class JobHost:
         if name is not None:
             self._listener.over(key, name, coro)
         # Only now, and here: its client is to hear of its end last, and to pickle the result runs its own code.
-        self._runtime.serve_watch(request, request.header["watch"], coro)
+        if not self._is_ending or _came_to_something(coro):
+            self._runtime.serve_watch(request, request.header["watch"], coro)
         self._look_whether_idle()
+
+    def _begin_end(self, then: Callable[[], None]) -> None:
+        self._is_ending = True
+        then()
 
     def _hand_back(self) -> None:
         self._hands_back = True
@@ -273,6 +301,8 @@ class JobHost:
         self._listener.began(key, coro.name, coro)
 
     def _install(self, digests: list[str]) -> None:
+        if self._loader.has(digests):
+            return
         # One at a time: what a module does while it is imported may let others run.
         with self._installing:
             for digest in digests:
@@ -287,7 +317,7 @@ class JobHost:
         with self._limit(job, coro):
             self._install(job.packages)
             function = self._loader.resolve(Entry.from_wire(job.entry))
-            args, kwargs = self._loader.load_arguments(job.arguments)
+            args, kwargs = self._loader.load_arguments(job.arguments.pop())
             if bind(function, args, kwargs):
                 return function(*args, coro=coro, **kwargs)
             return function(*args, **kwargs)
@@ -306,7 +336,7 @@ class JobHost:
 
     def _limit(self, job: _Job, coro: Coro) -> contextlib.AbstractContextManager[None]:
         if job.time_limit is None:
-            return contextlib.nullcontext()
+            return _NO_LIMIT
         return TimeLimit(self._runtime.reactor, coro, job.time_limit)
 
     def _is_job(self, coro: Coro) -> bool:
@@ -316,6 +346,12 @@ class JobHost:
 
 def _key_of(request: Any) -> Key:
     return request.peer.incarnation, request.header["watch"]
+
+
+def _came_to_something(coro: Coro) -> bool:
+    """Does the end of this job stand, though its process was about to end it?"""
+    notice = coro.notice()
+    return notice.kind == "finished" or isinstance(notice.error, HandedBack)
 
 
 def _run_job(host: JobHost, job: _Job, coro: Coro) -> Any:

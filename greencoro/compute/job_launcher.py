@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from greencoro.compute.claims import Claims
 from greencoro.compute.client import EXPLANATION_SECONDS, Client
 from greencoro.compute.client_state import Phase
 from greencoro.compute.job import JobFunction
-from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_handle import JobHandle, references
+from greencoro.compute.job_journal import journal
 from greencoro.compute.job_state import Next
+from greencoro.compute.scattered import Scattered
 from greencoro.compute.server_pool import Server, Where
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.status import CoroInfo, Status
 from greencoro.compute.submission import Submission
 from greencoro.compute.terms import Terms
+from greencoro.compute.unheard import Unheard
 from greencoro.errors import (
     BusyResource,
     ComputationClosed,
@@ -55,14 +58,29 @@ class JobLauncher(Claims):
     def __init__(self, shipping: Shipping, terms: Terms) -> None:
         self.shipping = shipping
         self.timeout = terms.timeout
-        self.client = Client(shipping, terms, self.servers_changed, self._server_gone, self._computation_over)
+        self.client = Client(
+            shipping, terms, self.servers_changed, self._server_gone, self._computation_over, self.shortage
+        )
         self.on_servers = []
+        self.on_shortage = []
+        self.in_want = {}
         #: By server: the attempts that are under way there, and whose they are.
         self._submissions: dict[str, dict[Submission, JobHandle]] = {}
         #: Jobs between two attempts; the user hub's.
         self._waiting: dict[JobHandle, None] = {}
-        #: Jobs whose end the status coroutine is to be told: whoever takes one out tells.
-        self._untold: dict[JobHandle, None] = {}
+        #: Jobs with references, and whether the status coroutine is told of their ends: whoever takes one out tells.
+        self._untold: dict[JobHandle, bool] = {}
+        self._unheard = Unheard()
+
+    def scatter(self, thing: Any) -> Scattered:
+        """Send an object to every server; `Computation.scatter` says more."""
+        client = self.client
+        if client.phase in (Phase.CLOSING, Phase.ENDING, Phase.OVER):
+            self.check_open()
+        scattered = self.shipping.scatter(thing)
+        for server in client.ready() if client.phase is Phase.CURRENT else ():
+            client.transport.send_ahead(server)
+        return scattered
 
     def run_at(self, where: Where, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle:
         """Start a job at the least loaded server there; `Computation.run` says what is raised."""
@@ -71,8 +89,8 @@ class JobLauncher(Claims):
     def call_at(self, where: Where, function: JobFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle:
         """As `run_at`, without a reference and without a wait for the server's answer; retries are allowed."""
         prepared = self.shipping.prepare(function, args, kwargs)
-        server = self.claim(where, native.monotonic() + self.timeout)
-        job = self.submit(server, prepared, again=functools.partial(self._send_to, where))
+        number, server = self._claim_new(prepared, where, native.monotonic() + self.timeout)
+        job = self.submit(server, prepared, again=functools.partial(self._send_to, where), number=number)
         self.queue(job)
         return job
 
@@ -96,8 +114,8 @@ class JobLauncher(Claims):
         """As `run_at`, with a call made ready by `prepare_once`."""
         ending: set[str] = set()
         while True:
-            server = self.claim(where, deadline, ending)
-            job = self.submit(server, prepared)
+            number, server = self._claim_new(prepared, where, deadline, ending)
+            job = self.submit(server, prepared, number=number)
             try:
                 self.start(job, deadline)
             except ComputationClosed:
@@ -107,16 +125,31 @@ class JobLauncher(Claims):
             else:
                 return job
 
+    def _claim_new(
+        self, prepared: Prepared, where: Where, deadline: float, but: Container[str] = ()
+    ) -> tuple[int, Server]:
+        """The number of a new job, and a server for which it was counted."""
+        number = journal.submitted(prepared.name, why="for a server")
+        try:
+            return number, self.claim(number, where, deadline, but)
+        except BaseException as error:
+            journal.given_up(number, error)
+            raise
+
     def submit(
         self,
         server: Server,
         prepared: Prepared,
         lane: str | None = None,
         again: Callable[[JobHandle], object] | None = None,
+        *,
+        number: int,
     ) -> JobHandle:
         """A job for a server for which it was counted; `start` or `queue` sends it there.
 
         Args:
+            number (int): In the journal, where it was submitted.
+
             again: Called with it in a coroutine of its own when it is to be sent to another server, because that one
                 is lost or has handed it back: to claim one, which may wait, and call `submit_again` and `queue`. It
                 raises what they do, and that is the outcome. None: any server will do.
@@ -124,13 +157,13 @@ class JobLauncher(Claims):
         Raises:
             BusyResource: The server takes no more; it is not counted any more.
         """
-        job = JobHandle(prepared, lane, again or functools.partial(self._send_to, None), self.withdraw)
+        job = JobHandle(number, prepared, lane, again or functools.partial(self._send_to, None), self.withdraw)
         self.submit_again(job, server)
         return job
 
     def submit_again(self, job: JobHandle, server: Server) -> bool:
         """As `submit`, for a job that no server has; False where it is over already, and not counted any more."""
-        number = job.sent()
+        number = job.sent(server)
         if number is None:
             self.count_less(server)
             return False
@@ -152,9 +185,12 @@ class JobLauncher(Claims):
 
     def start(self, job: JobHandle, deadline: float) -> None:
         """Have the server start the job, and wait for its answer; then the job has its reference."""
-        if self.client.feed.is_heard:
-            self._untold[job] = None
-        attempt = _attempt_of(job)
+        self._untold[job] = self.client.feed.is_heard
+        attempt, call = _attempt_of(job), job.call
+        if job.outcome.done:
+            # It was ended meanwhile, and of its call nothing is left that could be sent.
+            self._untold.pop(job, None)
+            raise job.notice().error or CoroTerminated(f"{job.name} was cancelled before it had begun")
         try:
             coro = self.client.transport.start(attempt, deadline)
         except DeadlineExceeded as error:
@@ -173,9 +209,9 @@ class JobLauncher(Claims):
         except BaseException as error:
             self._fail(job, error)
             raise
-        call = job.call
         self._tell(Status(Status.CoroCreated, CoroInfo(coro, call.args, call.kwargs, native.wall_clock())))
         attempt.coro = coro
+        journal.begun(job.number, str(coro))
         self._tell_end(job)  # where it came before there was a reference
         self._withdraw_if_cancelled(job, attempt)
 
@@ -183,11 +219,15 @@ class JobLauncher(Claims):
         """Have the server run the job when those before it in its lane are over; whatever comes is the outcome.
 
         Raises:
-            PackagingError: Its arguments are larger than a message may be.
+            PackagingError: It has an argument that was scattered, and is freed.
+
+            DeadlineExceeded: The server did not take what the job relies on.
 
             BusyResource: There was no room on the way to the server.
         """
         attempt = _attempt_of(job)
+        if job.outcome.done:
+            return  # it was ended with its computation
         try:
             self.client.transport.queue(attempt)
         except (PeerLost, PeerUnreachable):
@@ -220,16 +260,17 @@ class JobLauncher(Claims):
         """End jobs; `Computation.cancel` says how."""
         mine = self._under_way()
         by_coro = {job.coro: job for job in mine if job.coro is not None}
-        if which is None:
-            which = mine
         jobs: list[JobHandle] = []
-        for each in [which] if isinstance(which, JobHandle | Coro) else which:
-            if not isinstance(each, JobHandle | Coro):
-                raise TypeError(f"a job is cancelled by its reference, and {each!r} is none")
+        for each in mine if which is None else references(which):
             job = by_coro.get(each) if isinstance(each, Coro) else each
             if job is not None:
                 jobs.append(job)
         return sum(job.cancel() for job in jobs)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many jobs servers have, and how many wait because there is no server for them."""
+        return sum(map(len, list(self._submissions.values()))), len(self.in_want) + self._more_in_want()
 
     def _under_way(self) -> list[JobHandle]:
         """The jobs that some server has, and those that wait for another one."""
@@ -248,13 +289,15 @@ class JobLauncher(Claims):
                 self._end_attempt(attempt)
         for job in list(self._waiting):
             job.give_up(ComputationClosed(f"the computation was closed before {job.name} was over"))
+        # Behind what the ends of those have posted.
+        userhub.post(self._unheard.close)
 
     def _end_attempt(self, attempt: Submission) -> None:
         ended = self.client.ended
         if ended is not None and ended.lost:
             attempt.server_gone(f"was given up, for its scheduler is lost: {ended.reason}")
         else:
-            attempt.computation_closed("" if ended is None else ended.reason)
+            attempt.computation_closed(self.client.reason if ended is None else ended.reason)
 
     def _attempt_over(self, job: JobHandle, number: int, attempt: Submission) -> None:
         server = attempt.server
@@ -264,19 +307,24 @@ class JobLauncher(Claims):
             if server.is_gone and not here:
                 self._submissions.pop(server.id, None)
         self.count_less(server)
+        if attempt.is_handed_back:
+            with self.client.lock:
+                self.client.pool.hands_back(server)
         what = job.attempt_over(number, attempt)
         if what is Next.FINISH:
             self._finish(job, attempt.outcome.value)
         elif what is Next.TERMINATE:
             self._terminated(job)
         elif self.client.phase is not Phase.CURRENT and what is Next.AGAIN:
+            journal.lost(job.number, attempt.loss, "for another server")
             job.give_up(_final_error(attempt, ComputationClosed("the computation is closed")))
         elif what is Next.AGAIN:
             self._waiting[job] = None
+            journal.lost(job.number, attempt.loss, "for another server")
             self.client.runtime.spawn(self._send_again, job, attempt).set_daemon()
 
     def _finish(self, job: JobHandle, notice: Any) -> None:
-        if job.outcome.set(notice):
+        if job.finish(notice):
             self._tell_end(job)
 
     def _terminated(self, job: JobHandle) -> None:
@@ -290,13 +338,13 @@ class JobLauncher(Claims):
             if not before.is_handed_back:
                 self._await_end(before)
             job.again(job)
-        except (ComputeError, BusyResource, CoroTerminated) as error:
+        except (ComputeError, BusyResource, DeadlineExceeded, CoroTerminated) as error:
             job.give_up(_final_error(before, error))
         finally:
             self._waiting.pop(job, None)
 
     def _send_to(self, where: Where, job: JobHandle) -> None:
-        server = self.claim(where, native.monotonic() + self.timeout)
+        server = self.claim(job.number, where, native.monotonic() + self.timeout)
         if self.submit_again(job, server):
             self.queue(job)
 
@@ -310,13 +358,16 @@ class JobLauncher(Claims):
         userhub.post(self.client.feed.tell, message)
 
     def _tell_end(self, job: JobHandle) -> None:
-        """Tell the status coroutine of a job's end, once it has ended and its reference is there."""
+        """Tell of a job's end, once it has ended and its reference is there."""
         if job.outcome.done and job.coro is not None:
             try:
-                del self._untold[job]
+                is_heard = self._untold.pop(job)
             except KeyError:
                 return
-            self._tell(_EndOfJob(job))
+            if is_heard:
+                self._tell(_EndOfJob(job))
+            else:
+                userhub.post(self._unheard.over, job.coro, job.outcome.value)
 
 
 class _EndOfJob(Encoded):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from greencoro.compute.installed import installed
 from greencoro.compute.job_words import SetUp
@@ -14,9 +15,10 @@ from greencoro.compute.server_news import ServerNews
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared, Shipping
 from greencoro.compute.submission import Submission
-from greencoro.distributed.peer_info import PeerInfo
+from greencoro.distributed.fields import Header
+from greencoro.distributed.refs import Reference
 from greencoro.distributed.runtime import Runtime
-from greencoro.errors import BusyResource, PackagingError, PeerLost
+from greencoro.errors import BusyResource, GreencoroError, PeerLost
 from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
 
@@ -24,8 +26,7 @@ __all__ = ["JobTransport", "NetworkTransport"]
 
 _log = logging.getLogger(__name__)
 
-#: More than what travels beside the arguments of a job.
-_HEADER_BYTES = 16 * 1024
+T = TypeVar("T")
 
 
 class JobTransport(Protocol):
@@ -33,6 +34,9 @@ class JobTransport(Protocol):
 
     def set_up(self, server: Server, timeout: float) -> None:
         """Install the components at a server; whatever it raises is why the server cannot be used."""
+
+    def send_ahead(self, server: Server) -> None:
+        """Begin to send a server what was scattered, before jobs want it; returns at once."""
 
     def forget(self, server: Server) -> None:
         """A server is gone."""
@@ -50,7 +54,7 @@ class JobTransport(Protocol):
         """Have the server start the job, and wait for its answer: a reference.
 
         Raises:
-            PackagingError: Its arguments are larger than a message may be.
+            PackagingError: It has an argument that was scattered, and is freed.
 
             DeadlineExceeded: No answer came in time; the job is terminated, or not started.
 
@@ -65,7 +69,7 @@ class JobTransport(Protocol):
         """Have the server run the job when those before it in its lane are over; whatever comes is the outcome.
 
         Raises:
-            PackagingError, PeerLost, BusyResource: As `start`.
+            PackagingError, DeadlineExceeded, PeerLost, BusyResource: As `start`.
         """
 
     def withdraw(self, submission: Submission) -> None:
@@ -101,12 +105,27 @@ class NetworkTransport:
 
     def set_up(self, server: Server, timeout: float) -> None:
         """See `JobTransport`; connects to the server first."""
+        peer = server.peer
         # At its port its daemon may have been met before.
-        found = self._runtime.connect(server.location, incarnation=bytes.fromhex(server.id))
+        self._runtime.connect(server.location, incarnation=peer.incarnation)
         self._news.hear(server)
         asked = SetUp(server.token, self._key.hex(), self._output, self._requirements)
-        self._shipping.set_up(self._runtime, found, asked, timeout)
+        # To the one that was leased, whoever was met there.
+        self._shipping.set_up(self._runtime, peer, asked, timeout)
+        # Files go there without any reference that would show the key.
+        self._runtime.link_for(Reference(peer.location, peer.incarnation, 0, "", self._key))
         self._news.ready(server)
+
+    def send_ahead(self, server: Server) -> None:
+        """See `JobTransport`."""
+        self._runtime.spawn(self._send_ahead, server).set_daemon()
+
+    def _send_ahead(self, server: Server) -> None:
+        try:
+            self._shipping.send_all_scattered(self._runtime, server.peer, server.token)
+        except GreencoroError as error:
+            # The first job that wants it there tries again.
+            _log.info("%s could not be sent what was scattered: %s", server.location, error)
 
     def forget(self, server: Server) -> None:
         """See `JobTransport`."""
@@ -122,15 +141,18 @@ class NetworkTransport:
     def start(self, submission: Submission, deadline: float) -> Coro:
         """See `JobTransport`."""
         runtime, peer = self._runtime, submission.peer
-        header = self._header(submission, peer)
+        # Without what it takes to send what is large: every piece of that has a limit of its own.
         timeout = max(0.0, deadline - native.monotonic())
-        reply = runtime.request(peer, "server.run", header, [submission.call.arguments], timeout).header
-        return runtime.reference(peer, reply["id"], reply["name"], submission, self._key)  # type: ignore[arg-type]
+
+        def send(header: Header, parts: list[bytes]) -> dict[str, Any]:
+            return runtime.request(peer, "server.run", header, parts, timeout).header
+
+        reply = self._send(submission, send)
+        return runtime.reference(peer, reply["id"], reply["name"], submission.outcome, self._key)
 
     def queue(self, submission: Submission) -> None:
         """See `JobTransport`."""
-        header = self._header(submission, submission.peer)
-        post(self._runtime, submission.peer, "server.queue", header, [submission.call.arguments])
+        self._send(submission, functools.partial(post, self._runtime, submission.peer, "server.queue"))
 
     def withdraw(self, submission: Submission) -> None:
         """See `JobTransport`."""
@@ -142,20 +164,13 @@ class NetworkTransport:
         except BusyResource as error:
             _log.warning("%s goes on, though nobody waits for it: %s", submission.name, error)
 
-    def _header(self, submission: Submission, peer: PeerInfo) -> dict[str, Any]:
-        call, token = submission.call, submission.server.token
-        limit, size = self._runtime.settings.max_message_bytes, len(call.arguments)
-        if size + _HEADER_BYTES > limit:
-            raise PackagingError(f"the arguments of {call.name} take {size} bytes; max_message_bytes is {limit}")
-        header = {
-            "token": token,
-            "packages": self._shipping.send(self._runtime, peer, token, call.packages),
-            "entry": call.entry,
-            "name": call.name,
-            "watch": submission.id,
-        }
-        if submission.lane is not None:
-            header["lane"] = submission.lane
-        if call.time_limit is not None:
-            header["time_limit"] = call.time_limit
-        return header
+    def _send(self, submission: Submission, send: Callable[[Header, list[bytes]], T]) -> T:
+        return self._shipping.send_call(
+            self._runtime,
+            submission.peer,
+            submission.server.token,
+            submission.call,
+            submission.lane,
+            submission.id,
+            send,
+        )

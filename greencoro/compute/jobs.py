@@ -11,12 +11,14 @@ from greencoro.compute.computation import Computation
 from greencoro.compute.dispatcher import Dispatcher
 from greencoro.compute.imap import Flow
 from greencoro.compute.job import Job, plain
-from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_handle import JobHandle, references
 from greencoro.compute.look_ahead import check_window, look_ahead
+from greencoro.compute.scattered import Scattered
 from greencoro.compute.server_hooks import ServerHooks
 from greencoro.compute.server_pool import Where
 from greencoro.compute.shipping import Prepared
-from greencoro.hub import native
+from greencoro.compute.shown import counted
+from greencoro.hub import forks, native
 from greencoro.hub.coroutine import Coro
 
 __all__ = ["RemoteCoroScheduler"]
@@ -37,7 +39,7 @@ class RemoteCoroScheduler:
 
         proc_available: Called with the `Location` of a server that is ready, before jobs of this scheduler run there;
             it may run jobs there itself, with `submit_at`, `execute_at` or `Computation.run_at`. Where it returns
-            anything but 0 or None, or raises, the server is not used.
+            anything but 0 or None, or raises, the server is not used. `Computation.close` terminates it.
 
         proc_close: Called once for each server that was used: with `Status.ServerInitialized` and its `Location` when
             the computation is about to be closed, so that it may still run jobs there, and `Computation.close` waits
@@ -54,12 +56,14 @@ class RemoteCoroScheduler:
         proc_available: Callable[..., Any] | None = None,
         proc_close: Callable[..., Any] | None = None,
     ) -> None:
+        if not isinstance(computation, Computation):
+            raise TypeError(f"a RemoteCoroScheduler runs the jobs of a Computation, not {computation!r}")
         self.computation = computation
         self._launcher = computation._jobs
         self._hooks = ServerHooks(self._launcher, proc_status, proc_available, proc_close)
         self._dispatcher = Dispatcher(self._launcher, self._hooks.meet, self._hooks.left)
         self._hooks.attach(self._dispatcher)
-        if proc_close is not None:
+        if proc_status is not None or proc_available is not None or proc_close is not None:
             computation.before_close(self._hooks.take_leave)
         if proc_status is not None and computation.status_coro is None and self._launcher.client.phase is Phase.NEW:
             computation.status_coro = self.status_coro
@@ -175,6 +179,10 @@ class RemoteCoroScheduler:
         limit = functools.partial(_limit, window, dispatcher)
         return iter(Flow(dispatcher, job, iterable, limit, ordered))
 
+    def scatter(self, thing: Any) -> Scattered:
+        """As `Computation.scatter`."""
+        return self.computation.scatter(thing)
+
     def cancel(self, jobs: Coro | Iterable[Coro] | None = None) -> int:
         """End jobs: who waits for one gets `CoroTerminated`. A job that computes is ended when it next waits.
 
@@ -184,10 +192,13 @@ class RemoteCoroScheduler:
 
         Returns:
             int: How many were ended. Those that were over are not counted.
+
+        Raises:
+            TypeError: One is no reference.
         """
         if jobs is None:
             return self._dispatcher.cancel_all()
-        wanted = {jobs} if isinstance(jobs, Coro) else set(jobs)
+        wanted = set(references(jobs))
         return sum(job.cancel() for job in list(self._dispatcher.outstanding) if job.coro in wanted)
 
     def finish(self, close: bool = False) -> None:
@@ -196,10 +207,18 @@ class RemoteCoroScheduler:
         Args:
             close (bool): Close the computation then; ``proc_close`` is called before.
         """
+        forks.refuse()
         for job in list(self._dispatcher.outstanding):
             job.outcome.wait()
         if close:
             self.computation.close()
+
+    def __repr__(self) -> str:
+        if self._launcher.client.phase is not Phase.CURRENT:
+            return f"<RemoteCoroScheduler of {self.computation!r}>"
+        dispatcher = self._dispatcher
+        servers = counted(len(dispatcher.used()), "server")
+        return f"<RemoteCoroScheduler: {servers}, {counted(len(dispatcher.outstanding), 'job')} not over>"
 
     def _checked(self, function: Callable[..., Any] | Job) -> Job:
         job = plain(function)

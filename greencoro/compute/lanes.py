@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 
-from greencoro.compute.placement import Candidate, lane_depth, least_loaded
+from greencoro.compute.placement import lane_depth, least_loaded
 
 __all__ = ["Grant", "Lane", "Lanes"]
 
@@ -31,10 +31,14 @@ class Lane:
 
         is_open (bool): Does it take jobs?
 
+        depth (int): How many jobs may be here at once.
+
         job_seconds (float | None): What a job takes, on average; None before the first is over.
+
+        load (int): Jobs that are not over.
     """
 
-    __slots__ = ("_jobs", "_since", "is_open", "job_seconds", "node", "server")
+    __slots__ = ("_jobs", "_since", "depth", "is_open", "job_seconds", "load", "node", "server")
 
     def __init__(self, server: str, node: str) -> None:
         self.server = server
@@ -43,33 +47,32 @@ class Lane:
         #: In the order in which the server runs them: the first one is running.
         self._jobs: dict[Hashable, None] = {}
         self.job_seconds: float | None = None
+        self.depth = lane_depth(None)
+        self.load = 0
         #: When the server became free for the job that is running now.
         self._since = 0.0
 
-    @property
-    def outstanding(self) -> int:
-        """Jobs that are not over."""
-        return len(self._jobs)
-
-    @property
-    def depth(self) -> int:
-        """How many jobs may be here at once."""
-        return lane_depth(self.job_seconds)
+    def estimate(self, job_seconds: float) -> None:
+        """A job takes so long, on average."""
+        self.job_seconds = job_seconds
+        self.depth = lane_depth(job_seconds)
 
     def begin(self, job: Hashable, now: float) -> None:
         """A job is sent."""
         if not self._jobs:
             self._since = now
         self._jobs[job] = None
+        self.load += 1
 
     def end(self, job: Hashable, now: float, ran: bool) -> None:
         """A job is over; one that did not run to its end says nothing of how long jobs take."""
         was_running = next(iter(self._jobs)) is job
         del self._jobs[job]
+        self.load -= 1
         if ran:
             took = now - self._since
             before = self.job_seconds
-            self.job_seconds = took if before is None else before + _NEWEST * (took - before)
+            self.estimate(took if before is None else before + _NEWEST * (took - before))
         if ran or was_running:
             self._since = now
 
@@ -98,7 +101,7 @@ class Lanes:
             return []
         lane.is_open = False
         self._held.pop(lane, None)
-        if not lane.outstanding:
+        if not lane.load:
             del self._lanes[server]
         return self._settle([], now)
 
@@ -146,19 +149,18 @@ class Lanes:
         lane = self._lanes[server]
         lane.end(ticket, now, ran)
         if not lane.is_open:
-            if not lane.outstanding:
+            if not lane.load:
                 del self._lanes[server]
             return []
         # Where many short jobs are under way, whoever waits for room is woken for several at once.
-        if lane.outstanding > lane.depth // 2:
+        if lane.load > lane.depth // 2:
             return []
         return self._settle([lane], now)
 
-    def _candidates(self, alone: bool) -> Iterator[Candidate]:
-        for lane in self._open():
-            load = lane.outstanding
-            if not load or (not alone and lane not in self._held and load < lane.depth):
-                yield Candidate(lane.server, lane.node, load)
+    def _candidates(self, alone: bool) -> Iterator[Lane]:
+        for lane in self._lanes.values():
+            if lane.is_open and (not lane.load or (not alone and lane.load < lane.depth and lane not in self._held)):
+                yield lane
 
     def _open(self) -> Iterator[Lane]:
         return (lane for lane in self._lanes.values() if lane.is_open)
@@ -182,11 +184,11 @@ class Lanes:
         """The ticket that gets a place there next, taken out of those that wait."""
         alone = next(iter(self._alone), None)
         other = next(iter(self._others), None)
-        if not lane.outstanding:
+        if not lane.load:
             if alone is not None and (other is None or self._alone[alone] < self._others[other]):
                 del self._alone[alone]
                 return alone
-        elif lane in self._held or lane.outstanding >= lane.depth:
+        elif lane in self._held or lane.load >= lane.depth:
             return None
         if other is not None:
             del self._others[other]
@@ -197,11 +199,11 @@ class Lanes:
         excess = len(self._held) - len(self._alone)
         if excess > 0:
             # The fullest: the others will be empty sooner.
-            let_go = sorted(self._held, key=lambda lane: -lane.outstanding)[:excess]
+            let_go = sorted(self._held, key=lambda lane: -lane.load)[:excess]
             for lane in let_go:
                 del self._held[lane]
             return let_go
         if excess < 0 and len(self._held) < len(self._lanes):
-            rest = sorted((lane for lane in self._open() if lane not in self._held), key=lambda lane: lane.outstanding)
+            rest = sorted((lane for lane in self._open() if lane not in self._held), key=lambda lane: lane.load)
             self._held.update(dict.fromkeys(rest[:-excess]))
         return []

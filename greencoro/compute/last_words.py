@@ -52,18 +52,19 @@ class LastWords:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._versions = {_JOBS: 0, _TEXT: 0}
-        self._jobs: dict[str, None] = {}
+        #: As they are written.
+        self._jobs: dict[str, bytes] = {}
         self._text: deque[bytes] = deque()
         self._text_bytes = 0
 
     def began(self, job: str) -> None:
         """A job is about to run."""
-        self._jobs[job] = None
+        self._jobs[job] = job.encode(errors="replace")[:_MAX_LABEL_BYTES].replace(b"\n", b" ")
         self._write_jobs()
 
     def over(self, job: str) -> None:
         """It is over."""
-        if self._jobs.pop(job, self) is None:
+        if self._jobs.pop(job, None) is not None:
             self._write_jobs()
 
     def said(self, text: str) -> None:
@@ -76,8 +77,8 @@ class LastWords:
         self._write(_TEXT, b"".join(self._text)[-_ROOM:])
 
     def _write_jobs(self) -> None:
-        jobs = [job.encode(errors="replace")[:_MAX_LABEL_BYTES] for job in islice(reversed(self._jobs), _MOST_JOBS)]
-        self._write(_JOBS, b"\n".join(job.replace(b"\n", b" ") for job in reversed(jobs)))
+        last = list(islice(reversed(self._jobs.values()), _MOST_JOBS))
+        self._write(_JOBS, b"\n".join(reversed(last)))
 
     def _write(self, area: int, data: bytes) -> None:
         version = self._versions[area] = 1 - self._versions[area]

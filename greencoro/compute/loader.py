@@ -27,10 +27,15 @@ from typing import Any
 from greencoro.compute import confined_files
 from greencoro.compute.homes import MAIN, NOTHING, is_main
 from greencoro.compute.packaging import PYTHON
-from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, Part
+from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, Part, digest_of
 from greencoro.errors import PackagingError
 
 __all__ = ["Loader", "fresh_main"]
+
+Content = bytes | bytearray
+
+#: Files of more than this are kept on the disk alone.
+_LARGE_BYTES = 1 << 20
 
 
 def fresh_main() -> types.ModuleType:
@@ -57,7 +62,9 @@ class Loader:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = Path(directory).absolute()
-        self._kept: dict[str, bytes] = {}
+        self._kept: dict[str, Content] = {}
+        #: Where large files were written, whose content is not kept in memory besides.
+        self._written: dict[str, DataFile] = {}
         self._received: dict[tuple[str, str], str] = {}
         self._definitions: dict[str, Definition] = {}
         self._nameless: dict[str, Any] = {}
@@ -77,9 +84,18 @@ class Loader:
             if part.content is not None:
                 self._kept[part.digest] = part.content
 
+    def keep_content(self, digest: str, content: Content) -> None:
+        """As `keep`, with the content of a part that comes later."""
+        self._kept[digest] = content
+
+    def has(self, packages: Iterable[str]) -> bool:
+        """Is all of the packages with these digests installed, as it is in them?"""
+        return self._current.issuperset(packages)
+
     def missing(self, package: Package) -> frozenset[str]:
         """The digests whose content `install` needs and that came neither with this package nor earlier."""
-        return frozenset(p.digest for p in package.parts if p.content is None and p.digest not in self._kept)
+        here = self._kept.keys() | self._written.keys()
+        return frozenset(p.digest for p in package.parts if p.content is None and p.digest not in here)
 
     def install(self, package: Package) -> None:
         """Make everything in a package available to jobs.
@@ -100,6 +116,7 @@ class Loader:
         if missing:
             raise PackagingError(f"a package came without the content of {len(missing)} parts that this server lacks")
         changed = [part for part in package.parts if not self._is_installed(part)]
+        self._read_back(changed)
         if changed:
             self._current.clear()
         modules = [part for part in changed if isinstance(part, ModuleFile)]
@@ -111,12 +128,16 @@ class Loader:
                 self._received[part.kind, part.path] = part.digest
         definitions = [part for part in changed if isinstance(part, Definition)]
         self._define(definitions)
+        for part in changed:
+            if isinstance(part, DataFile) and len(self._kept.get(part.digest, b"")) > _LARGE_BYTES:
+                del self._kept[part.digest]
+                self._written[part.digest] = part
         self._definitions |= {part.name: part for part in definitions if part.name}
         self._current.add(package.digest)
 
     def definitions(self) -> Package:
         """What the names of ``__main__`` were bound to last, with all contents."""
-        parts = [replace(part, content=self._kept[part.digest]) for part in self._definitions.values()]
+        parts = [replace(part, content=bytes(self._kept[part.digest])) for part in self._definitions.values()]
         return Package(parts, PYTHON)
 
     def resolve(self, entry: Entry) -> Any:
@@ -137,7 +158,7 @@ class Loader:
             raise PackagingError(f"{entry.module}.{entry.name}: {_reason(err)}") from err
         return found
 
-    def load_arguments(self, data: bytes, buffers: Iterable[Any] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def load_arguments(self, data: Content, buffers: Iterable[Any] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments that `Packager.arguments` pickled.
 
         Args:
@@ -152,12 +173,38 @@ class Loader:
             raise PackagingError(f"the arguments of the job: {_reason(err)}") from err
         return args, kwargs
 
+    def load_scattered(self, data: bytes | bytearray) -> Any:
+        """The object that was scattered as this.
+
+        Raises:
+            PackagingError: It cannot be unpickled here.
+        """
+        try:
+            (thing,), _ = pickle.loads(data)
+        except Exception as err:
+            raise PackagingError(f"what was scattered: {_reason(err)}") from err
+        return thing
+
     def _is_installed(self, part: Part) -> bool:
         """Whether the last that was received under the part's name is this."""
         if isinstance(part, Definition) and not part.name:
             return part.digest in self._nameless
         key = part.name if isinstance(part, Definition) else part.path
         return self._received.get((part.kind, key)) == part.digest
+
+    def _read_back(self, parts: Iterable[Part]) -> None:
+        """Have the contents at hand that are only in the files that were written for others."""
+        for part in parts:
+            file = self._written.get(part.digest)
+            if file is None or part.digest in self._kept:
+                continue
+            try:
+                content = (self._directory / file.path).read_bytes()
+            except OSError:
+                content = b""
+            if digest_of(content) != part.digest:
+                raise PackagingError(f"file {file.path!r} was changed here, and its content is wanted again")
+            self._kept[part.digest] = content
 
     def _install_modules(self, files: list[ModuleFile]) -> None:
         ours = [file for file in files if not self._is_in_use(file)]
@@ -257,7 +304,7 @@ class Loader:
 class _Unpickler(pickle.Unpickler):
     """Defines the names of ``__main__`` that it meets and that still wait to be defined."""
 
-    def __init__(self, loader: Loader, data: bytes) -> None:
+    def __init__(self, loader: Loader, data: Content) -> None:
         super().__init__(io.BytesIO(data))
         self._loader = loader
 
@@ -285,6 +332,8 @@ def _load(unpickler: _Unpickler, part: Definition) -> Any:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, PackagingError):
+        return str(error)
     if isinstance(error, ModuleNotFoundError):
         return f"needs the module {error.name!r}, which this server ({sys.executable}) cannot import"
     return f"cannot be loaded at this server: {type(error).__name__}: {error}"

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 from greencoro.compute import node_vocabulary as vocabulary
 from greencoro.compute import server_words
 from greencoro.compute.directories import DaemonDirectory
-from greencoro.compute.guard import Guard
 from greencoro.compute.inbox import Inbox
-from greencoro.compute.launching import Spawner
 from greencoro.compute.node_options import NodeOptions
 from greencoro.compute.node_state import NodeState
 from greencoro.compute.node_words import (
     Command,
     NodeFacts,
     Operate,
+    Operated,
     Pulse,
     Pulsed,
     Release,
@@ -34,7 +33,8 @@ from greencoro.compute.node_words import (
     Reserve,
     ReserveAnswer,
 )
-from greencoro.compute.server_crew import END_SECONDS, ServerCrew
+from greencoro.compute.server_crew import END_SECONDS, STUCK_SECONDS, ServerCrew
+from greencoro.compute.zygote_link import ForkingLauncher
 from greencoro.config import Settings
 from greencoro.errors import ComputeError, ConfigError, NetworkError
 from greencoro.hub import native
@@ -113,11 +113,11 @@ class Node:
         with contextlib.ExitStack() as undo:
             self._directory = DaemonDirectory(self._options.dest_path, for_user=self._options.user is not None)
             undo.callback(self._directory.remove)
-            launcher = Spawner(Guard())
+            # What the servers are forked from imports while this process does, and looks up its secret.
+            launcher = ForkingLauncher()
             undo.callback(launcher.close)
             self._crew = ServerCrew(self._options, self._settings, self._directory, launcher, self._inbox, self)
             undo.callback(self._crew.close)
-            # The servers' interpreters start while this one still imports and looks up its secret.
             self._carry_out(self._state.start(native.monotonic(), native.wall_clock()))
             runtime = self._start_runtime()
             undo.callback(runtime.finish)
@@ -137,16 +137,24 @@ class Node:
             _log.exception("the node daemon could not do one thing, and goes on with the next")
 
     def end_on_signals(self) -> None:
-        """Have SIGTERM `terminate` the daemon, SIGINT stop it with exit code 130, SIGUSR1 show stacks.
+        """Have SIGTERM and SIGHUP `terminate` the daemon, SIGINT stop it with exit code 130, SIGUSR1 show stacks.
 
-        From the main thread.
+        SIGHUP is left alone where it is ignored, as by nohup. From the main thread.
         """
+
+        def on_hangup(number: int, frame: FrameType | None) -> None:
+            # A terminal that is closed may send it twice, which asks for no hurry.
+            signal.signal(number, signal.SIG_IGN)
+            self.terminate()
+
         signal.signal(signal.SIGTERM, lambda number, frame: self.terminate())
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, on_hangup)
         signal.signal(signal.SIGINT, lambda number, frame: self.stop(130))
         signal.signal(signal.SIGUSR1, _show_stacks)
 
     def _start_runtime(self) -> Runtime:
-        # What the servers' interpreters need not wait for.
+        # What the start of the servers need not wait for.
         from greencoro.compute.availability import Availability
         from greencoro.compute.holders import Holders
         from greencoro.compute.survey import Survey
@@ -172,7 +180,9 @@ class Node:
             )
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
-            hint = "; another node may run there, --port chooses another port" if taken else ""
+            hint = (
+                "; `greencoro node status` tells whether a node is there, --port chooses another port" if taken else ""
+            )
             raise ConfigError(f"{error.strerror or error}{hint}") from error
         if options.ping_interval is not None:
             runtime.set_ping_interval(options.ping_interval)
@@ -199,6 +209,8 @@ class Node:
 
     def _look_at_clock(self) -> None:
         now = native.monotonic()
+        if self._state.is_stopping:
+            self._crew.give_up_after(STUCK_SECONDS)
         self._crew.look(now)
         self._holders.send_waiting()
         self._survey.look(now)
@@ -222,6 +234,8 @@ class Node:
             cpus=cpu_count(),
             tags=self._options.tags,
             in_use_by=self._state.in_use_by,
+            free=self._survey.free(),
+            has_listed_ports=any(self._options.server_ports),
         )
 
     def reserve(self, request: Request, asked: Reserve) -> None:
@@ -247,11 +261,13 @@ class Node:
             return
         if not _is_from_here(request):
             raise ComputeError("a node is released and drained from its own machine only")
+        ended = None
         if asked.command is Command.RELEASE:
+            ended = self._state.in_use_by
             self._carry_out(self._state.close())
         else:
             self._carry_out(self._state.drain(native.monotonic()))
-        request.reply()
+        request.reply(Operated(ended).to_header())
 
     def holder_lost(self, holder: vocabulary.Holder, error: NetworkError) -> None:
         """A link by which somebody wanted the servers is lost."""
@@ -263,10 +279,7 @@ class Node:
     def reported(self, slot: int, run: int, report: server_words.Report) -> None:
         """A server says something."""
         if isinstance(report, server_words.Ready):
-            pid = self._crew.pid(slot)
-            if pid is None:
-                return  # its end has been told
-            identity = vocabulary.Identity(report.incarnation, report.location, report.name, pid)
+            identity = vocabulary.Identity(report.incarnation, report.location, report.name, report.pid)
             self._carry_out(self._state.ready(slot, run, identity))
         elif isinstance(report, server_words.Drained):
             self._carry_out(self._state.drained(slot, run))
@@ -363,7 +376,7 @@ def _is_from_here(request: Request) -> bool:
 
 
 def _show_stacks(number: int, frame: FrameType | None) -> None:
-    # Imported by the runtime as well, and not before the servers' interpreters have been started.
+    # Imported by the runtime as well, and not before the servers have been ordered.
     from greencoro.hub.stacks import show_stacks
 
     show_stacks()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.node_words import Refusal, Release, Replace, Reserve, ReserveAnswer
+from greencoro.compute.node_words import Attach, NodeFacts, Refusal, Release, Replace, Reserve, ReserveAnswer
 from greencoro.compute.words import Word
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
@@ -36,6 +36,10 @@ class NodeClient:
         self._runtime = runtime
         self._feed = feed
 
+    def look(self, node: str, facts: NodeFacts) -> None:
+        """Ask what it is and has free; `Looked` follows, with what was known where it does not say."""
+        self._spawn(self._look, node, facts)
+
     def reserve(self, node: str, attempt: int, word: Reserve) -> None:
         """Ask for its servers; `Granted`, `Refused` or `Unanswered` follows."""
         self._spawn(self._reserve, node, attempt, word)
@@ -55,13 +59,20 @@ class NodeClient:
         peer = self.peers[node]
         return self._runtime.request(peer, word.operation, word.to_header(), timeout=_ANSWER_SECONDS).header
 
+    def _look(self, node: str, facts: NodeFacts) -> None:
+        try:
+            facts = NodeFacts.from_header(self._request(node, Attach()))
+        except (GreencoroError, KeyError) as error:
+            _log.debug("node %s does not say what it has free: %r", facts.address, error)
+        self._feed(vocabulary.Looked(node, facts))
+
     def _reserve(self, node: str, attempt: int, word: Reserve) -> None:
         try:
             answer = ReserveAnswer.from_header(self._request(node, word))
         except (GreencoroError, KeyError) as error:
-            if not isinstance(error, KeyError):  # the node was lost, which is told
-                _log.warning("a node could not be reserved: %s", error)
-            self._feed(vocabulary.Unanswered(node, attempt))
+            # A node that is not known any more was lost, which is told.
+            why = "was lost" if isinstance(error, KeyError) else f"could not be reserved: {error}"
+            self._feed(vocabulary.Unanswered(node, attempt, why))
             return
         if answer.refusal is None:
             self._feed(vocabulary.Granted(node, attempt))

@@ -10,7 +10,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import AuthenticationError, GreencoroError, IncompatibleVersion, NetworkError
-from greencoro.hub import userhub
+from greencoro.hub import forks, userhub
 from greencoro.hub.completion import Completion
 
 __all__ = ["NodeFinder"]
@@ -29,6 +29,8 @@ class _Sought:
     Attributes:
         name (str): Of the node, where that is known before the place.
 
+        is_guess (bool): Nobody has said that there is one.
+
         problem (str): Why there is none to be used; empty where there is one.
 
         hint (str): What a person can do about it.
@@ -36,10 +38,11 @@ class _Sought:
         dropped (Completion): Set when it is not looked for any more.
     """
 
-    __slots__ = ("dropped", "hint", "name", "problem")
+    __slots__ = ("dropped", "hint", "is_guess", "name", "problem")
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", is_guess: bool = False) -> None:
         self.name = name
+        self.is_guess = is_guess
         self.problem = "not answered yet"
         self.hint = ""
         self.dropped = Completion()
@@ -89,14 +92,16 @@ class NodeFinder:
         """Where nodes are looked for."""
         return list(self._sought)
 
-    def add(self, location: Location) -> None:
-        """Look for a node daemon there."""
-        sought = _Sought()
+    def add(self, location: Location, is_guess: bool = False) -> None:
+        """Look for a node daemon there; where that is but a guess, it is no problem while there are others."""
+        forks.refuse()
+        sought = _Sought(is_guess=is_guess)
         if self._sought.setdefault(location, sought) is sought:
             self._runtime.spawn(self._keep, location, sought).set_daemon()
 
     def remove(self, location: Location) -> None:
         """Look for a node daemon there no more; one that is in use stays so until it is lost."""
+        forks.refuse()
         sought = self._sought.pop(location, None)
         if sought is not None:
             sought.dropped.set()
@@ -119,13 +124,17 @@ class NodeFinder:
 
     def problems(self) -> list[str]:
         """Why there are no nodes at places where they are looked for, for people."""
-        tried = [(str(location), sought) for location, sought in list(self._sought.items()) if sought.problem]
+        tried = [
+            (str(location), sought)
+            for location, sought in list(self._sought.items())
+            if sought.problem and not (sought.is_guess and self._losses)
+        ]
         tried += [(found.name, found) for found in list(self._found.values()) if found.problem]
         if not tried:
             return []
         each = ", ".join(f"{name} ({sought.problem})" for name, sought in tried)
         hints = dict.fromkeys(sought.hint for _, sought in tried if sought.hint)
-        return [f"tried {each}", *hints]
+        return [f"tried {each}", *hints, "`greencoro doctor` finds out more"]
 
     def _keep(self, location: Location, sought: _Sought) -> None:
         """Connect to the node at ``location``, and again whenever it is lost."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from greencoro.compute.node_words import Free
+from greencoro.compute.shown import counted
 from greencoro.compute.words import At, Count, Listed, Name, Part, Switch, Word
 
 __all__ = ["NodeReport", "ServerReport"]
 
 _MAX_SERVERS = 100_000
-_BYTES_OF_GIB = 2.0**30
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class NodeReport(Word):
         if self.in_use_by is not None:
             line += f", used by {self.in_use_by}"
         if self.free is not None:
-            free = self.free
-            line += f"; free: CPU {free.cpu:.0f} %, memory {_gib(free.memory)}, disk {_gib(free.disk)}"
+            line += f"; {self.free.line()}"
         yield line
         for server in self.servers:
             yield self._line(server)
@@ -76,10 +75,6 @@ class NodeReport(Word):
         line = f"{server.name}{where}{pid}: {server.state}"
         if server.is_leased:
             count = server.jobs
-            busy = "busy" if count is None else f"{count} coroutine{'' if count == 1 else 's'}"
+            busy = "busy" if count is None else counted(count, "coroutine")
             line += f", {busy} for {self.in_use_by}"
         return line
-
-
-def _gib(size: int) -> str:
-    return f"{size / _BYTES_OF_GIB:.1f} GiB"

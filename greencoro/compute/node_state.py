@@ -125,7 +125,7 @@ class NodeState:
         if self.phase is not NodePhase.OPEN:
             return ReserveAnswer(Refusal.CLOSED, f"the node is not in service at this time of day ({options.hours})")
         if asked.token in self._ended:
-            return ReserveAnswer(Refusal.EXPIRED, "the lease has ended")
+            return ReserveAnswer(Refusal.EXPIRED, "the reservation has ended")
         if interval and not options.min_pulse_interval <= interval <= options.max_pulse_interval:
             limits = f"from {options.min_pulse_interval:g} s to {options.max_pulse_interval:g} s"
             return ReserveAnswer(Refusal.PULSES, f"the node takes a pulse_interval {limits}, not {interval:g} s")

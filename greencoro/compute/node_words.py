@@ -55,6 +55,7 @@ __all__ = [
     "LeaseEnded",
     "NodeFacts",
     "Operate",
+    "Operated",
     "Pulse",
     "Pulsed",
     "Refusal",
@@ -70,6 +71,7 @@ __all__ = [
 ]
 
 _MAX_SERVERS = 100_000
+_BYTES_OF_GIB = 2.0**30
 _MAX_TAGS = 1000
 _MAX_TAG_CHARACTERS = 1000
 
@@ -105,6 +107,8 @@ class NodeFacts(Word):
         in_use_by (str | None): Name of the computation that it is reserved for.
 
         free (Free | None): What of it was free lately; None where that is not known.
+
+        has_listed_ports (bool): A server that takes the place of another one may be where that was.
     """
 
     address: Name
@@ -116,6 +120,7 @@ class NodeFacts(Word):
     tags: Annotated[Mapping[str, str], TextMap(_MAX_TAGS, _MAX_TAG_CHARACTERS)] = field(default_factory=dict)
     in_use_by: Name | None = None
     free: Annotated[Free, Part(Free)] | None = None
+    has_listed_ports: Switch = False
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,11 @@ class Free(Word):
         """As it travels."""
         return cls(info.cpu, info.memory, info.disk, info.swap)
 
+    def line(self) -> str:
+        """For people."""
+        memory, disk = (f"{size / _BYTES_OF_GIB:.1f} GiB" for size in (self.memory, self.disk))
+        return f"free: CPU {self.cpu:.0f} %, memory {memory}, disk {disk}"
+
     def at(self, address: str) -> NodeAvailInfo:
         """As it is shown, with the node's address."""
         return NodeAvailInfo(self.cpu, self.memory, self.disk, self.swap, address)
@@ -251,6 +261,18 @@ class Operate(Word):
     command: Annotated[Command, OneOf(Command)]
 
 
+@dataclass(frozen=True)
+class Operated(Word):
+    """It is done; the answer where it was not `Command.STATUS`.
+
+    Attributes:
+        ended (str | None): The name of the computation that was ended by it; None where nobody had the node, or it goes
+            on for now.
+    """
+
+    ended: Name | None = None
+
+
 # The node tells.
 
 
@@ -300,7 +322,7 @@ class LeaseEnded(Word):
     """The node has ended the lease; its servers, with their jobs, are being ended.
 
     Attributes:
-        reason (str): Goes on after "server so-and-so".
+        reason (str): Goes on after "server so-and-so", and after "its lease".
     """
 
     operation: ClassVar[str] = "scheduler.lease_ended"

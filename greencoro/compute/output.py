@@ -67,7 +67,7 @@ class Output:
 
     def over(self, job: str) -> None:
         """A job is over: what it printed goes out before the news of that. User hub's thread."""
-        if self.is_on:
+        if self.is_on and self._book:
             with self._lock:
                 self._book.over(job, native.monotonic())
             self.flush()

@@ -95,6 +95,10 @@ class OutputBook:
         self._credited_at = now
         self._begun: dict[tuple[str, str], str] = {}
 
+    def __bool__(self) -> bool:
+        """Is there anything that was not taken?"""
+        return bool(self._begun or self._lines or self._left_out)
+
     def write(self, stream: str, job: str, text: str, now: float) -> None:
         """A job printed something: lines, parts of lines.
 

@@ -18,11 +18,10 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, repeat
-from operator import attrgetter, is_
+from dataclasses import dataclass, field
+from operator import is_
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from greencoro.compute import by_value
 from greencoro.compute.by_value import Pickled
@@ -30,6 +29,8 @@ from greencoro.compute.culprit import refusal
 from greencoro.compute.homes import MAIN, NOTHING, home_of
 from greencoro.compute.modules import UserModules
 from greencoro.compute.parts import EMPTY, DataFile, Definition, Entry, ModuleFile, Package, Part, digest_of
+from greencoro.compute.remembered import Remembered
+from greencoro.compute.scattered import Scattered
 from greencoro.errors import PackagingError
 
 __all__ = ["PYTHON", "Arguments", "Packager", "Shipment"]
@@ -39,12 +40,14 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # Walks of one kind that are remembered. Lambdas given as jobs may be any number.
 _MAX_REMEMBERED = 1024
+#: Of functions without names, together with what they hold.
+_MAX_REMEMBERED_BYTES = 64 * 1024 * 1024
 
-_changeable = attrgetter("__code__", "__defaults__", "__kwdefaults__")
-_content = attrgetter("cell_contents")
+#: Of values that any pickler makes the same of.
+_NO_NEEDS = Pickled(b"", frozenset(), frozenset())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shipment:
     """A callable, ready to be shipped.
 
@@ -52,24 +55,41 @@ class Shipment:
         entry (Entry): What the job runs.
 
         package (Package): What has to be installed before.
+
+        own_size (int): Of that, bytes of the callable itself where it has no name.
+
+        packages (tuple): That, unless it is empty: for all jobs that need nothing else.
     """
 
     entry: Entry
     package: Package
+    own_size: int = 0
+    packages: tuple[Package, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packages", (self.package,) if self.package else ())
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(NamedTuple):
     """The arguments of a call, as a snapshot.
 
     Attributes:
         data (bytes): For `Loader.load_arguments` alone.
 
         package (Package): The classes and functions in them that have to be installed before; mostly `EMPTY`.
+
+        needs (Pickled): What that was found from.
+
+        scattered (tuple[Scattered, ...]): Those that are in them.
     """
 
     data: bytes
     package: Package
+    needs: Pickled
+
+    @property
+    def scattered(self) -> tuple[Scattered, ...]:
+        return self.needs.scattered
 
 
 @dataclass(frozen=True)
@@ -89,28 +109,36 @@ _Names = tuple[Mapping[str, Any], Iterable[str]]
 class _Watch:
     """What a walk saw, to be compared with what is there now."""
 
-    __slots__ = ("_bindings", "_cells", "_contents", "_functions", "_signatures")
+    __slots__ = ("_bindings", "_cells", "_functions")
 
     def __init__(self, bindings: Iterable[_Names], functions: Iterable[types.FunctionType], root: Any) -> None:
-        self._bindings = []
-        for namespace, found in bindings:
-            names = tuple(found)
-            self._bindings.append((namespace, names, tuple(namespace.get(name, NOTHING) for name in names)))
-        self._functions = tuple(functions)
-        self._signatures = tuple(chain.from_iterable(map(_changeable, self._functions)))
-        self._cells = tuple(getattr(root, "__closure__", None) or ())
-        self._contents = tuple(cell.cell_contents for cell in self._cells if _is_filled(cell))
+        self._bindings = [
+            (namespace, name, namespace.get(name, NOTHING)) for namespace, names in bindings for name in names
+        ]
+        self._functions = [(each, *_changeable(each)) for each in functions]
+        cells = getattr(root, "__closure__", None) or ()
+        self._cells = [(cell, cell.cell_contents if _is_filled(cell) else NOTHING) for cell in cells]
 
     def holds(self) -> bool:
-        for namespace, names, values in self._bindings:
-            if not all(map(is_, map(namespace.get, names, repeat(NOTHING)), values)):
+        # Looked at with every job: plain loops, for most walks have seen a few things only.
+        for namespace, name, value in self._bindings:
+            if namespace.get(name, NOTHING) is not value:
                 return False
-        if not all(map(is_, chain.from_iterable(map(_changeable, self._functions)), self._signatures)):
-            return False
+        for function, code, defaults, keyword_defaults in self._functions:
+            if (
+                function.__code__ is not code
+                or function.__defaults__ is not defaults
+                or function.__kwdefaults__ is not keyword_defaults
+            ):
+                return False
         try:
-            return all(map(is_, map(_content, self._cells), self._contents))
+            return all(cell.cell_contents is content for cell, content in self._cells)
         except ValueError:  # a variable of the closure has no value: as good as changed
             return False
+
+
+def _changeable(function: types.FunctionType) -> tuple[Any, Any, Any]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
 class Packager:
@@ -119,14 +147,17 @@ class Packager:
     def __init__(self) -> None:
         self._modules = UserModules()
         self._defined: dict[str, _Defined] = {}
-        self._shipments: dict[int, tuple[Any, Shipment, _Watch]] = {}
-        self._packages: dict[tuple[frozenset[str], frozenset[str]], tuple[Package, _Watch]] = {}
+        #: By the id of each callable.
+        self._shipments: Remembered[tuple[Any, Shipment, _Watch]] = Remembered(_MAX_REMEMBERED, _MAX_REMEMBERED_BYTES)
+        #: By names and modules.
+        self._packages: Remembered[tuple[Package, _Watch]] = Remembered(_MAX_REMEMBERED)
 
     def pack(self, obj: Callable[..., Any], path: str = "job") -> Shipment:
         """A callable with all that it needs.
 
-        Packing a function or class again costs microseconds as long as nothing that it uses was bound anew. A bound
-        method, a partial or another callable object is pickled anew each time, as arguments are.
+        Packing a function or class again costs microseconds as long as nothing that it uses was bound anew, however
+        much it holds: the last ones are kept. A bound method, a partial or another callable object is pickled anew
+        each time, as arguments are.
 
         Args:
             path (str): What to call it in messages.
@@ -149,10 +180,11 @@ class Packager:
             pickled = self._pickle(obj, path)
             part = self._definition("", pickled, self._fingerprint(pickled.modules, path))
             package, watch = self._walk(pickled.names, pickled.modules, path, NOTHING, obj)
-            shipment = Shipment(Entry(MAIN, "", part.digest), Package([*package.parts, part], PYTHON))
+            whole = Package([*package.parts, part], PYTHON)
+            shipment = Shipment(Entry(MAIN, "", part.digest), whole, len(pickled.data))
         if found is not None or isinstance(obj, types.FunctionType):
-            _make_room(self._shipments)
-            self._shipments[id(obj)] = obj, shipment, watch  # holds obj, so that its id stays its own
+            # Holds obj, so that its id stays its own.
+            self._shipments.put(id(obj), (obj, shipment, watch), shipment.own_size)
         return shipment
 
     def arguments(
@@ -173,6 +205,8 @@ class Packager:
             PackagingError: One of them cannot be shipped, as in ``job.args[1].lock: cannot pickle ...``.
         """
         call = tuple(args), dict(kwargs)
+        if not kwargs and by_value.is_plain(args):
+            return Arguments(pickle.dumps(call, 5), EMPTY, _NO_NEEDS)
         try:
             pickled = by_value.dump(call, buffers=buffers)
         except Exception as err:
@@ -182,19 +216,23 @@ class Packager:
                 except Exception as inner:
                     raise refusal(part, path + step, inner, by_value.dump) from inner
             raise refusal(call, path, err, by_value.dump) from err
-        if not pickled.names and not pickled.modules:
-            return Arguments(pickled.data, EMPTY)
-        key = pickled.names, pickled.modules
+        # As it is now: what is scattered may be opened by the job, and its classes be bound anew since it was pickled.
+        names = pickled.names.union(*(each.needs.names for each in pickled.scattered))
+        modules = pickled.modules.union(*(each.needs.modules for each in pickled.scattered))
+        if not names and not modules:
+            return Arguments(pickled.data, EMPTY, pickled)
+        key = names, modules
         known = self._packages.get(key)
         if known is None or not known[1].holds():
-            _make_room(self._packages)
-            known = self._packages[key] = self._walk(*key, path, NOTHING, None)
-        return Arguments(pickled.data, known[0])
+            known = self._walk(*key, path, NOTHING, None)
+            self._packages.put(key, known)
+        return Arguments(pickled.data, known[0], pickled)
 
     def components(self, components: Iterable[Any], path: str = "components") -> Package:
         """What is listed by hand: functions, classes, modules, packages, paths of files.
 
-        A file below the working directory keeps its place relative to it, any other is put at the top.
+        A file given by a relative path that leads below the working directory keeps its place there; any other, so
+        every absolute path, is put at the top.
 
         Raises:
             PackagingError: One of them cannot be shipped.
@@ -298,7 +336,7 @@ class Packager:
 
     def _pickle(self, value: Any, path: str) -> Pickled:
         try:
-            return by_value.dump(value)
+            return _plain(by_value.dump(value), path)
         except PackagingError:
             raise
         except Exception as err:
@@ -308,16 +346,18 @@ class Packager:
         # One that goes by another name, here or in another module, is that: the name is bound to the same object.
         by_name = home_of(value) not in (None, (MAIN, name))
         try:
-            return by_value.define(value, by_name)
+            return _plain(by_value.define(value, by_name), path)
         except PackagingError:
             raise
         except Exception as err:
             raise refusal(value, path, err, lambda part: by_value.dump(part, NOTHING if by_name else value)) from err
 
 
-def _make_room(remembered: dict[Any, Any]) -> None:
-    if len(remembered) >= _MAX_REMEMBERED:
-        remembered.pop(next(iter(remembered)), None)
+def _plain(pickled: Pickled, path: str) -> Pickled:
+    """Code is installed before it is known which job it is for."""
+    for scattered in pickled.scattered:
+        raise PackagingError(f"{path}: holds {scattered!r}, which is to be an argument of the job")
+    return pickled
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -334,6 +374,7 @@ def _data_file(source: Path, path: str) -> DataFile:
         mode = source.stat().st_mode & 0o777
     except OSError as err:
         raise PackagingError(f"{path}: {source} cannot be read: {err.strerror}") from err
-    here, there = Path.cwd(), Path(os.path.abspath(source))
-    place = there.relative_to(here).as_posix() if there.is_relative_to(here) else there.name
-    return DataFile(place, mode, digest_of(content), content)
+    place = Path(os.path.normpath(source))
+    if place.is_absolute() or ".." in place.parts:
+        place = Path(place.name)
+    return DataFile(place.as_posix(), mode, digest_of(content), content)

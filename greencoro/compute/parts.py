@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from greencoro.errors import RemoteProtocolError
@@ -138,16 +139,22 @@ class Entry:
     @classmethod
     def from_wire(cls, fields: Any) -> Entry:
         """Raises RemoteProtocolError: These are not the fields of an entry."""
-        if (
-            not isinstance(fields, list)
-            or len(fields) != 3
-            or not all(isinstance(text, str) and len(text) <= _MAX_NAME for text in fields)
-            or not _is_dotted(fields[0])
-            or bool(fields[1]) == bool(fields[2])
-            or (fields[1] and not _is_dotted(fields[1]))
-        ):
+        if not isinstance(fields, list) or len(fields) != 3 or not all(isinstance(text, str) for text in fields):
             raise RemoteProtocolError("a malformed entry of a job")
-        return cls(*fields)
+        return _entry(*fields)
+
+
+@lru_cache(1024)
+def _entry(module: str, name: str, digest: str) -> Entry:
+    # There are many jobs of few functions.
+    if (
+        max(map(len, (module, name, digest))) > _MAX_NAME
+        or not _is_dotted(module)
+        or bool(name) == bool(digest)
+        or (name and not _is_dotted(name))
+    ):
+        raise RemoteProtocolError("a malformed entry of a job")
+    return Entry(module, name, digest)
 
 
 class Package:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, Protocol
 
-__all__ = ["Candidate", "lane_depth", "least_loaded"]
+__all__ = ["Candidate", "Loaded", "lane_depth", "least_loaded"]
 
 #: Jobs that take longer are handed out one by one: what a server idles between two of them is under a hundredth.
 _ONE_BY_ONE_SECONDS = 0.1
 #: What may wait at a server for its turn, in seconds of its work: more than a round trip, less than a person notices.
 _QUEUED_SECONDS = 0.02
 _MAX_DEPTH = 64
+
+
+class Loaded(Protocol):
+    """What is asked of a server that could take the job; `Candidate` says what that is."""
+
+    @property
+    def server(self) -> str: ...
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def load(self) -> int: ...
 
 
 class Candidate(NamedTuple):
@@ -31,18 +45,27 @@ class Candidate(NamedTuple):
     load: int
 
 
-def least_loaded(candidates: Iterable[Candidate]) -> str | None:
+def least_loaded(candidates: Iterable[Loaded]) -> str | None:
     """The id of the least loaded server on the node with the fewest jobs for each of its servers.
 
     Among equals the first wins. None where there are no candidates.
     """
-    by_node: dict[str, list[Candidate]] = {}
+    by_node: dict[str, list[Loaded]] = {}
     for candidate in candidates:
         by_node.setdefault(candidate.node, []).append(candidate)
     if not by_node:
         return None
-    node = min(by_node.values(), key=lambda servers: sum(each.load for each in servers) / len(servers))
-    return min(node, key=lambda each: each.load).server
+    nodes = by_node.values()
+    # Asked for with every job, and mostly there are few to choose from.
+    node = min(nodes, key=_mean_load) if len(nodes) > 1 else next(iter(nodes))
+    return min(node, key=_load).server if len(node) > 1 else node[0].server
+
+
+_load = attrgetter("load")
+
+
+def _mean_load(servers: list[Loaded]) -> float:
+    return sum(each.load for each in servers) / len(servers)
 
 
 def lane_depth(job_seconds: float | None) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from greencoro.distributed.fields import Header
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import PeerLost
@@ -12,7 +12,7 @@ from greencoro.errors import PeerLost
 __all__ = ["post"]
 
 
-def post(runtime: Runtime, to: PeerInfo, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+def post(runtime: Runtime, to: PeerInfo, operation: str, header: Header, parts: Sequence[bytes] = ()) -> None:
     """Have a server do an operation; when this returns, that is queued.
 
     Raises:

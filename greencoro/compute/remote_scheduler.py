@@ -10,6 +10,7 @@ from typing import Any
 from greencoro.compute import client_words as words
 from greencoro.compute.ordered_posts import OrderedPosts
 from greencoro.compute.pulse_clock import SILENT_PULSES, PulseClock
+from greencoro.compute.unpickling import check_serializer
 from greencoro.compute.words import Word
 from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.location import Location
@@ -18,7 +19,6 @@ from greencoro.distributed.repeating import Repetition
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputeError, DeadlineExceeded, GreencoroError
 from greencoro.hub import native, userhub
-from greencoro.hub.coroutine import Coro
 
 __all__ = ["SCHEDULER_NAME", "RemoteLink", "find_remote", "find_scheduler_peer"]
 
@@ -253,16 +253,19 @@ def find_remote(location: Location | None, timeout: float) -> RemoteLink:
         As `find_scheduler_peer`.
     """
     runtime = runtimes.runtime()
-    return RemoteLink(runtime, find_scheduler_peer(runtime, location, timeout))
+    otherwise = ", or make a Scheduler or a LocalCluster in this process"
+    return RemoteLink(runtime, find_scheduler_peer(runtime, location, timeout, otherwise))
 
 
-def find_scheduler_peer(runtime: Runtime, location: Location | None, timeout: float) -> PeerInfo:
+def find_scheduler_peer(runtime: Runtime, location: Location | None, timeout: float, otherwise: str = "") -> PeerInfo:
     """The scheduler there, or one that is found by its name.
 
     Args:
         location (Location | None): Where it is; None: at any peer.
 
         timeout (float): Longest wait for it, in seconds.
+
+        otherwise (str): What the caller can do instead, for people.
 
     Raises:
         DeadlineExceeded: None has answered in time.
@@ -272,19 +275,23 @@ def find_scheduler_peer(runtime: Runtime, location: Location | None, timeout: fl
         ValueError: The location has no port.
 
         NetworkError: It cannot be reached; the message says what was tried.
+
+        ConfigError: The runtime has another serializer than pickle.
     """
+    check_serializer(runtime.serializer)
     deadline = native.monotonic() + timeout
     if location is None:
-        found = Coro.locate(SCHEDULER_NAME, None, timeout)
+        what = "a scheduler, which `greencoro scheduler` starts"
+        found = runtime.find_registered(SCHEDULER_NAME, timeout, what)
         if found is None:
             raise DeadlineExceeded(
-                f"no scheduler has answered to the name {SCHEDULER_NAME!r} within {timeout:g} s: start one with "
-                "`greencoro scheduler`, or make a Scheduler or a LocalCluster in this process"
+                f"no scheduler has been found within {timeout:g} s: start one with `greencoro scheduler`{otherwise}"
             )
         location = Location.of(found.location, "locate")
     elif not location.port:
         raise ValueError(f"a scheduler is reached at its port, which its first line tells, and {location} has none")
-    scheduler = runtime.connect(location, max(0.0, deadline - native.monotonic()))
+    left = max(0.0, deadline - native.monotonic())
+    scheduler = runtime.connect_to(location, left, "a scheduler (`greencoro scheduler` starts one) at")
     if scheduler.role != "scheduler":
         raise ComputeError(f"{scheduler} is no scheduler: `greencoro scheduler` starts one")
     return scheduler

@@ -6,26 +6,28 @@ import dataclasses
 import hmac
 import logging
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, TypeVar
 
 from greencoro.compute import client_words, node_words, scheduler_report
 from greencoro.compute import scheduler_vocabulary as vocabulary
 from greencoro.compute.node_client import NodeClient
 from greencoro.compute.node_finder import NodeFinder
+from greencoro.compute.node_news import hear_nodes
 from greencoro.compute.node_words import NodeFacts, lease_token
 from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.compute.status import StatusCodes
+from greencoro.compute.terms import checked_zombie_period
 from greencoro.compute.turn import Turn
-from greencoro.compute.words import Word
+from greencoro.compute.unpickling import check_serializer
 from greencoro.distributed import runtime as runtimes
+from greencoro.distributed.addresses import listening_addresses
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.errors import ConfigError
 from greencoro.hub import exit as process_exit
-from greencoro.hub import native, userhub
+from greencoro.hub import forks, native, userhub
 from greencoro.hub.completion import Completion
-from greencoro.hub.waiting import seconds
+from greencoro.hub.telling import tell
 
 __all__ = ["Scheduler", "current_scheduler"]
 
@@ -80,15 +82,16 @@ class Scheduler(StatusCodes):
 
     Args:
         nodes (iterable): Node daemons to use, as `Location` or ``"host:port"``; without a port it is 51350. One alone
-            may be given as it is. None given, and none known before: one on this machine, beside those on the network.
+            may be given as it is. None given, and none known before: one on this machine, at any of its addresses,
+            beside those on the network.
 
         zombie_period (float | None): Of computations that ask for none: after so many seconds without a job a node may
-            close them. None: as before; at first 0, never.
+            close them; 0: never. None: as before; at first never.
 
         runtime_options: Parameters of `Runtime`, for the one that is started where the process has none.
 
     Raises:
-        ConfigError: Options for a runtime, but there is one already.
+        ConfigError: Options for a runtime, but there is one already; or it has another serializer than pickle.
 
         TypeError, ValueError: ``zombie_period`` is no number of seconds from 0 on.
     """
@@ -98,6 +101,10 @@ class Scheduler(StatusCodes):
 
     def __new__(cls, *, nodes: Nodes = (), zombie_period: float | None = None, **runtime_options: Any) -> Scheduler:
         global _current, _making
+        if zombie_period is not None:
+            checked_zombie_period(zombie_period)
+        if not isinstance(nodes, Iterable | Location):
+            raise TypeError(f"Scheduler takes nodes as Locations or texts, one or several, not {nodes!r}")
         while True:
             with _current_lock:
                 current, others = _current, _making
@@ -122,10 +129,13 @@ class Scheduler(StatusCodes):
         return scheduler
 
     def __init__(self, *, nodes: Nodes = (), zombie_period: float | None = None, **runtime_options: Any) -> None:
-        self._zombie_period = seconds(zombie_period, "zombie_period") or self._zombie_period
+        if zombie_period is not None:
+            self._zombie_period = checked_zombie_period(zombie_period)
         wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
         if not wanted and not self._finder.places:
-            wanted = [Location("127.0.0.1", runtimes.DEFAULT_PORT)]
+            # A node that knows another secret answers no question on the network: only its port says that it is there.
+            for address in listening_addresses():
+                self._finder.add(Location(address, runtimes.DEFAULT_PORT), is_guess=True)
         for node in wanted:
             self.add_node(node)
 
@@ -144,21 +154,20 @@ class Scheduler(StatusCodes):
         self._turn: Turn | None = None
         self._nodes = NodeClient(runtime, self._feed)
         self._finder = NodeFinder(runtime, self._node_up, self._node_lost)
-        for word, take in _FROM_NODES.items():
-            runtime.handle(word.operation, _taking(word, take, self))
+        hear_nodes(runtime, self._has_lease, self._feed)
         process_exit.at_exit(20, self.close)
 
     def __enter__(self) -> Scheduler:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *of_error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the computations and stop, with the runtime where this has started it; a second call does nothing."""
         global _current
+        if forks.is_child():
+            return
         with _current_lock:
             if _current is not self:
                 return
@@ -169,14 +178,15 @@ class Scheduler(StatusCodes):
         for number in clients:
             self.tell(client_words.Close(number))
         if not all(client.ended.wait(deadline - native.monotonic()) for client in clients.values()):
-            _log.warning("not every node has said within %g s that its servers have ended", _CLOSE_SECONDS)
+            late = f"not every node has said within {_CLOSE_SECONDS:g} s that its servers have ended"
+            tell(_log, logging.WARNING, late)
         self._finder.close()
         if self._owns_runtime:
             self.runtime.finish()
 
     def add_node(self, node: Location | str) -> None:
         """Use the node daemon there too, as soon as one answers."""
-        location = node if isinstance(node, Location) else Location.parse(node)
+        location = Location.of(node, "add_node()")
         if not location.port:
             location = Location(location.addr, runtimes.DEFAULT_PORT)
         self._finder.add(location)
@@ -204,6 +214,7 @@ class Scheduler(StatusCodes):
 
     def look(self, question: Callable[[SchedulerState], T]) -> T:
         """What the state answers."""
+        forks.refuse()
         with self._lock:
             return question(self._state)
 
@@ -223,10 +234,15 @@ class Scheduler(StatusCodes):
         for line in scheduler_report.lines(self.status()):
             print(line)
 
+    def __repr__(self) -> str:
+        if _current is not self:
+            return "<Scheduler: closed>"
+        return f"<Scheduler at {self.runtime.location}: {self.look(scheduler_report.summary)}>"
+
     def why_no_server(self) -> str:
         """What was tried and came to nothing, for people."""
         problems = [*self._finder.problems(), *self.look(scheduler_report.problems)]
-        return "; ".join(problems) or "every server is gone"
+        return "; ".join(problems) or "no node has another one to give"
 
     # Events and instructions.
 
@@ -269,6 +285,18 @@ class Scheduler(StatusCodes):
 
     # What nodes are asked. The client is looked up here, and not by the coroutine that may come after its end.
 
+    def _look(self, order: vocabulary.Look) -> None:
+        self._nodes.look(order.node, order.facts)
+
+    def _look_later(self, order: vocabulary.LookLater) -> None:
+        client = self._clients[order.computation]
+        seconds_between = max(client.request.pulse_interval, _RETRY_SECONDS)
+        userhub.call_later(seconds_between, self._look_again, order)
+
+    def _look_again(self, order: vocabulary.LookLater) -> None:
+        if self._turn is not None and self._turn.computation == order.computation:
+            self._look(order)
+
     def _reserve(self, order: vocabulary.Reserve) -> None:
         client = self._clients[order.computation]
         word = node_words.Reserve(
@@ -296,7 +324,7 @@ class Scheduler(StatusCodes):
         event = vocabulary.Unexplained(order.server, order.reason)
         userhub.call_later(_EXPLANATION_SECONDS, self._feed, event)
 
-    # What nodes tell.
+    # What becomes of nodes.
 
     def _node_up(self, peer: PeerInfo, facts: NodeFacts) -> None:
         node = peer.incarnation.hex()
@@ -318,51 +346,21 @@ class Scheduler(StatusCodes):
         client = None if lease is None or lease[1] != attempt else self._clients.get(lease[0])
         return client is not None and hmac.compare_digest(client.lease(attempt), token)
 
-    def _server_started(self, node: str, told: node_words.ServerStarted) -> None:
-        self._feed(vocabulary.ServerStarted(node, told.attempt, told.incarnation, told.location, told.name))
-
-    def _server_draining(self, node: str, told: node_words.ServerDraining) -> None:
-        self._feed(vocabulary.ServerDraining(node, told.attempt, told.incarnation))
-
-    def _server_died(self, node: str, told: node_words.ServerDied) -> None:
-        self._feed(vocabulary.ServerDied(node, told.attempt, told.incarnation, told.explanation))
-
-    def _lease_ended(self, node: str, told: node_words.LeaseEnded) -> None:
-        self._feed(vocabulary.LeaseEnded(node, told.attempt, told.reason))
-
-
-def _taking(
-    word: type[Any], take: Callable[[Scheduler, str, Any], None], scheduler: Scheduler
-) -> Callable[[Any], None]:
-    """A handler of what nodes tell: nothing counts without the token of the node's lease."""
-
-    def handle(request: Any) -> None:
-        told = word.from_header(request.header)
-        node = request.peer.incarnation.hex()
-        if scheduler._has_lease(node, told.attempt, told.token):
-            take(scheduler, node, told)
-
-    return handle
-
 
 def _refuse(runtime_options: dict[str, Any]) -> None:
-    """Refuse options for a runtime where there is one already."""
+    """Refuse options for a runtime where there is one already, and any runtime that cannot be a scheduler's."""
     runtime = runtimes.current_runtime()
     if runtime_options and runtime is not None:
         raise ConfigError(
             f"this process has a Runtime already ({runtime}), so options for another cannot be used: "
             f"{', '.join(runtime_options)}"
         )
+    check_serializer(runtime_options.get("serializer", "pickle") if runtime is None else runtime.serializer)
 
-
-_FROM_NODES: dict[type[Word], Callable[[Scheduler, str, Any], None]] = {
-    node_words.ServerStarted: Scheduler._server_started,
-    node_words.ServerDraining: Scheduler._server_draining,
-    node_words.ServerDied: Scheduler._server_died,
-    node_words.LeaseEnded: Scheduler._lease_ended,
-}
 
 _CARRY_OUT: dict[type, Callable[[Scheduler, Any], None]] = {
+    vocabulary.Look: Scheduler._look,
+    vocabulary.LookLater: Scheduler._look_later,
     vocabulary.Reserve: Scheduler._reserve,
     vocabulary.Watch: Scheduler._watch,
     vocabulary.RetryLater: Scheduler._retry_later,

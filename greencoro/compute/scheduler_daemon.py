@@ -14,9 +14,11 @@ from typing import Any
 from greencoro.compute import client_words as words
 from greencoro.compute.client_book import ClientBook
 from greencoro.compute.inbox import Inbox
+from greencoro.compute.node_words import Free
 from greencoro.compute.ordered_posts import OrderedPosts
 from greencoro.compute.remote_scheduler import SCHEDULER_NAME
 from greencoro.compute.scheduler import Scheduler
+from greencoro.compute.shown import counted
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import DEFAULT_PORT, Runtime
 from greencoro.errors import ConfigError
@@ -140,12 +142,20 @@ class SchedulerDaemon:
         self.runtime.finish()
 
     def end_on_signals(self) -> None:
-        """Have SIGTERM end the scheduler with exit code 0, SIGINT with 130, SIGUSR1 show stacks; the main thread."""
+        """Have SIGTERM and SIGHUP end the scheduler with exit code 0, SIGINT with 130, SIGUSR1 show stacks.
+
+        SIGHUP is left alone where it is ignored, as by nohup. From the main thread.
+        """
 
         def on_signal(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGHUP:
+                # A terminal that is closed may send it twice, which asks for no hurry.
+                signal.signal(number, signal.SIG_IGN)
             self.stop(130 if number == signal.SIGINT else 0)
 
         signal.signal(signal.SIGTERM, on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, on_signal)
         signal.signal(signal.SIGINT, on_signal)
         show_stacks_on_signal()
 
@@ -264,20 +274,17 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
     for row in report["computations"]:
         what = f"{escape(row['name'], _SHOWN)} at {row['client']}, computation {row['computation']}"
         if row["position"] is None:
-            servers = _count(row["servers"], "server")
+            servers = counted(row["servers"], "server")
             lines.append(f"{row['state']}: {what}, for {row['running_seconds']:.0f} s, {servers}")
         else:
             lines.append(f"{row['position'] + 1}. in the queue: {what}, waits {row['waiting_seconds']:.0f} s")
     more = report["computations_in_all"] - len(report["computations"])
     if more:
-        lines.append(f"and {_count(more, 'computation')} more")
+        lines.append(f"and {counted(more, 'computation')} more")
     for node in report["nodes"]:
         name, address = escape(node["name"], _SHOWN), escape(node["address"], _SHOWN)
         problem = f" ({escape(node['problem'], _SHOWN)})" if node["problem"] else ""
-        servers = _count(len(node["servers"]), "server")
-        lines.append(f"node {name} at {address}: {node['state']}{problem}, {servers}")
+        servers = counted(len(node["servers"]), "server")
+        free = "" if node["free"] is None else f"; {Free.from_header(node['free']).line()}"
+        lines.append(f"node {name} at {address}: {node['state']}{problem}, {servers}{free}")
     return lines or ["no computations, no nodes"]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from typing import Protocol
 from greencoro.compute import client_words as words
 from greencoro.compute.remote_scheduler import find_remote
 from greencoro.compute.scheduler import Scheduler, current_scheduler
+from greencoro.compute.scheduler_report import ANOTHER_IS_OPEN
 from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import Runtime
 
@@ -77,7 +78,7 @@ class PrivateLink:
 
     def why_no_turn(self) -> str:
         """See `SchedulerLink`."""
-        return "its turn: another one of this process is open, close() that first"
+        return ANOTHER_IS_OPEN
 
     def why_no_server(self) -> str:
         """See `SchedulerLink`."""

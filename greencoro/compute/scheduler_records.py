@@ -10,8 +10,9 @@
                              REVOKING <--unanswered-'   '--release--> WITHDRAWING
            RESERVED --ended--> CLOSED;  RESERVING, RESERVED --lost--> AWAY --back--> RESERVING
            REVOKING --released--> TAKEN, --release--> RELEASING
+           RESERVED --rejected--> REJECTED --released--> IGNORED;  REJECTED --release--> RELEASING
            WITHDRAWING --granted, unanswered--> RELEASING, --refused--> KNOWN;  RELEASING --released--> KNOWN
-           OFFERED, IGNORED, TAKEN, CLOSED --release--> KNOWN
+           OFFERED, IGNORED, TAKEN, CLOSED --release--> KNOWN;  IGNORED --offer--> OFFERED
 
     server   TOLD --set_up--> READY;  TOLD --failed--> REJECTED;  TOLD, READY --silent--> SILENT
 """
@@ -45,6 +46,8 @@ class NodeState(enum.Enum):
     REVOKING = "being revoked"
     #: Its servers are the current computation's.
     RESERVED = "reserved"
+    #: The current computation does not want it any more, and it ends its servers.
+    REJECTED = "rejected"
     #: The connection to it broke; its servers run on, and it may come back.
     AWAY = "away"
     #: Its servers were not to be had; it is asked again later.
@@ -64,7 +67,7 @@ NODE_TABLE: dict[NodeState, dict[str, NodeState]] = {
         "ignored": NodeState.IGNORED,
         "release": NodeState.KNOWN,
     },
-    NodeState.IGNORED: {"release": NodeState.KNOWN},
+    NodeState.IGNORED: {"offer": NodeState.OFFERED, "release": NodeState.KNOWN},
     NodeState.RESERVING: {
         "granted": NodeState.RESERVED,
         "refused": NodeState.TAKEN,
@@ -76,9 +79,11 @@ NODE_TABLE: dict[NodeState, dict[str, NodeState]] = {
     NodeState.REVOKING: {"released": NodeState.TAKEN, "release": NodeState.RELEASING},
     NodeState.RESERVED: {
         "release": NodeState.RELEASING,
+        "rejected": NodeState.REJECTED,
         "ended": NodeState.CLOSED,
         "lost": NodeState.AWAY,
     },
+    NodeState.REJECTED: {"released": NodeState.IGNORED, "release": NodeState.RELEASING},
     NodeState.AWAY: {"back": NodeState.RESERVING},
     NodeState.TAKEN: {"retry": NodeState.RESERVING, "release": NodeState.KNOWN},
     NodeState.CLOSED: {"release": NodeState.KNOWN},
@@ -153,6 +158,8 @@ class Node:
     #: The number of its reservation; 0 before the first.
     attempt: int = 0
     problem: str = ""
+    #: How its last server ended, until one is set up.
+    last_end: str = ""
     servers: dict[str, Server] = field(default_factory=dict)
 
     def advance(self, event: str) -> None:

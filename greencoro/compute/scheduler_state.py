@@ -11,8 +11,9 @@ reservation than the present one, is ignored.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,28 +25,21 @@ from greencoro.compute.scheduler_records import (
     ComputationState,
     Node,
     NodeState,
-    Server,
     ServerState,
 )
+from greencoro.compute.scheduler_servers import Instructions, ServerDecisions
 
 __all__ = ["SchedulerState"]
 
 
-_Instructions = Iterator[vocabulary.Instruction]
-
-
 @dataclass
-class SchedulerState:
+class SchedulerState(ServerDecisions):
     """Every computation, node and server a scheduler knows.
 
     Args:
         location: Where the scheduler is; told to clients.
     """
 
-    location: Any
-    nodes: dict[str, Node] = field(default_factory=dict)
-    servers: dict[str, Server] = field(default_factory=dict)
-    _current: Computation | None = None
     queue: deque[Computation] = field(default_factory=deque)
     _attempts: int = 0
 
@@ -58,16 +52,10 @@ class SchedulerState:
         Raises:
             LocalProtocolError: It cannot have happened in this state; nothing has changed.
         """
-        handler: Callable[[SchedulerState, Any], _Instructions] = _HANDLERS[type(event)]
+        handler: Callable[[SchedulerState, Any], Instructions] = _HANDLERS[type(event)]
         return list(handler(self, event))
 
     # Questions.
-
-    @property
-    def current(self) -> int | None:
-        """The computation whose turn it is and that is not being closed."""
-        current = self._current
-        return current.id if current is not None and current.state is ComputationState.CURRENT else None
 
     def lease_of(self, node: str) -> tuple[int, int] | None:
         """The computation that a node is or may be reserved for, with the number of the reservation."""
@@ -78,7 +66,7 @@ class SchedulerState:
 
     # Computations.
 
-    def _submitted(self, event: vocabulary.Submitted) -> _Instructions:
+    def _submitted(self, event: vocabulary.Submitted) -> Instructions:
         computation = Computation(event.computation, event.pulses)
         self.queue.append(computation)
         if self._current is None:
@@ -86,7 +74,7 @@ class SchedulerState:
         else:
             yield computation.tell(client.Queued, position=len(self.queue) - 1)
 
-    def _next_turn(self) -> _Instructions:
+    def _next_turn(self) -> Instructions:
         if not self.queue:
             return
         computation = self._current = self.queue.popleft()
@@ -94,13 +82,16 @@ class SchedulerState:
         yield computation.tell(client.Begun, location=self.location)
         yield from self._tell_places()
         for node in self.nodes.values():
-            yield from self._offer(node)
+            node.advance("offer")
+            node.problem = node.last_end = ""
+            # What was free there when it came may be gone.
+            yield vocabulary.Look(node.id, node.facts)
 
-    def _tell_places(self) -> _Instructions:
+    def _tell_places(self) -> Instructions:
         for position, computation in enumerate(self.queue):
             yield computation.tell(client.Queued, position=position)
 
-    def _close(self, event: client.Close) -> _Instructions:
+    def _close(self, event: client.Close) -> Instructions:
         for queued in self.queue:
             if queued.id == event.computation:
                 self.queue.remove(queued)
@@ -111,12 +102,12 @@ class SchedulerState:
         if current is not None:
             yield from self._end(current, "")
 
-    def _overslept(self, event: vocabulary.Overslept) -> _Instructions:
+    def _overslept(self, event: vocabulary.Overslept) -> Instructions:
         current = self._current_if(event.computation)
         if current is not None:
             yield from self._end(current, event.reason)
 
-    def _end(self, current: Computation, reason: str) -> _Instructions:
+    def _end(self, current: Computation, reason: str) -> Instructions:
         current.advance("close")
         current.reason = reason
         self.servers.clear()
@@ -132,7 +123,7 @@ class SchedulerState:
                 node.advance("release")
         yield from self._over_if_all_released()
 
-    def _over_if_all_released(self) -> _Instructions:
+    def _over_if_all_released(self) -> Instructions:
         current = self._current
         if current is None or current.state is not ComputationState.CLOSING:
             return
@@ -142,41 +133,56 @@ class SchedulerState:
         yield current.tell(client.Ended, reason=current.reason)
         yield from self._next_turn()
 
-    def _current_if(self, computation: int) -> Computation | None:
-        """The current computation, if it is that one."""
-        current = self._current
-        return current if current is not None and self.current == computation else None
-
     # Nodes.
 
-    def _node_up(self, event: vocabulary.NodeUp) -> _Instructions:
+    def _node_up(self, event: vocabulary.NodeUp) -> Instructions:
         known = self.nodes.get(event.node)
         if known is not None:
             if known.state is NodeState.AWAY:
                 assert self._current is not None
                 known.advance("back")
+                known.problem = ""
                 # The same lease, which goes on; the node tells again of all servers.
                 yield vocabulary.Reserve(known.id, self._current.id, known.attempt)
             return
         node = self.nodes[event.node] = Node(event.node, event.facts)
         if self.current is not None:
-            yield from self._offer(node)
+            node.advance("offer")
+            yield self._offer(node)
 
-    def _offer(self, node: Node) -> _Instructions:
+    def _looked(self, event: vocabulary.Looked) -> Instructions:
+        node = self.nodes.get(event.node)
+        if node is None:
+            return
+        node.facts = event.facts
+        if node.state is NodeState.IGNORED:
+            node.advance("offer")
+        if node.state is NodeState.OFFERED:
+            yield self._offer(node)
+
+    def _offer(self, node: Node) -> vocabulary.Tell:
         assert self._current is not None
-        node.advance("offer")
-        yield self._current.tell(client.NodeOffered, node=node.id, facts=node.facts)
+        return self._current.tell(client.NodeOffered, node=node.id, facts=node.facts)
 
-    def _verdict(self, event: client.Verdict) -> _Instructions:
+    def _verdict(self, event: client.Verdict) -> Instructions:
         node = self.nodes.get(event.node)
         current = self._current_if(event.computation)
-        if node is None or current is None or node.state is not NodeState.OFFERED:
+        if node is None or current is None:
             return
-        if event.accepted:
+        if node.state is NodeState.RESERVED and not event.accepted:
+            node.advance("rejected")
+            node.problem = f"is not used any more: {event.reason}"
+            yield from self._forget_servers(node, f"was given back: {event.reason}", closed=True)
+            yield self._release(node)
+        elif node.state is not NodeState.OFFERED:
+            return
+        elif event.accepted:
+            node.problem = ""
             yield self._reserve(node, "accepted")
         else:
             node.advance("ignored")
             node.problem = f"is not used: {event.reason}"
+            yield vocabulary.LookLater(node.id, node.facts, current.id)
 
     def _reserve(self, node: Node, event: str) -> vocabulary.Reserve:
         assert self._current is not None
@@ -185,16 +191,12 @@ class SchedulerState:
         node.attempt = self._attempts
         return vocabulary.Reserve(node.id, self._current.id, node.attempt)
 
-    def _at(self, node: str, attempt: int) -> Node | None:
-        """The node, if that is its present reservation."""
-        known = self.nodes.get(node)
-        return known if known is not None and known.attempt == attempt else None
-
-    def _granted(self, event: vocabulary.Granted) -> _Instructions:
+    def _granted(self, event: vocabulary.Granted) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is None or "granted" not in NODE_TABLE[node.state]:
             return  # it has ended the lease, or went away, before its answer was here
         node.advance("granted")
+        node.problem = ""
         if node.state is NodeState.RELEASING:
             yield self._release(node)
             return
@@ -205,7 +207,7 @@ class SchedulerState:
         assert self._current is not None
         return vocabulary.Release(node.id, self._current.id, node.attempt)
 
-    def _refused(self, event: vocabulary.Refused) -> _Instructions:
+    def _refused(self, event: vocabulary.Refused) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is None or "refused" not in NODE_TABLE[node.state]:
             return
@@ -218,46 +220,46 @@ class SchedulerState:
         else:
             yield from self._over_if_all_released()
 
-    def _unanswered(self, event: vocabulary.Unanswered) -> _Instructions:
+    def _unanswered(self, event: vocabulary.Unanswered) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is None or "unanswered" not in NODE_TABLE[node.state]:
             return
         node.advance("unanswered")
+        node.problem = event.reason
         yield from self._forget_servers(node, "could not be kept: its node did not answer", closed=True)
         yield self._release(node)
 
-    def _retry(self, event: vocabulary.Retry) -> _Instructions:
+    def _retry(self, event: vocabulary.Retry) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is not None and node.state is NodeState.TAKEN:
             yield self._reserve(node, "retry")
 
-    def _released(self, event: vocabulary.Released) -> _Instructions:
+    def _released(self, event: vocabulary.Released) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is None:
             return
         node.advance("released")
         if node.state is NodeState.TAKEN:
-            node.problem = "has not answered yet"
             yield vocabulary.RetryLater(node.id, node.attempt)
             return
         yield self._node_changed(node, client.NodeChange.CLOSED)
         yield from self._over_if_all_released()
 
-    def _lease_ended(self, event: vocabulary.LeaseEnded) -> _Instructions:
+    def _lease_ended(self, event: vocabulary.LeaseEnded) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is None or "ended" not in NODE_TABLE[node.state]:
             return
         node.advance("ended")
-        node.problem = f"has ended its servers: {event.reason}"
+        node.problem = f"takes no jobs of this computation any more: its reservation {event.reason}"
         yield from self._forget_servers(node, event.reason, closed=True)
         yield self._node_changed(node, client.NodeChange.CLOSED)
         current = self._current
         is_last = not any(each.state in _OF_USE for each in self.nodes.values())
         # No node gives a computation servers again that it has closed.
         if is_last and current is not None and self.current is not None:
-            yield from self._end(current, f"the last of its nodes has closed its servers: that {event.reason}")
+            yield from self._end(current, f"the reservation of the last of its nodes {event.reason}")
 
-    def _node_lost(self, event: vocabulary.NodeLost) -> _Instructions:
+    def _node_lost(self, event: vocabulary.NodeLost) -> Instructions:
         node = self.nodes.get(event.node)
         if node is None:
             return
@@ -271,98 +273,34 @@ class SchedulerState:
         elif node.state is not NodeState.AWAY or event.for_good:
             yield from self._give_up(node, event.reason)
 
-    def _give_up(self, node: Node, reason: str) -> _Instructions:
+    def _give_up(self, node: Node, reason: str) -> Instructions:
         del self.nodes[node.id]
-        yield from self._forget_servers(node, f"node {node.facts.address} was lost: {reason}")
+        yield from self._forget_servers(node, f"was lost with its node {node.facts.address}: {reason}")
         if self._current is not None:
             yield self._node_changed(node, client.NodeChange.LOST)
         yield from self._over_if_all_released()
 
-    def _node_free(self, event: vocabulary.NodeFree) -> _Instructions:
+    def _node_free(self, event: vocabulary.NodeFree) -> Instructions:
         node = self._at(event.node, event.attempt)
         if node is not None and node.state is NodeState.RESERVED and self.current is not None:
+            node.facts = dataclasses.replace(node.facts, free=event.free)
             assert self._current is not None
             yield self._current.tell(client.NodeFree, node=node.id, address=node.facts.address, free=event.free)
 
-    def _node_changed(self, node: Node, change: client.NodeChange) -> vocabulary.Tell:
-        assert self._current is not None
-        return self._current.tell(client.NodeChanged, node=node.id, address=node.facts.address, change=change)
-
-    # Servers.
-
-    def _server_started(self, event: vocabulary.ServerStarted) -> _Instructions:
-        node = self._at(event.node, event.attempt)
-        # Its news may overtake the node's answer to the reservation.
-        if node is None or node.state not in (NodeState.RESERVING, NodeState.RESERVED):
-            return
-        if event.server in self.servers:
-            return  # a node that is asked again tells again
-        assert self._current is not None
-        self.servers[event.server] = node.servers[event.server] = Server(event.server, node, event.location)
-        yield self._current.tell(
-            client.ServerStarted,
-            node=node.id,
-            attempt=node.attempt,
-            server=event.server,
-            location=event.location,
-            name=event.name,
-        )
-
-    def _server_of(self, event: client.SetUpDone | client.SetUpFailed | client.Unreachable) -> Server | None:
-        return None if self._current_if(event.computation) is None else self.servers.get(event.server)
-
-    def _set_up_done(self, event: client.SetUpDone) -> _Instructions:
-        server = self._server_of(event)
-        if server is not None and server.state is not ServerState.SILENT:
-            server.advance("set_up")
-        yield from ()
-
-    def _set_up_failed(self, event: client.SetUpFailed) -> _Instructions:
-        server = self._server_of(event)
-        if server is not None and server.state is not ServerState.SILENT:
-            server.advance("failed")
-            server.problem = event.reason
-        yield from ()
-
-    def _unreachable(self, event: client.Unreachable) -> _Instructions:
+    def _unreachable(self, event: client.Unreachable) -> Instructions:
         server = self._server_of(event)
         if server is None:
             return
         server.advance("silent")
+        server.problem = f"does not answer: {event.reason}"
         if server.node.state is NodeState.AWAY:
             yield from self._give_up(server.node, server.node.problem)
         else:
             yield vocabulary.AwaitExplanation(server.id, event.reason)
 
-    def _unexplained(self, event: vocabulary.Unexplained) -> _Instructions:
-        server = self.servers.get(event.server)
-        if server is None:
-            return  # its node has explained
+    def _node_changed(self, node: Node, change: client.NodeChange) -> vocabulary.Tell:
         assert self._current is not None
-        # It may hang, or hold the interpreter lock: nobody can use it any more.
-        yield vocabulary.Replace(server.node.id, self._current.id, server.node.attempt, server.id)
-        yield self._forget(server, f"cannot be reached any more: {event.reason}")
-
-    def _server_draining(self, event: vocabulary.ServerDraining) -> _Instructions:
-        server = self.servers.get(event.server)
-        if server is not None and server.node.attempt == event.attempt:
-            assert self._current is not None
-            server.advance("silent")
-            yield self._current.tell(client.ServerDraining, server=server.id)
-
-    def _server_died(self, event: vocabulary.ServerDied) -> _Instructions:
-        server = self.servers.get(event.server)
-        if server is not None and server.node.attempt == event.attempt:
-            yield self._forget(server, event.explanation)
-
-    def _forget_servers(self, node: Node, explanation: str, closed: bool = False) -> _Instructions:
-        for server in list(node.servers.values()):
-            yield self._forget(server, explanation, closed)
-
-    def _forget(self, server: Server, explanation: str, closed: bool = False) -> vocabulary.Tell:
-        assert self._current is not None
-        del self.servers[server.id], server.node.servers[server.id]
-        return self._current.tell(client.ServerGone, server=server.id, explanation=explanation, closed=closed)
+        return self._current.tell(client.NodeChanged, node=node.id, address=node.facts.address, change=change)
 
 
 #: A node in one of these has servers for the current computation, or may have some soon.
@@ -370,7 +308,7 @@ _OF_USE = (NodeState.OFFERED, NodeState.RESERVING, NodeState.REVOKING, NodeState
 #: A node in one of these may tell of servers.
 _MAY_HAVE_SERVERS = (NodeState.RESERVING, NodeState.RESERVED)
 
-_HANDLERS: dict[type, Callable[[SchedulerState, Any], _Instructions]] = {
+_HANDLERS: dict[type, Callable[[SchedulerState, Any], Instructions]] = {
     vocabulary.Submitted: SchedulerState._submitted,
     client.Close: SchedulerState._close,
     client.Verdict: SchedulerState._verdict,
@@ -378,6 +316,7 @@ _HANDLERS: dict[type, Callable[[SchedulerState, Any], _Instructions]] = {
     client.SetUpFailed: SchedulerState._set_up_failed,
     client.Unreachable: SchedulerState._unreachable,
     vocabulary.NodeUp: SchedulerState._node_up,
+    vocabulary.Looked: SchedulerState._looked,
     vocabulary.NodeLost: SchedulerState._node_lost,
     vocabulary.NodeFree: SchedulerState._node_free,
     vocabulary.Overslept: SchedulerState._overslept,

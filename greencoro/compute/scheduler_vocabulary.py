@@ -18,6 +18,9 @@ __all__ = [
     "Granted",
     "Instruction",
     "LeaseEnded",
+    "Look",
+    "LookLater",
+    "Looked",
     "NodeFree",
     "NodeLost",
     "NodeUp",
@@ -58,6 +61,14 @@ class Submitted:
 @dataclass(frozen=True)
 class NodeUp:
     """A node daemon answered."""
+
+    node: str
+    facts: NodeFacts
+
+
+@dataclass(frozen=True)
+class Looked:
+    """That is the latest that is known of a node."""
 
     node: str
     facts: NodeFacts
@@ -120,10 +131,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A node may be reserved or not: no answer came."""
+    """A node may be reserved or not: no answer came, or none that says.
+
+    Attributes:
+        reason (str): Completes "node 10.0.0.1 ...".
+    """
 
     node: str
     attempt: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -193,6 +209,7 @@ Event = (
     Submitted
     | Request
     | NodeUp
+    | Looked
     | NodeLost
     | NodeFree
     | Overslept
@@ -210,6 +227,21 @@ Event = (
 
 
 # What is to be done.
+
+
+@dataclass(frozen=True)
+class Look:
+    """Feed `Looked` with what the node says of itself, or where it says nothing, with what was known."""
+
+    node: str
+    facts: NodeFacts
+
+
+@dataclass(frozen=True)
+class LookLater(Look):
+    """The same after a while, for the current computation."""
+
+    computation: int
 
 
 @dataclass(frozen=True)
@@ -272,4 +304,4 @@ class Tell:
     notice: Notice
 
 
-Instruction = Reserve | Watch | RetryLater | Release | Replace | AwaitExplanation | Tell
+Instruction = Look | LookLater | Reserve | Watch | RetryLater | Release | Replace | AwaitExplanation | Tell

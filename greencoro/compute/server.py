@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greencoro.compute import last_words, removal
-from greencoro.compute.child import UNKNOWN_EXIT
 from greencoro.compute.control_groups import memory_kills
 from greencoro.compute.death import Death, ErrorLines, explain
 from greencoro.compute.directories import last_words_file
-from greencoro.compute.launching import Launcher, LaunchOrder
+from greencoro.compute.launching import Launcher, LaunchOrder, Outcome
 from greencoro.compute.server_words import Configure, EndMe, Order, Report, read_report, to_line
 from greencoro.errors import RemoteProtocolError
 from greencoro.hub import native
@@ -23,6 +22,9 @@ from greencoro.hub import native
 __all__ = ["ServerProcess"]
 
 _log = logging.getLogger(__name__)
+
+#: What a pipe holds (Linux).
+_PIPE_BYTES = 65536
 
 
 class ServerProcess:
@@ -79,15 +81,14 @@ class ServerProcess:
 
     def _give_up(self) -> None:
         """End a process that cannot be watched."""
-        self._process.kill()
-        select.select([self._process.ended], [], [])
+        self._end_by_force()
         self._process.collect()
         self._process.channel.close()
         native.close(self._process.stderr)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def _end_by_force(self) -> None:
+        self._process.kill()
+        _is_readable(self._process.ended, None)
 
     def send(self, word: Configure | Order) -> None:
         """Tell the server; where it is gone, its end is being reported anyway."""
@@ -97,11 +98,21 @@ class ServerProcess:
         """End it by force, with all it started; where it has ended, nothing."""
         self._process.kill()
 
-    def join(self) -> None:
-        """Wait until its end has been told."""
-        self._told.wait()
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until its end has been told; True if it has, False after ``timeout`` seconds."""
+        return self._told.wait(timeout)
 
     def _watch(self) -> None:
+        try:
+            self._follow()
+        except BaseException:
+            # A fault of this process's own, which shall not be one more server that never comes again.
+            self._end_by_force()
+            raise
+        finally:
+            self._bury()
+
+    def _follow(self) -> None:
         process = self._process
         poll = select.poll()
         for descriptor in (process.channel.fileno(), process.stderr, process.ended):
@@ -116,7 +127,6 @@ class ServerProcess:
                         poll.unregister(descriptor)
                 elif not self._hear():
                     poll.unregister(descriptor)
-        self._bury()
 
     def _hear(self) -> bool:
         """Take what the server reports; False where nothing more is to come."""
@@ -138,24 +148,42 @@ class ServerProcess:
         return True
 
     def _bury(self) -> None:
-        returncode = self._process.collect()
-        while select.select([self._process.stderr], [], [], 0)[0] and self._pass_on():
-            pass
+        explanation = explain(Death(None))
+        try:
+            explanation = self._clear_away()
+        finally:
+            self._on_exit(explanation)
+            self._told.set()
+
+    def _clear_away(self) -> str:
+        """Leave nothing of it; how it ended."""
+        outcome = self._process.collect()
+        # No more than was there: something that could not be killed may write on.
+        room = _PIPE_BYTES
+        while room > 0 and _is_readable(self._process.stderr, 0) and (count := self._pass_on()):
+            room -= count
         self._process.channel.close()
         native.close(self._process.stderr)
-        explanation = explain(
-            Death(
-                None if returncode == UNKNOWN_EXIT else returncode,
-                self._read_last_words(),
-                self._error_lines.lines(),
-                self._wish,
-                self._was_memory_short(),
-            )
-        )
+        explanation = self._explain(outcome)
         # What it leaves may be much, and the next server has a directory of its own.
         removal.remove_later(self.directory)
-        self._on_exit(explanation)
-        self._told.set()
+        return explanation
+
+    def _explain(self, outcome: Outcome) -> str:
+        words = self._read_last_words()
+        if outcome.problem:
+            return f"could not be started: {outcome.problem}"
+        return explain(
+            Death(
+                outcome.returncode,
+                words,
+                self._error_lines.lines(),
+                self._wish or outcome.cause,
+                self._was_memory_short(),
+                outcome.cpu_seconds,
+                outcome.peak_bytes,
+            )
+        )
 
     def _read_last_words(self) -> last_words.Words:
         try:
@@ -170,13 +198,20 @@ class ServerProcess:
         before, now = self._kills, memory_kills()
         return None if before is None or now is None else now > before
 
-    def _pass_on(self) -> bool:
-        """Write on what the server wrote to its standard error, keeping the last lines; False at its end."""
-        data = os.read(self._process.stderr, 65536)
+    def _pass_on(self) -> int:
+        """Write on what the server wrote to its standard error, keeping the last lines; how much, 0 at its end."""
+        data = os.read(self._process.stderr, _PIPE_BYTES)
         if not data:
-            return False
+            return 0
         with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
             sys.stderr.buffer.write(data)
             sys.stderr.buffer.flush()
         self._error_lines.feed(data)
-        return True
+        return len(data)
+
+
+def _is_readable(descriptor: int, milliseconds: int | None) -> bool:
+    """Wait for that so long, None: for ever. Unlike `select` it takes descriptors above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(milliseconds))

@@ -19,12 +19,17 @@ from greencoro.compute.slot_ports import SlotPorts
 from greencoro.config import Settings
 from greencoro.hub import native
 
-__all__ = ["END_SECONDS", "CrewListener", "ServerCrew"]
+__all__ = ["END_SECONDS", "KILL_SECONDS", "STUCK_SECONDS", "CrewListener", "ServerCrew"]
 
 _log = logging.getLogger(__name__)
 
 #: What a server is given to end by itself; what its jobs hold it up with ends there.
 END_SECONDS = 0.8
+#: Servers that were all killed and still are not gone after this long end with what has started them. It is not told to
+#: end at once, because it alone finds what jobs have left outside of their process groups.
+KILL_SECONDS = 2.0
+#: The same where the node ends and nobody is in a hurry: whatever works has done by then what it does, and said so.
+STUCK_SECONDS = 7.0
 
 
 class CrewListener(Protocol):
@@ -67,13 +72,10 @@ class ServerCrew:
         self._ports = SlotPorts(options.host, options.server_ports)
         self._servers: dict[int, ServerProcess] = {}
         self._kill_at: dict[int, float] = {}
+        #: When whatever has started them is ended by force.
+        self._give_up_at: float | None = None
         #: None until the daemon has one.
         self._runtime: Any = None
-
-    def pid(self, slot: int) -> int | None:
-        """Of the slot's server; None where there is none."""
-        server = self._servers.get(slot)
-        return None if server is None else server.pid
 
     @property
     def size(self) -> int:
@@ -87,7 +89,7 @@ class ServerCrew:
             return lambda news: self._inbox.put(functools.partial(method, order.slot, order.run, news))
 
         directory = self._directory.path / f"server-{order.slot}" / str(order.run)
-        launch = LaunchOrder(order.slot, order.run, self._ports.descriptor(order.slot))
+        launch = LaunchOrder(order.slot, self._ports.descriptor(order.slot))
         exited = later(self._exited)
         try:
             server = ServerProcess(launch, directory, self._launcher, later(self._listener.reported), exited)
@@ -171,20 +173,42 @@ class ServerCrew:
         """End every server by force."""
         for server in self._servers.values():
             server.kill()
+        self.give_up_after(KILL_SECONDS)
+
+    def give_up_after(self, seconds: float) -> None:
+        """End the launcher by force if servers are left then; of several such times the first one counts."""
+        at = native.monotonic() + seconds
+        self._give_up_at = at if self._give_up_at is None else min(at, self._give_up_at)
 
     def close(self) -> None:
         """End every server by force, and wait until they are gone."""
         self.kill_all()
-        for server in self._servers.values():
+        until = native.monotonic() + KILL_SECONDS
+        servers = self._servers.values()
+        late = [server for server in servers if not server.join(max(0.0, until - native.monotonic()))]
+        if late:
+            self._give_up()
+        for server in late:
             server.join()
         self._ports.close()
 
     def next_due_at(self) -> float | None:
         """When `look` has something to do; None for no time soon."""
-        return min(self._kill_at.values(), default=None)
+        dues = [*self._kill_at.values()]
+        if self._give_up_at is not None:
+            dues.append(self._give_up_at)
+        return min(dues, default=None)
 
     def look(self, now: float) -> None:
         """End those by force whose time is over."""
         for slot in [slot for slot, at in self._kill_at.items() if at <= now]:
             del self._kill_at[slot]
             self.kill(slot)
+        if self._give_up_at is not None and self._give_up_at <= now:
+            self._give_up_at = None
+            if self._servers:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        _log.warning("servers do not end: the process that has started them is ended by force, and they with it")
+        self._launcher.kill()

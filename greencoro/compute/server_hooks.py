@@ -13,6 +13,7 @@ from greencoro.compute.status import Status
 from greencoro.hub import native
 from greencoro.hub.binding import bind
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.telling import tell
 
 __all__ = ["ServerHooks"]
 
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 #: A function, and how many arguments it is called with.
 _ARGUMENTS = {"proc_status": 2, "proc_available": 1, "proc_close": 2}
+#: What set-ups that are terminated are given, all together, for their ``finally`` blocks.
+_GRACE_SECONDS = 0.5
 
 
 class _Met:
@@ -59,7 +62,11 @@ class ServerHooks:
         self._proc_available = proc_available
         self._proc_close = proc_close
         self._status_coro: Coro | None = None
-        self._making = native.Lock()
+        # Held for a few lines.
+        self._lock = native.Lock()
+        #: Those that find out now whether a server may be used.
+        self._asked: set[Coro] = set()
+        self._is_leaving = False
         #: The servers of which leave was taken; by id.
         self._left: set[str] = set()
 
@@ -70,7 +77,7 @@ class ServerHooks:
     @property
     def status_coro(self) -> Coro:
         """Takes `Status` messages for ``proc_status``."""
-        with self._making:
+        with self._lock:
             if self._status_coro is None:
                 self._status_coro = Coro(self._take_status)
                 self._status_coro.name = "RemoteCoroScheduler"
@@ -97,8 +104,18 @@ class ServerHooks:
     # Any thread or coroutine.
 
     def take_leave(self) -> None:
-        """The computation is about to be closed: let each server that is used be cleaned up."""
-        assert self._proc_close is not None
+        """The computation is about to be closed: end set-ups, and let each server that is used be cleaned up."""
+        with self._lock:
+            self._is_leaving = True
+            # One of them may be who closes it.
+            asked = self._asked - {Coro.current()}
+        for coro in asked:
+            coro.terminate()
+        deadline = native.monotonic() + _GRACE_SECONDS
+        for coro in asked:
+            _ended_well(coro, max(0.0, deadline - native.monotonic()))
+        if self._proc_close is None:
+            return
         leaving: list[Coro] = []
         for server in self._dispatcher.used():
             if server.id not in self._left:
@@ -126,11 +143,25 @@ class ServerHooks:
             ("proc_status", self._proc_status, (Status.ServerInitialized, location)),
             ("proc_available", self._proc_available, (location,)),
         ):
-            if hook is not None and not _ended_well(self._spawn(hook, *args)):
-                _log.warning("server %s is not used: %s said so, or failed", location, name)
+            if hook is not None and not self._ask(hook, *args):
+                if self._is_leaving:
+                    return
+                tell(_log, logging.WARNING, f"server {location} is not used: {name} said so, or failed")
                 self._dispatcher.refuse(server, f"was refused by {name}")
                 return
         self._dispatcher.open(server)
+
+    def _ask(self, hook: Callable[..., Any], *args: Any) -> bool:
+        with self._lock:
+            if self._is_leaving:
+                return False
+            coro = self._spawn(hook, *args)
+            self._asked.add(coro)
+        try:
+            return _ended_well(coro)
+        finally:
+            with self._lock:
+                self._asked.discard(coro)
 
     def _spawn(self, function: Callable[..., Any], *args: Any) -> Coro:
         coro = self._launcher.client.runtime.spawn(function, *args)
@@ -138,10 +169,10 @@ class ServerHooks:
         return coro
 
 
-def _ended_well(coro: Coro) -> bool:
-    """Did a function return 0 or None? What it raised is logged where it ended."""
+def _ended_well(coro: Coro, timeout: float | None = None) -> bool:
+    """Did a function return 0 or None, in time? What it raised is logged where it ended."""
     try:
-        value = coro.value()
+        value = coro.value(timeout)
     except Exception:
         return False
     return value is None or value == 0

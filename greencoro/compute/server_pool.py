@@ -12,17 +12,23 @@ Jobs are counted by calls, because there may be many thousands a second.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from greencoro.compute.placement import Candidate
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.errors import LocalProtocolError
 
 __all__ = ["Server", "ServerPool", "ServerState", "Where"]
 
 #: The `Location` of a server; the address of a node, for its servers; None for any.
 Where = str | Location | None
+
+
+#: Of the servers that died last it is known where they were.
+_MOST_DEAD = 1000
 
 
 class ServerState(enum.Enum):
@@ -81,6 +87,10 @@ class Server:
 
         load (int): Jobs that were counted for it and are not over.
 
+        is_closed (bool): Its node has ended it, with its jobs.
+
+        is_set_up (bool): It has been ready once.
+
         explanation (str): How it ended, once it is gone.
     """
 
@@ -92,7 +102,19 @@ class Server:
     token: str = field(repr=False)
     state: ServerState = ServerState.SETTING_UP
     load: int = 0
+    is_closed: bool = False
+    is_set_up: bool = False
     explanation: str = ""
+
+    @functools.cached_property
+    def peer(self) -> PeerInfo:
+        """What it is for the network."""
+        return PeerInfo(self.location, self.name, bytes.fromhex(self.id))
+
+    @functools.cached_property
+    def place(self) -> str:
+        """Its location as text."""
+        return str(self.location)
 
     def advance(self, event: str) -> None:
         """The one place where `state` changes."""
@@ -116,9 +138,12 @@ class ServerPool:
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
+        #: Where servers were, and none will be: how each ended.
+        self._dead: dict[Location, str] = {}
 
     def add(self, server: Server) -> None:
         """A server that is about to be set up."""
+        self._dead.pop(server.location, None)  # the system has given the port away again
         self._servers[server.id] = server
 
     def get(self, server: str) -> Server | None:
@@ -129,10 +154,19 @@ class ServerPool:
         """Is there a server of that node?"""
         return any(server.node == node for server in self._servers.values())
 
-    def gone(self, server: Server, explanation: str) -> None:
-        """Nothing more comes from a server."""
+    def hands_back(self, server: Server) -> None:
+        """A server has handed a job back, so it takes no more; its node may not have said so yet."""
+        if self._servers.get(server.id) is server:
+            server.advance("drain")
+
+    def gone(self, server: Server, explanation: str, for_good: bool = False) -> None:
+        """Nothing more comes from a server; ``for_good``: nor from another one at its place."""
         server.advance("gone")
         server.explanation = explanation
+        if for_good:
+            self._dead[server.location] = explanation
+            if len(self._dead) > _MOST_DEAD:
+                del self._dead[next(iter(self._dead))]
         del self._servers[server.id]
 
     def clear(self) -> list[Server]:
@@ -140,6 +174,10 @@ class ServerPool:
         ready = list(self.ready())
         self._servers.clear()
         return ready
+
+    def death_at(self, where: Where) -> str:
+        """How the server there ended, where there will be none any more; else empty."""
+        return self._dead.get(where, "") if isinstance(where, Location) else ""
 
     def ready(self, where: Where = None) -> Iterator[Server]:
         """The servers there that take jobs."""

@@ -1,18 +1,12 @@
-"""The program inside a server process: ``python -m greencoro.compute.server_process``, started by a node daemon.
+"""What a server process does, from when its keeper has forked it until its end.
 
-Its standard input is the daemon's channel (`child`): first comes the configuration, then orders; end of file means that
-the daemon is gone. The user hub turns in the main thread, the reactor in its own; a third thread reads the channel, so
-that orders arrive and the daemon's end is noticed while a coroutine computes.
+Through a channel from the node daemon (`child`) comes first the configuration, then orders; end of file means that the
+daemon is gone. The user hub turns in the main thread, the reactor in its own; a third thread reads the channel, so that
+orders arrive and the daemon's end is noticed while a coroutine computes.
 """
-
-if __name__ == "__main__":
-    from gevent import monkey
-
-    monkey.patch_all()
 
 import atexit
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import mmap
@@ -24,15 +18,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from greencoro import log
-from greencoro.compute import job_processes, last_words, server_words
-from greencoro.compute.child import LISTENER, Channel
+from greencoro.compute import job_processes, last_words, lineage, server_words
+from greencoro.compute.child import Channel
 from greencoro.compute.client_end import ClientEnd
 from greencoro.compute.confinement import apply, find_user, hand_over
 from greencoro.compute.directories import last_words_file
+from greencoro.compute.group_signals import have_forked_end_as_usual
+from greencoro.compute.idleness import Idleness
 from greencoro.compute.installed import check_installed
-from greencoro.compute.job_host import CARRIERS, JobHost, Key
+from greencoro.compute.job_host import CARRIERS, JobHost
+from greencoro.compute.job_listener import Key
 from greencoro.compute.job_words import SetUp
 from greencoro.compute.last_words import LastWords
+from greencoro.compute.launching import LISTENER
 from greencoro.compute.limits import Limits
 from greencoro.compute.loader import Loader, fresh_main
 from greencoro.compute.output import SOON_SECONDS, Output, label_of
@@ -44,13 +42,13 @@ from greencoro.hub import execution, native, preemption, userhub, watchdog
 from greencoro.hub import exit as process_exit
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
+from greencoro.hub.process_settings import use_settings
 from greencoro.hub.stacks import show_stacks_on_signal
 
 __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 #: Threads waiting for the interpreter lock ask for it after this long: the reactor's answer while a coroutine computes.
 _SWITCH_SECONDS = 0.0005
 #: What jobs are given for their ``finally`` blocks at the end.
@@ -58,7 +56,7 @@ _GRACE_SECONDS = 0.5
 
 
 class _Server:
-    def __init__(self, channel: Channel, config: server_words.Configure, words: LastWords) -> None:
+    def __init__(self, channel: Channel, config: server_words.Configure, settings: Settings, words: LastWords) -> None:
         self._channel = channel
         place: dict[str, Any] = {"node": config.host, "tcp_port": config.port}
         if config.has_listener:
@@ -79,7 +77,7 @@ class _Server:
             # Where jobs find them by their names.
             dest_path=config.directory,
             max_file_size=config.max_file_size,
-            settings=Settings(**config.settings),
+            settings=settings,
         )
         self._has_listener = config.has_listener
         if config.has_listener:
@@ -89,6 +87,7 @@ class _Server:
         self._forwards = config.forward_output
         self._output = Output(self._client.print, self._soon, words)
         self._words = words
+        self._idleness = Idleness(self._say_whether_busy)
         # With the streams that have just been put there.
         log.enable_console(config.log_level)
         loader = Loader(Path.cwd())
@@ -101,7 +100,7 @@ class _Server:
         """Serve until told to end."""
         native.Thread(self._obey, "greencoro-channel").start()
         runtime = self._runtime
-        self._report(server_words.Ready(runtime.incarnation.hex(), runtime.location, runtime.name))
+        self._report(server_words.Ready(runtime.incarnation.hex(), runtime.location, runtime.name, os.getpid()))
         userhub.run_adopted()
 
     def _report(self, word: server_words.Report) -> None:
@@ -121,11 +120,11 @@ class _Server:
             elif isinstance(order, server_words.Drain):
                 self._host.drain()
             else:
-                userhub.post(self._spawn_end)
+                self._host.end(self._spawn_end)
         # The daemon is gone: so is everything here, jobs that hold the main thread included.
         os.killpg(0, signal.SIGKILL)
 
-    # What the jobs do; on the user hub, see `job_host.JobListener`.
+    # What the jobs do; on the user hub, see `job_listener.JobListener`.
 
     def set_up(self, request: Request) -> None:
         """The client is there."""
@@ -146,11 +145,14 @@ class _Server:
 
     def busy(self) -> None:
         """There are jobs again."""
-        self._report(server_words.Busy())
+        self._idleness.busy()
 
     def idle(self) -> None:
         """No job is left."""
-        self._report(server_words.Idle())
+        self._idleness.idle()
+
+    def _say_whether_busy(self, is_busy: bool) -> None:
+        self._report(server_words.Busy() if is_busy else server_words.Idle())
 
     def drained(self) -> None:
         """No job is left, and no more are taken."""
@@ -187,16 +189,21 @@ class _Server:
         userhub.stop()
 
 
-def main(channel: Channel) -> NoReturn:
-    """Serve the daemon at the other end of the channel, in the main thread of a patched process; then end this one."""
-    _end_with_daemon()
+def main(channel: Channel, parent: int) -> NoReturn:
+    """Serve the daemon at the other end of the channel, in the only thread of a patched process; then end this one.
+
+    Args:
+        parent (int): The process that has started this one, and whose end is this one's, too.
+    """
+    lineage.end_with_parent(parent)
+    have_forked_end_as_usual()
     line = channel.receive()
     if line is not None:
         config = server_words.read_configuration(line)
         # Before the process is somebody else, whose file that is not.
         with last_words_file(Path(config.directory)).open("r+b") as file:
             words = LastWords(mmap.mmap(file.fileno(), last_words.SIZE))
-        _confine(config)
+        _confine(config, parent)
         _serve(channel, config, words)
     # Without waiting for what jobs left behind: their threads, and coroutines that would not end.
     with contextlib.suppress(Exception):
@@ -206,19 +213,14 @@ def main(channel: Channel) -> NoReturn:
     os._exit(0)
 
 
-def _end_with_daemon() -> None:
-    # From here on the daemon's death is ours; one that died before shows as end of file on the channel.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _confine(config: server_words.Configure) -> None:
+def _confine(config: server_words.Configure, parent: int) -> None:
     user = None if config.user is None else find_user(config.user)
     if user is not None:
         hand_over(Path(config.directory), user)
         os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
     apply(Limits.parse(config.limits), user)
     if user is not None:
-        _end_with_daemon()  # which changing the user has undone
+        lineage.end_with_parent(parent)  # which changing the user has undone
 
 
 def _serve(channel: Channel, config: server_words.Configure, words: LastWords) -> None:
@@ -229,10 +231,8 @@ def _serve(channel: Channel, config: server_words.Configure, words: LastWords) -
     faulthandler.enable(all_threads=False)
     fresh_main()
     show_stacks_on_signal()
+    settings = Settings(**config.settings)
+    use_settings(settings)
     userhub.adopt()
-    watchdog.start(config.settings["max_blocked_seconds"])
-    _Server(channel, config, words).run()
-
-
-if __name__ == "__main__":
-    main(Channel.from_standard_input())
+    watchdog.start(settings.max_blocked_seconds)
+    _Server(channel, config, settings, words).run()

@@ -69,8 +69,8 @@ class Configure(Word):
 
         port (int): To listen at; 0 for any.
 
-        has_listener (bool): In place of `host` and `port` there is an open socket (`child.LISTENER`), where the daemon
-            accepts until `Assign`.
+        has_listener (bool): In place of `host` and `port` there is an open socket (`launching.LISTENER`), where the
+            daemon accepts until `Assign`.
 
         settings: As `child.settings_as_json` makes it.
 
@@ -149,6 +149,7 @@ class Ready(Word):
     incarnation: Incarnation
     location: At
     name: Name
+    pid: Annotated[int, Count(1)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The lock that keeps a second node daemon from a service that one offers already.
+"""The lock that keeps a second daemon from a service that one offers already.
 
 Whoever holds the lock is the service; the file only tells which process that is. The system takes the lock away with
 its process, however that ended, so what a crash left behind keeps nobody out.
@@ -10,16 +10,18 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from greencoro.distributed import user_directory
+from greencoro.distributed.location import Location
 from greencoro.errors import ConfigError
 from greencoro.hub import native
 
-__all__ = ["taken"]
+__all__ = ["scheduler_taken", "taken"]
 
 _MAX_RECORD_BYTES = 4096
 _LOOK_SECONDS = 0.02
@@ -32,9 +34,17 @@ _PATIENCE_SECONDS = 5.0
 _Identity = tuple[int, int, str, str]
 
 
+class _Service(NamedTuple):
+    """What one daemon offers: the name of the lock, what it is for people, and what says what they can do instead."""
+
+    lock: str
+    what: str
+    advice: Callable[[], str]
+
+
 @contextmanager
 def taken(address: str | None, port: int, phoenix: bool = False, directory: Path | None = None) -> Iterator[None]:
-    """Hold the lock of a service. Blocks the calling thread for a few seconds at the most.
+    """Hold the lock of a node. Blocks the calling thread for a few seconds at the most.
 
     Args:
         address (str | None): Where the service listens, as it was asked for; None where it was not.
@@ -52,13 +62,58 @@ def taken(address: str | None, port: int, phoenix: bool = False, directory: Path
     if port == 0:
         yield
         return
-    descriptor = _open(address, port, directory)
+
+    def advice() -> str:
+        at = f"--udp_port {port}" if address is None else str(Location(address, port))
+        return f"`greencoro node status {at}` says what it is at, --port is for a second one, --phoenix replaces it"
+
+    service = _Service(
+        f"service-{quote(address or 'any', safe='')}-{port}",
+        f"a node at {address or 'this machine'}, port {port},",
+        advice,
+    )
+    with _held(service, phoenix, directory):
+        yield
+
+
+@contextmanager
+def scheduler_taken(
+    address: str | None, tcp_port: int, udp_port: int, fingerprint: str, directory: Path | None = None
+) -> Iterator[None]:
+    """As `taken`, of a batch scheduler: one that clients could not tell from the other is refused.
+
+    Args:
+        tcp_port (int): Its own port, as it was asked for.
+
+        udp_port (int): The one at which it is found.
+
+        fingerprint (str): Of its secret.
+    """
+
+    def advice() -> str:
+        at = "" if tcp_port == 0 or address is None else f" {Location(address, tcp_port)}"
+        own = "a --tcp_port, --udp_port or secret of its own"
+        return f"`greencoro scheduler status{at}` says what it is at; a second one takes {own}"
+
+    service = _Service(
+        f"scheduler-{quote(address or 'any', safe='')}-{tcp_port}-{udp_port}-{fingerprint}",
+        f"a batch scheduler at {address or 'this machine'} with this secret and UDP port {udp_port}",
+        advice,
+    )
+    with _held(service, False, directory):
+        yield
+
+
+@contextmanager
+def _held(service: _Service, phoenix: bool, directory: Path | None) -> Iterator[None]:
+    descriptor = _open(service.lock, directory)
     try:
         if not _lock(descriptor):
-            service = f"a node at {address or 'this machine'}, port {port},"
             if not phoenix:
-                raise ConfigError(f"{service} is running already: {_named(_introduced(descriptor))}")
-            _replace(descriptor, service)
+                raise ConfigError(
+                    f"{service.what} is running already: {_named(_introduced(descriptor))}; {service.advice()}"
+                )
+            _replace(descriptor, service.what)
         _write(descriptor, json.dumps(_identity(os.getpid())).encode())
         try:
             yield
@@ -69,9 +124,9 @@ def taken(address: str | None, port: int, phoenix: bool = False, directory: Path
         native.close(descriptor)
 
 
-def _open(address: str | None, port: int, directory: Path | None) -> int:
+def _open(name: str, directory: Path | None) -> int:
     path = user_directory.default_path() if directory is None else directory
-    file = path / f"service-{quote(address or 'any', safe='')}-{port}.lock"
+    file = path / f"{name}.lock"
     try:
         user_directory.make(path, private=True, parameter="TMPDIR")
         # The file stays: whoever removed it would have to know that nobody is about to lock it.

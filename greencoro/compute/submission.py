@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from greencoro.compute.job import HandedBack, Outcome
 from greencoro.compute.server_pool import Server
 from greencoro.compute.shipping import Prepared
-from greencoro.distributed.peer_info import PeerInfo
+from greencoro.distributed.outcomes import Watch
+from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import ComputationClosed, MonitorException, NetworkError, ServerDied
 from greencoro.hub import userhub
@@ -19,7 +19,7 @@ __all__ = ["Submission"]
 
 
 class Submission:
-    """A job at one server; has what `Runtime.reference` wants of a watch.
+    """A job at one server.
 
     The runtime's own watch says at once that a server is lost, but not why. So a loss becomes the outcome only together
     with the explanation that the server's node gives, or its scheduler for want of one: see `server_gone`.
@@ -57,21 +57,19 @@ class Submission:
         lane: str | None = None,
     ) -> None:
         self._runtime = runtime
-        self.peer = PeerInfo(server.location, server.name, bytes.fromhex(server.id))
-        watch: Any = None
-        with contextlib.suppress(NetworkError):
-            watch = runtime.open_watch(self.peer, call.name)
-        if watch is None:
-            watch = _NoWatch()
-        self._watch = watch
+        self.peer = server.peer
+        try:
+            self._watch = runtime.open_watch(self.peer)
+        except NetworkError:
+            self._watch = Watch()  # which is never set
         self._on_over = on_over
-        self.id: int = watch.id
+        self.id = self._watch.id
         self.server = server
         self.call = call
         self.lane = lane
         self.coro: Any = None
         self.outcome = Completion()
-        watch.outcome.add_callback(self._notice_came)
+        self._watch.add_callback(self._notice_came)
 
     @property
     def name(self) -> str:
@@ -83,15 +81,21 @@ class Submission:
         userhub.post(self._take_notice)
 
     def _take_notice(self) -> None:
-        notice = self._watch.outcome.value
-        if not _is_loss(notice):
+        notice = self._watch.value
+        if not self._is_loss(notice):
             self._finish(notice)
+
+    def _is_loss(self, notice: Any) -> bool:
+        """Is it the runtime's news of a lost connection, or of a job that was ended with its server?"""
+        if notice.kind == "terminated":
+            return self.server.is_closed
+        return isinstance(notice, MonitorException) and notice.kind == "lost"
 
     def notice(self) -> MonitorException:
         """The outcome, decoded, of this job; in a coroutine or thread, because decoding runs the user's code."""
         notice = self.outcome.value
         if not isinstance(notice, MonitorException):
-            notice = notice.decode()
+            notice = notice.decode(self._reference())
         return MonitorException(self.coro, notice.kind, notice.value, notice.error, notice.traceback_text)
 
     def result(self) -> Any:
@@ -100,10 +104,12 @@ class Submission:
         Raises:
             CoroTerminated, RemoteError, BaseException: As `RemoteCoro.value`.
         """
-        coro = self.coro
-        if coro is None:
-            coro = self._runtime.reference(self.peer, 0, self.name, self)  # type: ignore[arg-type]
-        return coro.value(0)
+        return self._reference().value(0)
+
+    def _reference(self) -> RemoteCoro:
+        """The reference, or what stands for one."""
+        coro: RemoteCoro | None = self.coro
+        return coro or self._runtime.reference(self.peer, 0, self.name, self.outcome)
 
     def ended(self) -> Outcome:
         """What the job came to, once it is over; nothing is decoded for that."""
@@ -121,26 +127,36 @@ class Submission:
         notice = self.outcome.value
         return getattr(notice, "error_type", "") == HandedBack.__name__
 
+    @property
+    def loss(self) -> str:
+        """Why nothing came of it, for people, where its server is lost or has handed it back."""
+        return "its server has handed it back" if self.is_handed_back else str(self.outcome.value.error)
+
     def wait_until_silent(self, timeout: float) -> bool:
         """Is it certain, within ``timeout`` seconds, that nothing comes of it at its server any more?
 
         The server has been told to end it, and has answered that or cannot be reached; that may be, though its node
         has said that the server is gone.
         """
-        return self.id == 0 or self._watch.outcome.wait(timeout)
+        return self.id == 0 or self._watch.wait(timeout)
 
     def server_gone(self, explanation: str) -> None:
         """Its server is gone, and this is how; where its outcome came before, that stands. User hub's thread."""
-        came = self._watch.outcome.value
-        if came is not None and not _is_loss(came):
-            self._finish(came)
-        else:
+        if not self._take_what_came():
             self.fail(ServerDied(f"the server process that ran {self.name} ({self.server.location}) {explanation}"))
 
     def computation_closed(self, reason: str = "") -> None:
-        """Its computation was closed before it was over. User hub's thread."""
-        why = f": {reason}" if reason else ""
-        self.fail(ComputationClosed(f"the computation was closed before {self.name} was over{why}"))
+        """Its computation was closed before it was over; where its outcome came before, that stands. User hub."""
+        if not self._take_what_came():
+            why = f": {reason}" if reason else ""
+            self.fail(ComputationClosed(f"the computation was closed before {self.name} was over{why}"))
+
+    def _take_what_came(self) -> bool:
+        came = self._watch.value
+        if came is None or self._is_loss(came):
+            return False
+        self._finish(came)
+        return True
 
     def fail(self, error: BaseException) -> None:
         """Nothing is to be heard of it any more, because of this. User hub's thread."""
@@ -148,17 +164,10 @@ class Submission:
 
     def _finish(self, notice: Any) -> None:
         if self.outcome.set(notice):
-            self._on_over(self)
+            # Whoever keeps the submission is among what it is given: not kept, there is no cycle for the collector.
+            on_over, self._on_over = self._on_over, _told
+            on_over(self)
 
 
-class _NoWatch:
-    """In place of a watch, where the server was lost before there could be one."""
-
-    def __init__(self) -> None:
-        self.id = 0
-        self.outcome = Completion()
-
-
-def _is_loss(notice: Any) -> bool:
-    """Is it the runtime's news of a lost connection?"""
-    return isinstance(notice, MonitorException) and notice.kind == "lost"
+def _told(submission: Submission) -> None:
+    """In place of who was told already."""

@@ -86,7 +86,7 @@ class Survey:
             ServerReport(
                 f"{name}-{slot.number}",
                 slot.state.value,
-                self._crew.pid(slot.number),
+                None if slot.identity is None else slot.identity.pid,
                 None if slot.identity is None else slot.identity.location,
                 slot.is_leased,
                 self._jobs.get(slot.number) if slot.is_leased else None,

@@ -10,7 +10,7 @@ from greencoro.compute.filters import Filter, check_filters
 from greencoro.compute.hook_functions import HookFunctions
 from greencoro.compute.requirements import Requirement
 
-__all__ = ["Terms", "checked_terms"]
+__all__ = ["Terms", "checked_terms", "checked_zombie_period"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,18 @@ def checked_terms(
     if zombie and zombie < longest:
         raise ValueError(f"zombie_period is {zombie:g} s; it is 0, or at least MaxPulseInterval, {longest:g} s")
     return Terms(seconds, pulse, ping, zombie, check_filters(node_filters))
+
+
+def checked_zombie_period(value: object) -> float:
+    """Seconds, or 0 for never.
+
+    Raises:
+        TypeError, ValueError: It is no number of seconds from 0 on.
+    """
+    zombie = _seconds("zombie_period", value)
+    if zombie < 0:
+        raise ValueError(f"zombie_period is 0 or more seconds, not {value!r}")
+    return zombie
 
 
 def _seconds(name: str, value: object) -> float:

@@ -83,7 +83,7 @@ class Turn:
             self._lose(node, str(error))
             return
         if not answer.is_held:
-            self._feed(vocabulary.LeaseEnded(node, attempt, "was ended by its node, which has no such lease any more"))
+            self._feed(vocabulary.LeaseEnded(node, attempt, "was ended by its node, which knows of it no more"))
         elif answer.free is not None:
             self._feed(vocabulary.NodeFree(node, attempt, answer.free))
 

@@ -6,7 +6,9 @@ What travels, and how it is protected:
 - presence: as what a runtime is met, and whom it wants to meet
 - refs: references as they travel
 - fields: the parts of messages that have no fixed length
-- messages: what runtimes say to each other, in a fixed layout
+- kinds: the fixed layout of each kind of message
+- messages: what runtimes say to each other
+- decoding: the message that bytes of a peer are
 - user_code: what users' objects raise while they are made into bytes or texts and back
 - codec: users' objects as bytes
 - noise: the cryptographic handshake, as pure code
@@ -15,9 +17,12 @@ What travels, and how it is protected:
 - preamble: the 16 bytes that each side of a connection says first
 - hello: what a runtime tells about itself when a connection opens
 - handshake_states: the states of a handshake, in a table
+- identity: the proof that a runtime is the incarnation that it says to be
 - handshake: preambles, proof of the secret, who is who
 - outbox: which message goes out next on a connection
 - assembly: large messages, put together again from their chunks
+- control: what the two ends of a connection say about that itself
+- session: what two runtimes have under way to each other, whichever connection carries it
 - membership: whether a peer is alive
 - waiters: those who are called when it is worth another try
 - flow: the credit that bounds what waits in a mailbox
@@ -44,7 +49,11 @@ Peers:
 - overdraft: what generators sent beyond the credit of mailboxes
 - send_queue: what waits to be sent on one link
 - standing: what each side of a link may name of what is at the other
+- link_states: the states of a link, in a table
+- answers: the answers that one side of a link waits for
+- notices: the notices of ends that one side of a link waits for
 - link: what there is with one incarnation of a peer: queue, credit, outstanding replies
+- reaching: waiting that is said as long as a peer has not been reached
 - dispatch: which part handles which kind of message
 - reach: which peers reach what is here
 - per_peer: what each incarnation has under way, whatever becomes of its links
@@ -53,8 +62,10 @@ Peers:
 - dial: one attempt to reach a peer
 - crossing: connections that wait for what comes of a dial of ours
 - admission: whether a peer is let in as the one it says to be
+- incoming: connections that came in and have not proved themselves
 - dialling: who is being reached, where, and for whom
 - redial: reaching those again whose connection broke
+- resumption: links whose connection broke, until another one goes on with them
 - referrals: dialling those whom references name
 - peers: letting peers in, giving them up
 - addresses: the addresses of this machine
@@ -72,6 +83,8 @@ Coroutines and channels of other processes:
 - delivery: messages of peers into mailboxes here
 - watches: exit notices between processes
 - elsewhere: what references to things of other processes have in common
+- outcomes: ends of coroutines of other processes, kept for whoever asks
+- asked: whether somebody has asked how a coroutine elsewhere ended
 - proxies: RemoteCoro, a reference with the methods of a local coroutine
 - monitors: who is sent the notice of an end elsewhere
 - peer_status: the messages that tell a coroutine which peers are online
@@ -83,6 +96,8 @@ Coroutines and channels of other processes:
 - rci: functions that peers may start as coroutines here
 - asking: requests to coroutines of other processes
 - remote_links: links between coroutines of different processes
+- json_codec: users' objects as JSON
+- forked_runtime: what a runtime is in a process that was forked from its own
 - homes: at which of a process's runtimes coroutines are at home
 - services: what one runtime offers its peers beside mailboxes
 
@@ -107,9 +122,11 @@ Files:
 The whole:
 
 - options: what a Runtime is given, in one form
+- places: where a runtime listens
 - arrival: what people are told when a runtime has started
 - files_api: the part of a Runtime that is about files of its peers
 - peers_api: the part of a Runtime that is about its peers
 - operations_api: the part of a Runtime that layers above are built on
+- references_api: the part of a Runtime that is about coroutines here and references to others
 - runtime: Runtime, which wires all of this together
 """

@@ -17,6 +17,7 @@ __all__ = [
     "default_address",
     "is_loopback",
     "is_unspecified",
+    "listening_addresses",
     "own_addresses",
     "resolve",
 ]
@@ -90,6 +91,13 @@ def default_address() -> str:
 def own_addresses() -> set[str]:
     """All addresses of this machine."""
     return {interface.address for interface in _interfaces()}
+
+
+def listening_addresses() -> list[str]:
+    """Those of this machine at which a program on it may listen for others, loopback before all."""
+    found = {ipaddress.ip_address(each) for each in own_addresses()}
+    others = sorted(str(each) for each in found if not (each.is_loopback or each.is_link_local))
+    return [LOOPBACK, *others]
 
 
 def channels(address: str, multicast_group: str | None = None) -> list[Channel]:

@@ -3,6 +3,9 @@
 Whoever knows the secret can say to be anybody (S14). What a peer says is therefore bound to its connection: as long as
 another one is online that has its incarnation, its location or its name, that one is asked. If it lives it stays, and
 the newcomer is refused; if not, its connection is dead and the newcomer is let in.
+
+An incarnation is proved. So who comes with that of a link, which it had known and does not go on with, has given that
+link up: it is let in at once, in place of itself.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import Any
 
 from greencoro.distributed.dial import take_heartbeat
 from greencoro.distributed.hello import Hello
-from greencoro.distributed.link import Link, LinkState
+from greencoro.distributed.link import Link
+from greencoro.distributed.link_states import LinkState
 from greencoro.distributed.messages import Bye, Message, Reply, Request
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.reactor import Reactor, Timer
@@ -21,16 +25,17 @@ from greencoro.errors import NetworkError, PeerLost, PeerUnreachable, RemoteProt
 from greencoro.hub import native
 from greencoro.log import escape
 
-__all__ = ["REFUSED", "Admission"]
+__all__ = ["MAX_REASON", "REFUSED", "Admission"]
 
 #: Whoever is online and has its place claimed by another connection of its own incarnation is lost when nothing was
-#: heard of it for so long: it would not dial if it had that place. Where another incarnation claims it, that takes the
-#: whole peer time-out.
+#: heard of it for so long: two dials of one peer may both have been on their way. Where its connection broke, before or
+#: after that, and is not gone on with, that goes for a claim from the address at its other end as well: a process that
+#: died and was started again. Else that takes the whole peer time-out, for who merely has its name may be anybody.
 _SILENT_SECONDS = 2.0
 #: So many messages may a newcomer say before it is decided; more where one mailbox takes more.
 _MAX_MESSAGES = 10_000
 #: A text of a peer's goes this far into messages of ours.
-_MAX_REASON = 200
+MAX_REASON = 200
 #: How the goodbye to a peer begins that is not let in.
 REFUSED = "refused: "
 
@@ -58,6 +63,9 @@ class Claim:
         self.hello = hello
         self.messages: list[Message] = []
         self.kept_bytes = 0
+        #: Who is asked, and since when.
+        self.rival: Link | None = None
+        self.asked_at = 0.0
         self.timer: Timer | None = None
         self._on_over = on_over
         self._has_room = has_room
@@ -70,7 +78,7 @@ class Claim:
 
     def on_message(self, wire: Wire, message: Message) -> None:
         if isinstance(message, Bye):
-            raise PeerLost(escape(message.reason, _MAX_REASON))
+            raise PeerLost(escape(message.reason, MAX_REASON))
         if take_heartbeat(wire, message):
             return
         size = _size(message)
@@ -138,23 +146,27 @@ class Admission:
             self._over(claim, PeerLost("the connection is over"))
         elif _shared(self._own, claim.hello):
             self._refuse(claim, self._own)
-        elif rival is not None:
-            self._ask(rival, claim)
-        else:
+        elif rival is None or self._peers.resumption.link_of(claim.wire) is not None:
+            # Nobody has what it claims, or it has proved to be the very one that is online.
             self._let_in(claim)
+        elif claim.wire.known_link is rival:
+            claim.wire.known_link = None
+            self._peers.lose(rival, PeerLost(f"{rival.info} has given this link up, and come again"), may_live=True)
+            # Later: that the rival is lost is not told of yet, and is to be told of first.
+            self._reactor.post(self._decide, claim)
+        else:
+            self._ask(rival, claim)
 
     def _rival_of(self, hello: Hello) -> Link | None:
         """Somebody online who is the one, or where, or called as ``hello`` says; the same one comes first."""
         same: Link | None = self._peers.links.get(hello.incarnation)
-        if same is not None and same.state is LinkState.UP:
+        if same is not None and same.is_online:
             return same
         rivals: list[Link] = [link for link in self._peers.online() if _shared(link.info, hello)]
         return rivals[0] if rivals else None
 
     def _ask(self, rival: Link, claim: Claim) -> None:
-        is_same = rival.info.incarnation == claim.hello.incarnation
-        seconds = _SILENT_SECONDS if is_same else self._peer_timeout_seconds
-        asked = native.monotonic()
+        claim.rival, claim.asked_at = rival, native.monotonic()
 
         def on_answer(answer: Any, error: NetworkError | None) -> None:
             if claim not in self._claims:
@@ -162,38 +174,52 @@ class Admission:
             if error is None:
                 self._refuse(claim, rival.info)
             else:
-                # Later: that the rival is lost is not told of yet, and is to be told of first.
+                # Later, as above.
                 self._reactor.post(self._decide, claim)
 
-        def look(due: float) -> None:
-            now = native.monotonic()
-            heard = rival.wire.connection.heard_at if rival.wire is not None else None
-            silent = now - (asked if heard is None else heard)
-            if now - due > seconds / 2:
-                # This thread stood still: what the rival has said meanwhile lies unread.
-                look_in(seconds)
-            elif silent >= seconds:
-                reason = "does not answer, and another connection says to be it, or where or called as it is"
-                self._peers.lose(rival, PeerLost(f"{rival.info} {reason}"), may_live=True)
-            elif heard is not None and heard > asked + seconds / 2:
-                # Anything but the answer is life as well. What comes right behind the question may be old.
-                self._refuse(claim, rival.info)
-            else:
-                look_in(seconds - silent)
-
-        def look_in(wait: float) -> None:
-            claim.timer = self._reactor.call_later(wait, look, native.monotonic() + wait)
-
-        look_in(seconds)
-        number = rival.expect(on_answer, Reply)
+        self._look_in(claim, self._patience(claim, rival))
+        number = rival.answers.expect(on_answer, Reply)
         rival.send_urgent(Request(number, "greencoro.ping", {}, ()).encode())
+
+    def _patience(self, claim: Claim, rival: Link) -> float:
+        is_same = rival.info.incarnation == claim.hello.incarnation
+        return _SILENT_SECONDS if is_same or _may_have_restarted(rival, claim) else self._peer_timeout_seconds
+
+    def _look_in(self, claim: Claim, seconds: float) -> None:
+        _stop_looking(claim)
+        claim.timer = self._reactor.call_later(seconds, self._look, claim, native.monotonic() + seconds)
+
+    def _look(self, claim: Claim, due: float) -> None:
+        rival = claim.rival
+        assert rival is not None
+        seconds = self._patience(claim, rival)
+        now = native.monotonic()
+        heard = rival.wire.connection.heard_at if rival.wire is not None else None
+        silent = now - (claim.asked_at if heard is None else heard)
+        if now - due > seconds / 2:
+            # This thread stood still: what the rival has said meanwhile lies unread.
+            self._look_in(claim, seconds)
+        elif silent >= seconds:
+            reason = "does not answer, and another connection says to be it, or where or called as it is"
+            self._peers.lose(rival, PeerLost(f"{rival.info} {reason}"), may_live=True)
+        elif heard is not None and heard > claim.asked_at + seconds / 2:
+            # Anything but the answer is life as well. What comes right behind the question may be old.
+            self._refuse(claim, rival.info)
+        else:
+            self._look_in(claim, seconds - silent)
+
+    def broke(self, link: Link) -> None:
+        """The connection of somebody online broke, who may be asked: from now on less silence is enough."""
+        for claim in self._claims:
+            if claim.rival is link:
+                self._look_in(claim, self._patience(claim, link))
 
     def _let_in(self, claim: Claim) -> None:
         wire = claim.wire
         self._settle(claim)(None)
         try:
             for message in claim.messages:
-                if not wire.is_closed:
+                if not wire.is_over:
                     wire.owner.on_message(wire, message)
         except NetworkError as error:
             wire.fail(error)
@@ -219,6 +245,13 @@ def _stop_looking(claim: Claim) -> None:
         claim.timer = None
 
 
+def _may_have_restarted(rival: Link, claim: Claim) -> bool:
+    """Did the connection of one that was where the newcomer is break?"""
+    if rival.state is not LinkState.SUSPENDED or rival.wire is None:
+        return False
+    return bool(rival.wire.stream.peer_address == claim.wire.stream.peer_address)
+
+
 def _shared(info: PeerInfo, hello: Hello) -> str:
     """What two have in common that only one may have; empty: nothing."""
     if info.incarnation == hello.incarnation:
@@ -230,8 +263,10 @@ def _shared(info: PeerInfo, hello: Hello) -> str:
 
 def _size(message: Message) -> int:
     """About how many bytes a message holds."""
-    size = 0
+    size = message.header_bytes if isinstance(message, Request | Reply) else 0
     for field in message:
+        if isinstance(field, dict):
+            continue
         for part in field if isinstance(field, list) else (field,):
             size += len(part) if isinstance(part, bytes | bytearray | memoryview) else len(str(part))
     return size

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from greencoro.distributed import calls, codec, messages, refs
-from greencoro.distributed.elsewhere import dumps, may_wait
+from greencoro.distributed import calls, messages, refs
+from greencoro.distributed.codec import Codec
+from greencoro.distributed.elsewhere import may_wait
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.reaching import wait_for_answer
 from greencoro.distributed.refs import Reference, reduced
-from greencoro.distributed.user_code import is_interruption, reason
+from greencoro.distributed.user_code import in_words, is_interruption, reason
 from greencoro.errors import (
     BrokenResource,
     DeadlineExceeded,
@@ -64,7 +66,7 @@ class RemoteRequest(Request):
         Raises:
             LocalProtocolError, Exception: It is too large, or what pickling it raises; it is not answered then.
         """
-        return self._send({"failed": False}, b"".join(codec.dumps(value)))
+        return self._send({"failed": False}, b"".join(self._address.answers.codec.dumps(value, b"")))
 
     def fail(self, error: BaseException) -> int:
         """Let the caller's `call` raise ``error``; 0 or -1 as `reply`. One that cannot be pickled goes in words."""
@@ -72,7 +74,7 @@ class RemoteRequest(Request):
             raise TypeError(f"fail() takes an exception, not {error!r}")
         header = {"failed": True, "text": reason(error)}
         try:
-            payload = b"".join(codec.dumps(error))
+            payload = b"".join(self._address.answers.codec.dumps(error, b""))
         except BaseException as why:
             if is_interruption(why):
                 raise
@@ -102,9 +104,14 @@ class Answers:
         incarnation: This runtime's.
 
         link_for: The link to the incarnation of a reference.
+
+        codec (Codec): How the answers travel.
     """
 
-    def __init__(self, location: Location, incarnation: bytes, link_for: Callable[[Reference], Link | None]) -> None:
+    def __init__(
+        self, location: Location, incarnation: bytes, link_for: Callable[[Reference], Link | None], codec: Codec
+    ) -> None:
+        self.codec = codec
         self._location = location
         self._incarnation = incarnation
         self._link_for = link_for
@@ -132,7 +139,7 @@ class Answers:
         try:
             place = Reference(self._location, self._incarnation, refs.number("answer", number), "answer")
             request = RemoteRequest(message, ReplyAddress(self, place))
-            buffers = dumps(request, messages.send_header(coro.id))
+            buffers = coro.encoded(request, messages.send_header(coro.id))
             entry = coro.queue(link, buffers, None, True) or coro.queue_waiting(
                 link, buffers, deadline, withdrawable=True
             )
@@ -140,7 +147,8 @@ class Answers:
                 if outcome.wait(0 if coro.is_alive() else 1.0):
                     raise _without_answer(coro, outcome)
                 raise DeadlineExceeded(f"{coro!r} had no room for the request within {timeout} s")
-            if not answer.wait(None if deadline is None else deadline - native.monotonic()):
+            left = None if deadline is None else deadline - native.monotonic()
+            if not wait_for_answer(link, answer, left, f"an answer of {coro!r}"):
                 raise DeadlineExceeded(f"{coro!r} did not answer within {timeout} s")
         except BaseException:
             # Whoever asks no more, for want of time or because it was thrown into, does not have it asked later.
@@ -205,9 +213,10 @@ _WORDS = {
 def _opened(coro: RemoteCoro, header: dict[str, Any], payload: bytes) -> Any:
     """Return or raise the answer; here, for unpickling runs its own code."""
     failed, text = header.get("failed") is True, str(header.get("text", ""))
-    value, why = codec.opened(payload)
+    value, why = coro.codec.opened(payload)
     if why is not None:
-        raise RemoteError(text if failed else f"an answer that cannot be decoded: {why}", "", coro.location)
+        words = in_words(text, why) if failed else f"an answer that cannot be decoded: {why}"
+        raise RemoteError(words, "", coro.location)
     if not failed:
         return value
     remote = RemoteError(text, "", coro.location)

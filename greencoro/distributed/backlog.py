@@ -10,7 +10,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
 
-__all__ = ["Backlogs"]
+__all__ = ["Backlogs", "Waiting"]
 
 
 class _Backlog:
@@ -24,23 +24,30 @@ class _Backlog:
         self.waiters: dict[Completion, None] = {}
 
 
-class _Message(Encoded):
+class Waiting(Encoded):
     """A message in a mailbox, which came through channels."""
 
-    __slots__ = ("_backlog", "_backlogs", "_message", "_size")
+    __slots__ = ("_backlog", "_backlogs", "_message", "_size", "_was_taken")
 
     def __init__(self, backlogs: Backlogs, backlog: _Backlog, message: Any, size: int) -> None:
         self._backlogs = backlogs
         self._backlog = backlog
         self._message = message
         self._size = size
+        self._was_taken = False
 
     def taken(self) -> None:
+        self._was_taken = True
         self._backlogs.taken(self._backlog, self._size)
 
     def decode(self) -> tuple[bool, Any]:
         message = self._message
         return message.decode() if isinstance(message, Encoded) else (True, message)
+
+    def was_got_by(self, coro: Coro) -> bool:
+        """Is it in the mailbox of a live coroutine, or was it taken from there? Any thread."""
+        # In this order: who is not alive any more takes no message.
+        return coro.is_alive() or self._was_taken
 
 
 class Backlogs:
@@ -57,21 +64,25 @@ class Backlogs:
         # Held for a few lines that run no code but ours. An RLock, because a destructor may come in the middle.
         self._lock = native.RLock()
 
-    def put(self, peer: bytes, coro: Coro, message: Any, size: int, waiter: Completion | None = None) -> bool:
+    def put(self, peer: bytes, coro: Coro, message: Any, size: int, waiter: Completion | None = None) -> Waiting | None:
         """Put a message of an incarnation into the mailbox, if there is room; else ``waiter`` is set when there may be.
 
-        That is once; `forget` it afterwards. Whether the coroutine is alive is for the caller to see, before and after.
+        That is once; `forget` it afterwards.
+
+        Returns:
+            Waiting | None: Says whether the coroutine got it, which may have ended before; None where there is no room.
         """
         backlog = self._backlogs.of(peer, coro.id)
         with self._lock:
             if backlog.messages and (backlog.messages >= self._max_messages or backlog.size + size > self._max_bytes):
                 if waiter is not None:
                     backlog.waiters[waiter] = None
-                return False
+                return None
             backlog.messages += 1
             backlog.size += size
-        coro.put_past_limit(_Message(self, backlog, message, size))
-        return True
+        put = Waiting(self, backlog, message, size)
+        coro.put_past_limit(put)
+        return put
 
     def forget(self, peer: bytes, coro: Coro, waiter: Completion) -> None:
         """Do not set ``waiter`` any more."""

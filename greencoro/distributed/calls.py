@@ -5,7 +5,6 @@ Which operations there are is up to who registers them; a runtime that registers
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,9 +14,11 @@ from typing import Any, NamedTuple
 from greencoro import errors
 from greencoro.distributed import messages
 from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.fields import Buffer, Header
 from greencoro.distributed.link import Link
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.per_peer import PerPeer, Tally
+from greencoro.distributed.reaching import wait_for_answer
 from greencoro.distributed.user_code import text_of
 from greencoro.errors import (
     BrokenResource,
@@ -39,7 +40,6 @@ __all__ = ["Calls", "Reply", "Request"]
 
 _log = logging.getLogger(__name__)
 
-Buffer = bytes | bytearray | memoryview
 #: Logs a warning for a logger: (logger, line, *arguments); any thread.
 Warn = Callable[..., None]
 
@@ -70,13 +70,14 @@ class Reply(NamedTuple):
 class Request:
     """A request of a peer; answered once, by `reply` or `fail`, from any thread."""
 
-    __slots__ = ("_answered", "_number", "_warn", "header", "link", "operation", "parts")
+    __slots__ = ("_answered", "_header_bytes", "_number", "_warn", "header", "link", "operation", "parts")
 
     def __init__(self, link: Link, message: messages.Request, warn: Warn) -> None:
         self.link = link
         self.operation = message.operation
         self.header = message.header
         self.parts = [bytes(part) for part in message.parts]
+        self._header_bytes = message.header_bytes
         self._number = message.request
         self._answered = False
         self._warn = warn
@@ -123,7 +124,7 @@ class Request:
 
     def weight(self) -> int:
         """About the memory it takes, in bytes."""
-        return _HEADER_WEIGHT * len(json.dumps(self.header)) + sum(map(len, self.parts))
+        return _HEADER_WEIGHT * self._header_bytes + sum(map(len, self.parts))
 
 
 def _told(kind: type[BaseException], text: str, trace: str) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class Calls:
         self._need_started_hub: set[str] = set()
         self._spawn = spawn
         dispatcher.register(messages.Request, self._on_request)
-        dispatcher.register(messages.Reply, lambda link, reply: link.answered(reply.request, reply))
+        dispatcher.register(messages.Reply, lambda link, reply: link.answers.came(reply.request, reply))
 
     def handle(self, operation: str, handler: Handler, on_reactor: bool = False, *, starts_hub: bool = True) -> None:
         """Let ``handler(request)`` do an operation: in a daemon coroutine of its own, or on the reactor.
@@ -208,7 +209,7 @@ class Calls:
             tally.leave(size)
 
     def request(
-        self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer], timeout: float | None
+        self, link: Link, operation: str, header: Header, parts: Sequence[Buffer], timeout: float | None
     ) -> Reply:
         """Have the peer do an operation and wait for its answer.
 
@@ -229,19 +230,21 @@ class Calls:
             else:
                 answer.set(reply)
 
-        number = link.expect(on_answer, messages.Reply)
+        number = link.answers.expect(on_answer, messages.Reply)
         try:
             deadline = None if timeout is None else native.monotonic() + timeout
-            encoded = messages.Request(number, operation, header, parts).encode()
+            encoded = messages.request(number, operation, header, parts)
             if not self._queue(link, encoded, deadline) and not link.is_lost:
                 raise BusyResource(f"there was no room for {operation!r} on the way to {link.info} within {timeout} s")
-            reply = answer.result(None if deadline is None else deadline - native.monotonic())
+            left = None if deadline is None else deadline - native.monotonic()
+            wait_for_answer(link, answer, left, f"an answer of {link.info}")
+            reply = answer.result(0)
         except TimeoutError as error:
             if isinstance(error, GreencoroError):
                 raise
             raise DeadlineExceeded(f"{link.info} did not answer {operation!r} within {timeout} s") from None
         finally:
-            link.pending.pop(number, None)
+            link.answers.forget(number)
         if not reply.succeeded:
             raise _error_of(reply.header, link)
         return Reply(reply.header, [bytes(part) for part in reply.parts])
@@ -260,6 +263,11 @@ class Calls:
 
         Returns:
             bool: False where it is not queued and nothing will be called: there is no room, or the peer is lost.
+
+        Raises:
+            TypeError, ValueError: The header is no JSON. Here and where it is too large nothing will be called either.
+
+            LocalProtocolError: It is larger than what this side or the peer takes.
         """
 
         def answered(reply: Any, error: NetworkError | None) -> None:
@@ -270,15 +278,18 @@ class Calls:
             else:
                 on_answer(Reply(reply.header, [bytes(part) for part in reply.parts]), None)
 
-        if link.is_lost:
-            return False
-        number = link.expect(answered, messages.Reply)
-        if link.send_if_room(_ORDERED, messages.Request(number, operation, header, ()).encode(), None):
-            return True
+        number = link.answers.enter(answered, messages.Reply)
+        try:
+            if link.send_if_room(_ORDERED, messages.Request(number, operation, header, ()).encode(), None):
+                return True
+        except Exception:
+            if not link.answers.forget(number):
+                return True
+            raise
         # Where the loss took it out first, it has been called.
-        return link.pending.pop(number, None) is None
+        return not link.answers.forget(number)
 
-    def post(self, link: Link, operation: str, header: dict[str, Any], parts: Sequence[Buffer]) -> int:
+    def post(self, link: Link, operation: str, header: Header, parts: Sequence[Buffer]) -> int:
         """Have the peer do an operation, without an answer.
 
         Returns:
@@ -288,7 +299,7 @@ class Calls:
             BusyResource: There was no room on the way to it for ``send_timeout`` seconds, or at all where nothing may
                 wait.
         """
-        encoded = messages.Request(0, operation, header, parts).encode()
+        encoded = messages.request(0, operation, header, parts)
         if self._queue(link, encoded, native.monotonic() + self._send_timeout):
             return 0
         if link.is_lost:

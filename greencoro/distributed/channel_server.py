@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed import codec, refs
+from greencoro.distributed import refs
 from greencoro.distributed.backlog import Backlogs
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.elsewhere import Opaque
@@ -49,11 +49,12 @@ class ChannelMessage(Opaque):
 
     def __init__(self, payload: Any, link: Link, warn: Callable[..., None]) -> None:
         self.payload = memoryview(payload).toreadonly()
+        self.codec = link.codec
         self._link = link
         self._warn = warn
 
     def decode(self) -> tuple[bool, Any]:
-        message, why = codec.opened(self.payload)
+        message, why = self.codec.opened(self.payload)
         if why is not None:
             self._link.undecodable += 1
             line = "a message from %s through a channel cannot be decoded and is dropped: %s"
@@ -203,9 +204,9 @@ class ChannelServer:
                 left.append(copy)
             elif not recipient.is_alive():
                 leave(table, recipient)
-            elif not self._backlogs.put(item.peer, recipient, message, item.size):
+            elif (put := self._backlogs.put(item.peer, recipient, message, item.size)) is None:
                 left.append((_Full(self, item, recipient), message, table))
-            elif recipient.is_alive():
+            elif put.was_got_by(recipient):
                 item.delivered += 1
         item.copies = left
 
@@ -324,8 +325,8 @@ class ChannelServer:
         deadline = None if seconds is None else native.monotonic() + seconds
         while coro.is_alive():
             changed = Completion()
-            if self._backlogs.put(item.peer, coro, message, item.size, changed):
-                return coro.is_alive()
+            if (put := self._backlogs.put(item.peer, coro, message, item.size, changed)) is not None:
+                return put.was_got_by(coro)
             over = changed.set
             try:
                 if not coro.add_observer(over):

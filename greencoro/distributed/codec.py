@@ -5,6 +5,7 @@ An object is pickled once, when it is sent: what arrives is a snapshot of that m
 the sender may go on changing them before they have left. Layout: u16 number of buffers, u64 length of each, then, where
 there are buffers, u64 length of the pickle; then the pickle and the buffers.
 
+That is how runtimes do it that say nothing else; `json_codec` is for those who do not trust their peers so far.
 Opening a pickle runs what its maker put into it. It is opened only in the process it is for, for a sender that proved
 to know the secret (docs/explanation/trust.md).
 """
@@ -13,19 +14,19 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.user_code import is_interruption, reason
 from greencoro.errors import RemoteProtocolError
 
-__all__ = ["OUT_OF_BAND_BYTES", "dumps", "loads", "opened"]
+__all__ = ["OUT_OF_BAND_BYTES", "PICKLE", "Codec", "dumps", "loads"]
 
 OUT_OF_BAND_BYTES = 64 * 1024
 
 _NO_BUFFERS = b"\0\0"
 _COUNT = struct.Struct("!H")
-
-Buffer = bytes | bytearray | memoryview
 
 
 def dumps(message: Any, head: bytes = b"") -> list[Buffer]:
@@ -81,11 +82,26 @@ def loads(data: Buffer) -> Any:
     return pickle.loads(view[head.size : head.size + pickled], buffers=buffers)
 
 
-def opened(data: Buffer) -> tuple[Any, str | None]:
-    """`loads`, whatever that raises: the object and None, or None and in words why there is none."""
-    try:
-        return loads(data), None
-    except BaseException as error:
-        if is_interruption(error):
-            raise
-        return None, reason(error)
+class Codec(NamedTuple):
+    """A way for users' objects to be bytes; what comes to a runtime is opened in its own, whatever the sender did.
+
+    Attributes:
+        dumps: As `dumps` here; raises whatever keeps an object from travelling.
+
+        loads: As `loads` here; raises whatever keeps it from being opened.
+    """
+
+    dumps: Callable[[Any, bytes], list[Buffer]]
+    loads: Callable[[Buffer], Any]
+
+    def opened(self, data: Buffer) -> tuple[Any, str | None]:
+        """`loads`, whatever that raises: the object and None, or None and in words why there is none."""
+        try:
+            return self.loads(data), None
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            return None, reason(error)
+
+
+PICKLE = Codec(dumps, loads)

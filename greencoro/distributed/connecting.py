@@ -19,7 +19,7 @@ from gevent import monkey
 
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor, Timer
-from greencoro.hub import native
+from greencoro.hub import forks, native
 
 __all__ = ["Attempt", "family_of"]
 
@@ -98,6 +98,7 @@ class Attempt:
         """Connect to one address; False where that has failed already."""
         try:
             sock = _socket(family, socket.SOCK_STREAM)
+            forks.keep_from_children(sock, _socket.close)
         except OSError as error:
             # This machine lacks the family, or descriptors.
             self._error = error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.link import Link
@@ -57,13 +57,19 @@ class Contacts:
 
     # Any thread.
 
-    def connect(self, location: Location, timeout: float | None, incarnation: bytes | None = None) -> Link:
+    def connect(
+        self,
+        location: Location,
+        timeout: float | None,
+        incarnation: bytes | None = None,
+        what: str = "a connection to",
+    ) -> Link:
         """The link to the runtime at ``location``; `Runtime.connect` says what is raised."""
         timeout = seconds(timeout, "connect")
         table = self.runtime.peer_table
         for link in table.online():
             if link.info.location == location and incarnation in (None, link.info.incarnation):
-                return _as_link(link)
+                return cast(Link, link)
         if self.runtime.is_own(location):
             raise PeerUnreachable(f"{location} is this runtime itself")
         reached = Completion()
@@ -77,9 +83,9 @@ class Contacts:
         limit = self._limit if timeout is None else timeout
         with self._ends_with_us(reached, f"cannot reach {location}"):
             self.runtime.reactor.post(table.dial, location, on_done, incarnation, incarnation is not None)
-            if not self.wait(reached, limit, f"a connection to {location}", Named(location)):
+            if not self.wait(reached, limit, f"{what} {location}", Named(location)):
                 raise DeadlineExceeded(f"cannot reach {location}: no answer within {limit:g} s")
-            return _as_link(reached.result())
+            return cast(Link, reached.result())
 
     @contextlib.contextmanager
     def _ends_with_us(self, awaited: Completion, what: str) -> Iterator[None]:
@@ -148,8 +154,11 @@ class Contacts:
                     if location.port:
                         raise DeadlineExceeded(f"cannot reach {location}: no answer within {timeout:g} s")
                     tcp = named.error or f"no answer on TCP port {DEFAULT_PORT}"
-                    raise PeerUnreachable(f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}")
-                return _as_link(reached.result())
+                    raise PeerUnreachable(
+                        f"{tcp}; nor did a runtime there answer a ping to its UDP port {udp_port}. Where several "
+                        f"programs there share that port, one alone hears it: name the TCP port, {named}:PORT"
+                    )
+                return cast(Link, reached.result())
             finally:
                 self.runtime.reactor.post(search.close)
 
@@ -249,9 +258,13 @@ class Contacts:
 
     # The reactor's thread.
 
-    def keep(self, location: Location, udp_port: int) -> None:
-        """Reach one of ``peers=``, and again whenever nobody there is online."""
-        kept = Kept(self, location, udp_port)
+    def keep(self, location: Location, udp_port: int, is_told: bool) -> None:
+        """Reach one of ``peers=``, and again whenever nobody there is online.
+
+        Args:
+            is_told (bool): People are told where that fails at first.
+        """
+        kept = Kept(self, location, udp_port, is_told)
         self._kept.append(kept)
         kept.seek()
 
@@ -289,8 +302,3 @@ class Contacts:
 def _some(named: Sequence[Named]) -> str:
     more = len(named) - _MAX_SHOWN
     return ", ".join(map(str, named[:_MAX_SHOWN])) + (f" and {more} more" if more > 0 else "")
-
-
-def _as_link(link: Any) -> Link:
-    found: Link = link
-    return found

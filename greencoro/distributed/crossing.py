@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from greencoro.distributed.dial import Dial
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.wire import Wire
 
@@ -19,28 +20,21 @@ class Crossings:
     """See the module; on the reactor's thread.
 
     Args:
-        crosses: Is a dial of ours likely to lead to where this connection is from, as this hello says?
+        crossed: The dial of ours that is likely to lead to where this connection is from, as this hello says; or None.
 
         take_up: Called with a connection, and what it said, that need not wait any more.
     """
 
-    def __init__(self, crosses: Callable[[Wire, Hello], bool], take_up: Callable[[Wire, Hello], None]) -> None:
-        self._crosses = crosses
+    def __init__(self, crossed: Callable[[Wire, Hello], Dial | None], take_up: Callable[[Wire, Hello], None]) -> None:
+        self._crossed = crossed
         self._take_up = take_up
         self._waiting: dict[Wire, Hello] = {}
 
     def put_off(self, wire: Wire, hello: Hello) -> None:
-        """Send nothing by ``wire`` as long as a dial crosses it.
-
-        Of those that say to be from one place the latest waits, for nobody dials us twice at once; so no more wait than
-        we dial.
-        """
-        for other, theirs in list(self._waiting.items()):
-            if theirs.location == hello.location:
-                del self._waiting[other]
-                other.reset()
+        """Send nothing by ``wire`` as long as a dial crosses it."""
         wire.held = True
         self._waiting[wire] = hello
+        self.look()
 
     def forget(self, wire: Wire) -> None:
         """This one is over, or has proved itself without an answer, as one inside TLS could."""
@@ -48,10 +42,21 @@ class Crossings:
             wire.held = False
 
     def look(self) -> None:
-        """One of our dials is over, or its connection."""
-        for wire, hello in list(self._waiting.items()):
-            if not self._crosses(wire, hello):
-                del self._waiting[wire]
-                wire.held = False
-                self._take_up(wire, hello)
-                wire.flush()
+        """Another one waits, or one of our dials is over, or its connection.
+
+        Of those that one dial crosses the latest waits, for nobody dials us twice at once; so no more wait than we
+        dial, whatever they say of themselves.
+        """
+        dials: set[Dial] = set()
+        for wire, hello in reversed(list(self._waiting.items())):
+            dial = self._crossed(wire, hello)
+            if dial is not None and dial not in dials:
+                dials.add(dial)
+                continue
+            del self._waiting[wire]
+            if dial is not None:
+                wire.reset()
+                continue
+            wire.held = False
+            self._take_up(wire, hello)
+            wire.flush()

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed import codec
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.inflows import ALL_DEBTS, Inflows, LinkedInflow, owe
 from greencoro.distributed.link import Link
@@ -22,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 _SEND_HEADER_BYTES = 9
 _DELIVER_HEADER_BYTES = 13
+#: While so much waits for a peer to read about the connection, its heartbeats are not answered.
+_MAX_UNSENT = 1000
 
 
 class RemoteMessage(Encoded):
@@ -46,7 +47,7 @@ class RemoteMessage(Encoded):
 
     def decode(self) -> tuple[bool, Any]:
         self.was_received = True
-        message, why = codec.opened(self._payload)
+        message, why = self._link.codec.opened(self._payload)
         if why is not None:
             self._link.undecodable += 1
             line = "a message from %s cannot be decoded and is dropped: %s"
@@ -85,8 +86,8 @@ class Delivery:
         dispatcher.register(Credit, self._on_credit)
         dispatcher.register(Debt, owe)
         dispatcher.register(Gone, self._on_gone)
-        dispatcher.register(Result, lambda link, result: link.answered(result.request, result.result))
-        dispatcher.register(Ping, lambda link, _: link.send_urgent(Pong().encode()))
+        dispatcher.register(Result, lambda link, result: link.answers.came(result.request, result.result))
+        dispatcher.register(Ping, self._on_ping)
         dispatcher.register(Pong, lambda link, _: None)
 
     def _put(self, link: Link, target: int, payload: Any, size: int) -> bool:
@@ -147,6 +148,11 @@ class Delivery:
         flow = link.outflows.get(credit.target)
         if flow is not None:
             flow.grant(credit.messages, credit.size)
+
+    def _on_ping(self, link: Link, ping: Ping) -> None:
+        # About the connection, as the question is: it does not wait for what is to be acknowledged before.
+        if link.wire is not None and link.wire.connection.waiting_control < _MAX_UNSENT:
+            link.wire.connection.push_control(Pong().encode())
 
     def _on_gone(self, link: Link, gone: Gone) -> None:
         link.target_gone(gone.target)

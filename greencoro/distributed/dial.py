@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from greencoro.distributed.control import Resumed
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
@@ -14,7 +15,7 @@ from greencoro.distributed.reactor import Timer
 from greencoro.distributed.wire import Wire
 from greencoro.errors import AuthenticationError, IncompatibleVersion, NetworkError, RemoteProtocolError
 
-__all__ = ["REFUSALS", "Dial", "OnDone", "pause_after", "take_heartbeat"]
+__all__ = ["REFUSALS", "Dial", "OnDone", "Waiter", "pause_after", "take_heartbeat"]
 
 #: Whoever was refused for good, until somebody changes a secret or a version, is not tried again before.
 _REFUSED_PAUSE_SECONDS = 30.0
@@ -27,6 +28,19 @@ REFUSALS = AuthenticationError | IncompatibleVersion | RemoteProtocolError
 OnDone = Callable[["Link | None", "NetworkError | None"], None]
 
 
+class Waiter(NamedTuple):
+    """Somebody who waits for what comes of a dial."""
+
+    #: Whose link it is to be, where nobody else's will do.
+    wanted: bytes | None
+    on_done: OnDone
+    #: No connection is made for it but the first.
+    once: bool = False
+
+    def takes(self, incarnation: bytes) -> bool:
+        return self.wanted in (None, incarnation)
+
+
 class Dial:
     """One attempt to reach a location, and who waits for it.
 
@@ -35,21 +49,16 @@ class Dial:
 
         incarnation (bytes | None): Whose it is meant to be; once it is established, whose it is.
 
-        only_that (bool): Nobody else will do.
-
         began (float): The present, in seconds on a monotonic clock.
     """
 
-    def __init__(
-        self, dialling: Any, location: Location, incarnation: bytes | None, only_that: bool, began: float
-    ) -> None:
+    def __init__(self, dialling: Any, location: Location, incarnation: bytes | None, began: float) -> None:
         self.dialling = dialling
         self.location = location
         self.incarnation = incarnation
-        self.only_that = only_that
         self.began = began
         self.tries = 0
-        self.waiting: list[OnDone] = []
+        self.waiting: list[Waiter] = []
         self.wire: Wire | None = None
         self.give_up: Callable[[], None] | None = None
         #: Runs from its proof to the other side's welcome.
@@ -65,17 +74,29 @@ class Dial:
         """Has the other side proved itself?"""
         return self.wire is not None and not self.wire.is_closed and self.wire.connection.established
 
+    def takes(self, incarnation: bytes) -> bool:
+        """Does anybody wait for this one, or for whoever is there?"""
+        return any(waiter.takes(incarnation) for waiter in self.waiting)
+
     def crosses(self, wire: Wire, hello: Hello) -> bool:
         """Is there a connection that leads to where one that came in is from, as that one says and its address does?"""
-        if (self.is_established or self.only_that) and self.incarnation != hello.incarnation:
-            return False
         if self.is_established:
-            return True
-        return self.is_connected and self.location == hello.location and wire.stream.peer_address == hello.location.addr
+            return self.incarnation == hello.incarnation
+        if not self.is_connected or not self.takes(hello.incarnation):
+            return False
+        return self.location == hello.location and wire.stream.peer_address == hello.location.addr
 
     def aims_at(self, info: PeerInfo | Hello) -> bool:
         """Is this who is, or was to be, reached?"""
-        return self.incarnation == info.incarnation or self.location == info.location
+        return bool(self.waiting_for(info))
+
+    def waiting_for(self, info: PeerInfo | Hello) -> list[Waiter]:
+        """Those whose wait is over with this one, wherever it came from.
+
+        Where somebody says to be is as good as any other place for whoever named no more than that.
+        """
+        named = self.location == info.location or self.incarnation == info.incarnation
+        return [each for each in self.waiting if each.takes(info.incarnation) and (named or each.wanted is not None)]
 
     def on_introduced(self, wire: Wire, hello: Hello) -> None:
         """Who dials learns who is there with the proof of that."""
@@ -83,9 +104,11 @@ class Dial:
     def on_established(self, wire: Wire, hello: Hello) -> None:
         self.dialling.established(self, wire, hello)
 
-    def on_message(self, wire: Wire, message: Message) -> None:
+    def on_message(self, wire: Wire, message: Message | Resumed) -> None:
         if isinstance(message, Welcome):
             self.dialling.welcomed(self, wire)
+        elif isinstance(message, Resumed):
+            self.dialling.resumed(self, wire)
         elif isinstance(message, Bye):
             self.dialling.turned_away(self, message.reason)
         elif not take_heartbeat(wire, message):
@@ -95,17 +118,16 @@ class Dial:
         self.dialling.closed(self, error)
 
 
-def take_heartbeat(wire: Wire, message: Message) -> bool:
+def take_heartbeat(wire: Wire, message: Message | Resumed) -> bool:
     """Answer a heartbeat; False where the message is something else.
 
     Raises:
         RemoteProtocolError: The peer does not read the answers.
     """
     if isinstance(message, Ping):
-        if wire.connection.waiting[0] >= _MAX_UNSENT:
+        if wire.connection.waiting_control >= _MAX_UNSENT:
             raise RemoteProtocolError("the peer asks, and does not read the answers")
-        pong = Pong().encode()
-        wire.connection.push(None, pong, len(pong[0]))
+        wire.connection.push_control(Pong().encode())
     return isinstance(message, Ping | Pong)
 
 

@@ -12,11 +12,11 @@ import functools
 import math
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from greencoro.config import Settings
-from greencoro.distributed.admission import REFUSED, Admission
-from greencoro.distributed.dial import REFUSALS, Dial, OnDone
+from greencoro.distributed.admission import MAX_REASON, REFUSED, Admission
+from greencoro.distributed.dial import REFUSALS, Dial, OnDone, Waiter
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.link import Link, LinkState
@@ -43,8 +43,6 @@ _TRIES = 6
 _PAUSE_SECONDS = (0.0, 0.4)
 #: Under so many names one peer is remembered.
 _MAX_PLACES = 16
-#: A text of a peer's goes this far into messages of ours.
-_MAX_REASON = 200
 
 
 class Dialling:
@@ -84,40 +82,59 @@ class Dialling:
         self._closed = False
 
     def dial(
-        self, location: Location, on_done: OnDone, incarnation: bytes | None = None, only_that: bool = False
-    ) -> None:
+        self,
+        location: Location,
+        on_done: OnDone,
+        incarnation: bytes | None = None,
+        only_that: bool = False,
+        once: bool = False,
+    ) -> Callable[[], None]:
         """Reach the runtime at ``location``; ``on_done(link, None)`` or ``on_done(None, error)`` follows.
 
         Args:
             incarnation (bytes | None): Who is expected there.
 
-            only_that (bool): Let nobody else be a peer for it.
+            only_that (bool): Nobody else will do, and is no peer for it: that fails with `PeerLost`.
+
+            once (bool): A connection that ends too early is not followed by another one, save for others who wait.
+
+        Returns:
+            Callable: Gives it up, and the attempt with it where nobody else waits for that; ``on_done`` is not called
+            then. Where it was called already, nothing.
         """
         link = self._online_at(location)
         if link is not None and not (only_that and link.info.incarnation != incarnation):
             on_done(link, None)
-            return
+            return lambda: None
         if self._closed:
             on_done(None, PeerUnreachable("this runtime is finished"))
-            return
+            return lambda: None
+        waiter = Waiter(incarnation if only_that else None, on_done, once)
         dial = self._dials.get(location)
         if dial is None:
-            dial = self._dials[location] = Dial(self, location, incarnation, only_that, native.monotonic())
-            dial.waiting.append(on_done)
+            dial = self._dials[location] = Dial(self, location, incarnation, native.monotonic())
+            dial.waiting.append(waiter)
             self._begin(dial)
         else:
-            dial.only_that = dial.only_that and only_that
-            dial.waiting.append(on_done)
+            dial.waiting.append(waiter)
+        return functools.partial(self._leave, dial, waiter)
+
+    def _leave(self, dial: Dial, waiter: Waiter) -> None:
+        if waiter in dial.waiting:
+            dial.waiting.remove(waiter)
+            if not dial.waiting:
+                self._end(dial, None, None)
 
     def _online_at(self, location: Location) -> Link | None:
         for link in self._peers.online():
-            if link.info.location == location:
-                return _as_link(link)
+            # One whose connection broke is to be reached.
+            if link.info.location == location and link.state is LinkState.UP:
+                return cast(Link, link)
         link = self._peers.links.get(self._reached.get(location))
         return link if link is not None and link.state is LinkState.UP else None
 
     def _begin(self, dial: Dial) -> None:
-        if self._peers.is_coming_in(dial):
+        if self._peers.incoming.has_one_of(dial):
             self._reactor.call_later(_CROSSED_SECONDS, self._connect, dial)
         else:
             self._connect(dial)
@@ -152,9 +169,9 @@ class Dialling:
 
     def established(self, dial: Dial, wire: Wire, hello: Hello) -> None:
         """The dialled side proved itself; it has heard nothing yet that would prove us."""
-        if dial.only_that and hello.incarnation != dial.incarnation:
+        if not dial.takes(hello.incarnation):
             wire.abort()
-            self._end(dial, None, PeerLost(f"another runtime answers at {dial.location}"))
+            self._end(dial, None, _another_answers(dial))
             return
         dial.incarnation = hello.incarnation
         self._peers.is_well(dial.location)
@@ -166,7 +183,12 @@ class Dialling:
             self._end(dial, link, None)
             return
         if self._hello.incarnation < hello.incarnation:
-            self._peers.drop_incoming(hello.incarnation)
+            self._peers.incoming.drop(hello.incarnation)
+        if link is not None and link.state is LinkState.SUSPENDED:
+            # That it is the one shows in its answer, which it can give without being asked for a proof of its claims.
+            dial.deadline = self._reactor.call_later(self._welcome_seconds, self._not_welcomed, dial, wire)
+            wire.connection.ask_to_resume(link.session)
+            return
         wire.held = True
         dial.deadline = self._reactor.call_later(self._welcome_seconds, self._not_welcomed, dial, wire)
         self._admission.judge(wire, hello, functools.partial(self._judged, dial, wire))
@@ -187,9 +209,23 @@ class Dialling:
             wire.held = False
             wire.flush()
 
-    def welcomed(self, dial: Dial, wire: Wire) -> None:
-        """The dialled side lets us in."""
+    def resumed(self, dial: Dial, wire: Wire) -> None:
+        """The dialled side goes on where another connection broke."""
         _stop_clock(dial)
+        link = self._peers.links.get(dial.incarnation)
+        if self._is_over(dial) or link is None or link.session is not wire.connection.session:
+            # Lost since, or the other side's dial was the one to stay.
+            wire.abort()
+            self._end(dial, None, PeerUnreachable(f"{dial.location} goes on with what is over here"))
+            return
+        self._peers.resumption.resume(link, wire)
+        self._remember(dial)
+        self._end(dial, link, None)
+
+    def welcomed(self, dial: Dial, wire: Wire) -> None:
+        """The dialled side lets us in; where it was to go on with a link, it knows that no more."""
+        _stop_clock(dial)
+        self._peers.resumption.is_unknown(wire.connection.peer_incarnation)
         # Again: somebody may have come meanwhile who has something in common with it.
         self._admission.judge(wire, wire.connection.peer_hello, functools.partial(self._let_in, dial, wire))
 
@@ -206,7 +242,7 @@ class Dialling:
 
     def turned_away(self, dial: Dial, reason: str) -> None:
         """The dialled side does not let us in."""
-        error = PeerUnreachable(f"cannot connect to {dial.location}: it said goodbye: {escape(reason, _MAX_REASON)}")
+        error = PeerUnreachable(f"cannot connect to {dial.location}: it said goodbye: {escape(reason, MAX_REASON)}")
         if reason.startswith(REFUSED):
             self._peers.report_refusal(dial.location, reason)
         self._end(dial, None, error)
@@ -224,7 +260,8 @@ class Dialling:
         # Through a forwarded port, whom the other side cuts off because it dials us may look as refused for its secret.
         is_early = native.monotonic() - dial.began < _TRY_AGAIN_SECONDS
         is_there = isinstance(error, PeerLost) and (is_early or dial.tries < _TRIES)
-        if is_there or (is_early and (self._peers.has_incoming or self._came_at >= dial.began)):
+        may_be_there = is_there or (is_early and (self._peers.incoming.has_any or self._came_at >= dial.began))
+        if may_be_there and not all(waiter.once for waiter in dial.waiting):
             self._reactor.call_later(random.uniform(*_PAUSE_SECONDS), self._begin, dial)
         else:
             self._failed(dial, error)
@@ -233,7 +270,7 @@ class Dialling:
         """The attempt is over without a connection."""
         if self._is_over(dial):
             return
-        if isinstance(error, REFUSALS):
+        if isinstance(error, REFUSALS) and not self._peers.resumption.awaits(dial.incarnation):
             self._peers.report("cannot connect to %s: %s", dial.location, error)
             error = type(error)(f"cannot connect to {dial.location}: {error}")
             self._end(dial, None, error)
@@ -253,14 +290,17 @@ class Dialling:
             dial.wire.abort()
         self._peers.crossings.look()
         waiting, dial.waiting = dial.waiting, []
-        for on_done in waiting:
-            on_done(link, error)
+        for waiter in waiting:
+            if link is None or waiter.takes(link.info.incarnation):
+                waiter.on_done(link, error)
+            else:
+                waiter.on_done(None, _another_answers(dial))
 
     # What is asked and told by the table of peers.
 
-    def crosses(self, wire: Wire, hello: Hello) -> bool:
-        """Is there a connection, dialled here, that is likely to become one to who came in by ``wire``?"""
-        return any(dial.crosses(wire, hello) for dial in self._dials.values())
+    def crossed(self, wire: Wire, hello: Hello) -> Dial | None:
+        """A dial of ours whose connection is likely to become one to who came in by ``wire``; None: there is none."""
+        return next((dial for dial in self._dials.values() if dial.crosses(wire, hello)), None)
 
     def has_reached(self, incarnation: bytes) -> bool:
         """Did this incarnation answer a dial of ours, which only waits to be let in?"""
@@ -269,8 +309,20 @@ class Dialling:
     def came(self, link: Link) -> None:
         """A peer is online: whoever still dials it has reached it."""
         self._came_at = native.monotonic()
-        for dial in [dial for dial in self._dials.values() if dial.wire is not link.wire and dial.aims_at(link.info)]:
-            self._end(dial, link, None)
+        for dial in [dial for dial in self._dials.values() if dial.wire is not link.wire]:
+            reached = dial.waiting_for(link.info)
+            if len(reached) == len(dial.waiting) or (dial.is_established and dial.incarnation == link.info.incarnation):
+                self._end(dial, link, None)
+                continue
+            # Where it says to be is no proof that whom the others wait for is not there.
+            dial.waiting = [waiter for waiter in dial.waiting if waiter not in reached]
+            for waiter in reached:
+                waiter.on_done(link, None)
+
+    def place_of(self, incarnation: bytes) -> Location | None:
+        """Where a peer was reached; None where it had dialled us."""
+        places = self._places.get(incarnation)
+        return places[0] if places else None
 
     def gone(self, incarnation: bytes) -> Location | None:
         """A peer is not online any more; where it was reached, None where it had dialled us."""
@@ -293,12 +345,11 @@ class Dialling:
             self._end(dial, None, PeerUnreachable("this runtime is finished"))
 
 
+def _another_answers(dial: Dial) -> PeerLost:
+    return PeerLost(f"another runtime answers at {dial.location}")
+
+
 def _stop_clock(dial: Dial) -> None:
     if dial.deadline is not None:
         dial.deadline.cancel()
         dial.deadline = None
-
-
-def _as_link(link: Any) -> Link:
-    found: Link = link
-    return found

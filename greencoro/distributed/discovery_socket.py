@@ -23,7 +23,7 @@ from greencoro.distributed.addresses import Channel, channels
 from greencoro.distributed.datagrams import MAX_DATAGRAM_BYTES
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.reports import Reports
-from greencoro.hub import native
+from greencoro.hub import forks, native
 
 __all__ = ["DiscoverySocket", "Target", "send_once", "targets_of"]
 
@@ -169,6 +169,7 @@ def send_once(target: Target, port: int, datagram: bytes) -> None:
 
 def _bound(family: int, address: str, port: int, interface: int) -> Any:
     sock = _socket(family, socket.SOCK_DGRAM)
+    forks.keep_from_children(sock, _socket.close)
     try:
         sock.setblocking(False)
         # Not SO_REUSEPORT, which the processes of two users cannot share.

@@ -7,20 +7,19 @@ from typing import Any, Protocol
 
 from greenlet import getcurrent
 
-from greencoro.distributed import codec
+from greencoro.distributed.codec import Codec
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.refs import Reference, reduced
 from greencoro.distributed.watches import Watches
 from greencoro.errors import WouldBlock
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
 from greencoro.log import escape
 
-__all__ = ["Elsewhere", "Home", "Opaque", "dumps", "may_wait"]
-
-Buffer = bytes | bytearray | memoryview
+__all__ = ["Elsewhere", "Home", "Opaque", "may_wait"]
 
 
 class Home(Protocol):
@@ -30,6 +29,7 @@ class Home(Protocol):
     incarnation: bytes
     send_timeout_seconds: float
     answer_timeout_seconds: float
+    codec: Codec
     #: The runtime's `Services`.
     services: Any
 
@@ -41,11 +41,12 @@ class Home(Protocol):
 
 
 class Opaque(Encoded):
-    """A message as the bytes it came in, which is passed on as those."""
+    """A message as the bytes it came in, which is passed on as those where ``codec`` made them."""
 
-    __slots__ = ("payload",)
+    __slots__ = ("codec", "payload")
 
     payload: Buffer
+    codec: Codec
 
 
 # Two threads that use a reference for the first time are to find the same link. Re-entrant: a destructor may come in.
@@ -78,6 +79,7 @@ class Elsewhere:
 
     def reach(self) -> Link | None:
         """The link on which it can be reached; None where it is known to be over, or its process lost."""
+        forks.refuse()
         link = self._link
         if link is None:
             link = self._bind()
@@ -208,6 +210,25 @@ class Elsewhere:
         return RuntimeError(f"{what}() of {self!r} works in its own process only, and that is another one")
 
     @property
+    def codec(self) -> Codec:
+        """How objects travel between its process and this one."""
+        return self._runtime.codec
+
+    def encoded(self, message: Any, head: bytes) -> list[Buffer]:
+        """``message`` after ``head``; one that came as bytes goes as those.
+
+        Raises:
+            Exception: What making it into bytes raises, or why those that it came in cannot be opened.
+        """
+        codec = self._runtime.codec
+        if isinstance(message, Opaque):
+            if message.codec is codec:
+                return [head, message.payload]
+            # From another runtime of this process, which trusts its peers more, or less: the bytes mean nothing there.
+            message = message.codec.loads(message.payload)
+        return codec.dumps(message, head)
+
+    @property
     def incarnation(self) -> bytes:
         """Which life of its process is meant."""
         return self._reference.incarnation
@@ -231,15 +252,6 @@ class Elsewhere:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reduced(self._reference)
-
-
-def dumps(message: Any, head: bytes) -> list[Buffer]:
-    """``message`` after ``head``; one that came as bytes goes as those.
-
-    Raises:
-        Exception: What pickling it raises.
-    """
-    return [head, message.payload] if isinstance(message, Opaque) else codec.dumps(message, head)
 
 
 def may_wait() -> bool:

@@ -4,7 +4,7 @@ A text is a u32 length and UTF-8. A header is a JSON object as a text. Parts are
 bytes. A route is a u8 count, then 16 bytes of incarnation and a u64 for each channel that the message has come through.
 
 What is read comes from a peer: where it is not what it should be, the readers raise `RemoteProtocolError`, or one of
-those errors of `struct`, `json` and slices that `messages.decode` makes one of.
+those errors of `struct`, `json` and slices that `decoding.decode` makes one of.
 """
 
 from __future__ import annotations
@@ -22,19 +22,26 @@ __all__ = [
     "MAX_PARTS",
     "MAX_ROUTE",
     "Buffer",
+    "Header",
+    "NumberedHeader",
     "Route",
     "expect_end",
     "pack_json",
     "pack_parts",
     "pack_route",
     "pack_text",
+    "read_float",
     "read_json",
     "read_parts",
     "read_route",
     "read_text",
+    "refuse_constant",
 ]
 
 Buffer = bytes | bytearray | memoryview
+
+#: A header that is to be sent: as it is, or the JSON that is made of it.
+Header = dict[str, Any] | bytes
 
 #: Bounds for a `Request` and a `Reply`. Bytes of either kind make objects of more than twenty times their size, and the
 #: reactor stands still while it makes them; without these the largest message took seconds and gigabytes.
@@ -55,18 +62,20 @@ _U64 = struct.Struct("!Q")
 _encode_json = json.JSONEncoder(allow_nan=False).encode
 
 
-def _refuse_constant(text: str) -> Any:
+def refuse_constant(text: str) -> Any:
+    """For the decoders of JSON: NaN and the infinities are none."""
     raise ValueError(f"{text} is no JSON")
 
 
-def _read_float(text: str) -> float:
+def read_float(text: str) -> float:
+    """For the decoders of JSON: a number that is not infinite."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:20]} is too large")
     return number
 
 
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_read_float).decode
+_decode_json = json.JSONDecoder(parse_constant=refuse_constant, parse_float=read_float).decode
 
 
 def pack_text(text: str) -> bytes:
@@ -85,7 +94,33 @@ def read_text(data: Buffer, offset: int) -> tuple[str, int]:
     return str(data[offset:end], "utf-8", "surrogatepass"), end
 
 
-def pack_json(header: dict[str, Any]) -> bytes:
+class NumberedHeader:
+    """A header that is sent again and again, with another number each time: the rest is made into JSON once.
+
+    Args:
+        header (dict): The rest.
+
+        name (str): Under which the number stands.
+
+    Attributes:
+        header (dict): As given.
+
+    Raises:
+        TypeError, ValueError: It is no JSON.
+    """
+
+    __slots__ = ("_text", "header")
+
+    def __init__(self, header: dict[str, Any], name: str) -> None:
+        self.header = header
+        self._text = _encode_json({**header, name: 0}).encode().removesuffix(b"0}")
+
+    def numbered(self, number: int) -> bytes:
+        """The JSON of the whole."""
+        return b"%b%d}" % (self._text, number)
+
+
+def pack_json(header: Header) -> bytes:
     """A header as bytes.
 
     Raises:
@@ -93,7 +128,7 @@ def pack_json(header: dict[str, Any]) -> bytes:
 
         TypeError, ValueError: It is no JSON.
     """
-    encoded = _encode_json(header).encode()
+    encoded = header if isinstance(header, bytes) else _encode_json(header).encode()
     if len(encoded) > MAX_JSON_BYTES:
         raise LocalProtocolError(f"a request or reply with a header of {len(encoded)} bytes; {MAX_JSON_BYTES} may be")
     return _U32.pack(len(encoded)) + encoded
@@ -120,7 +155,7 @@ def pack_parts(head: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
     if len(parts) > MAX_PARTS:
         raise LocalProtocolError(f"a request or reply with {len(parts)} parts; {MAX_PARTS} may be")
     flat = [part if isinstance(part, bytes) else memoryview(part).cast("B") for part in parts]
-    return [head + _U32.pack(len(flat)) + b"".join(_U64.pack(len(part)) for part in flat), *flat]
+    return [head + struct.pack(f"!I{len(flat)}Q", len(flat), *map(len, flat)), *flat]
 
 
 def read_parts(data: Buffer, offset: int) -> list[Buffer]:

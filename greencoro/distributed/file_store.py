@@ -19,14 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greencoro.distributed import confined, owner_locks, user_directory
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.transfer_plan import Standing
 from greencoro.distributed.transfer_words import RESERVED_PREFIX, Place
 from greencoro.errors import ConfigError, TransferError
 from greencoro.hub import native
 
 __all__ = ["READ_BYTES", "FileStore", "Part", "standing"]
-
-Buffer = bytes | bytearray | memoryview
 
 #: Read at once for a digest.
 READ_BYTES = 1024 * 1024

@@ -6,7 +6,7 @@ On the wire, numbers big-endian::
     preamble                 ->
                              <-            preamble
     u16 length, psk e + hello  ->
-                             <-            u16 length, e ee + hello
+                             <-            u16 length, e ee + proof of its incarnation + hello
     sealed records           <->           sealed records
 
 - Both preambles, as each side saw them, are the prologue of the Noise exchange, so nobody can alter them unnoticed.
@@ -16,6 +16,8 @@ On the wire, numbers big-endian::
   whoever replays; but only the first sealed record that opens shows that the initiator is really there. Therefore a
   responder ends in the state ``UNCONFIRMED``: the connection must open the first record, call `confirm_peer`, and
   before that neither act for the peer nor count it as one of ours. An initiator should send its first record at once.
+- The responder proves in its answer that it is the incarnation that it names (`identity`): nobody is taken for it
+  before. The initiator proves the same in its first sealed record, which is the connection's.
 - The initiator's `Hello` is protected by the secret alone: who has recorded it and learns the secret later can read it.
   Everything after it is protected by both ephemeral keys as well.
 - Inside TLS all of this goes through the TLS stream, and is tied to it (`TlsBinding`): what only this TLS session has
@@ -28,19 +30,21 @@ Pure: bytes in, bytes out. The deadline for the whole and the limits on unproven
 
 from __future__ import annotations
 
+import hmac
 import struct
 from dataclasses import dataclass, replace
 
 from greencoro.distributed import preamble
 from greencoro.distributed.handshake_states import RECEIVING, TRANSITIONS, Event, Role, State
-from greencoro.distributed.hello import Hello, check_python
-from greencoro.distributed.noise import HandshakeState
+from greencoro.distributed.hello import Hello, check_python, check_serializer
+from greencoro.distributed.identity import PROOF_BYTES, Identity, check_proof
+from greencoro.distributed.noise import KEY_BYTES, HandshakeState
 from greencoro.distributed.preamble import PREAMBLE_BYTES, TLS_FIRST_BYTES
 from greencoro.errors import AuthenticationError, LocalProtocolError, PeerLost, RemoteProtocolError
 
 __all__ = ["MAX_FRAME_BYTES", "Handshake", "TlsBinding"]
 
-#: Default bound for a frame of the handshake; the largest `Hello` makes 1147 bytes.
+#: Default bound for a frame of the handshake; the largest `Hello`, with a proof, makes 1243 bytes.
 MAX_FRAME_BYTES = 4096
 
 _LENGTH = struct.Struct(">H")
@@ -74,6 +78,8 @@ class Handshake:
 
         hello: What this runtime tells about itself.
 
+        identity: Proves that it is the incarnation that it names there.
+
         ephemeral_private: 32 random bytes, never used before.
 
         fingerprint: `Secret.fingerprint`, for messages.
@@ -86,6 +92,7 @@ class Handshake:
         role: Role,
         psk: bytes,
         hello: Hello,
+        identity: Identity,
         ephemeral_private: bytes,
         fingerprint: str,
         *,
@@ -95,6 +102,7 @@ class Handshake:
         self._max_frame_bytes = max_frame_bytes
         self._psk = psk
         self._hello = hello
+        self._identity = identity
         self._ephemeral_private = ephemeral_private
         self._fingerprint = fingerprint
         self._state = State.AWAIT_PREAMBLE
@@ -149,6 +157,16 @@ class Handshake:
         return self._handshake_hash
 
     @property
+    def session_key(self) -> bytes:
+        """32 bytes that only the two sides of this connection know, for what outlives it (`session`).
+
+        Neither the keys of this connection nor what it carried can be found from them.
+        """
+        keys = self._require_done()
+        ours, theirs = keys if self.role is Role.INITIATOR else keys[::-1]
+        return hmac.digest(ours + theirs, b"greencoro 1 session", "sha256")
+
+    @property
     def trailing(self) -> bytes:
         """What came behind the handshake: the first bytes for the opener of records."""
         self._require_done()
@@ -175,10 +193,11 @@ class Handshake:
         """Take in what arrived, in any cut.
 
         Raises:
-            AuthenticationError: The other side does not know the secret, is no greencoro, or somebody in between
-                altered something.
+            AuthenticationError: The other side does not know the secret, is no greencoro, does not prove that it is who
+                it says to be, or somebody in between altered something.
 
-            IncompatibleVersion: It speaks another protocol number, or runs another minor version of Python.
+            IncompatibleVersion: It speaks another protocol number, runs another minor version of Python, or has
+                another serializer.
 
             RemoteProtocolError: It does not keep to the protocol, or is this runtime itself.
 
@@ -276,20 +295,25 @@ class Handshake:
 
     def _receive_message(self, message: bytes) -> None:
         assert self._noise is not None
+        asked = self._noise.transcript_hash
         try:
             payload = self._noise.read_message(message)
         except AuthenticationError as err:
             raise AuthenticationError(self._what_is_wrong()) from err
-        peer = Hello.decode(payload)
+        proof, introduction = (b"", payload) if self.role is Role.RESPONDER else _split(payload)
+        peer = Hello.decode(introduction)
         shown = b"" if self._binding is None else self._binding.peer_certificate_hash
         if peer.certificate_hash != shown:
             raise AuthenticationError("the other side names another TLS certificate than was shown here")
         if peer.incarnation == self._hello.incarnation:
             raise RemoteProtocolError(f"connected to myself: {peer.location} is this very runtime")
-        if self.role is Role.RESPONDER:
+        if self.role is Role.INITIATOR:
+            check_proof(proof, peer.incarnation, Role.RESPONDER, _signed_by_responder(asked, message[:KEY_BYTES]))
+        else:
             # Before the versions are judged, so that the other side can name both as well.
             self._write_message()
         check_python(self._hello, peer)
+        check_serializer(self._hello, peer)
         send, receive = self._noise.split()
         self._keys = send.key, receive.key
         self._handshake_hash = self._noise.handshake_hash
@@ -299,7 +323,11 @@ class Handshake:
 
     def _write_message(self) -> None:
         assert self._noise is not None
-        message = self._noise.write_message(self._hello.encode())
+        payload = self._hello.encode()
+        if self.role is Role.RESPONDER:
+            signed = _signed_by_responder(self._noise.transcript_hash, self._noise.ephemeral_public)
+            payload = self._identity.prove(self.role, signed) + payload
+        message = self._noise.write_message(payload)
         self._to_send += _LENGTH.pack(len(message)) + message
 
     def _require_done(self) -> tuple[bytes, bytes]:
@@ -309,3 +337,12 @@ class Handshake:
 
     def _what_is_wrong(self) -> str:
         return f"wrong secret or not greencoro; ours has fingerprint {self._fingerprint}"
+
+
+def _split(answer: bytes) -> tuple[bytes, bytes]:
+    return answer[:PROOF_BYTES], answer[PROOF_BYTES:]
+
+
+def _signed_by_responder(transcript_hash: bytes, ephemeral_public: bytes) -> bytes:
+    """What only this exchange has: all that was said before the answer, and the key that the answer is sealed with."""
+    return transcript_hash + ephemeral_public

@@ -12,17 +12,19 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.presence import NOTHING_SPECIAL, Presence
 from greencoro.errors import IncompatibleVersion, RemoteProtocolError
 
-__all__ = ["INCARNATION_BYTES", "Hello", "check_python", "minor_version"]
+__all__ = ["INCARNATION_BYTES", "SERIALIZERS", "Hello", "check_python", "check_serializer", "minor_version"]
 
 INCARNATION_BYTES = 16
 CERTIFICATE_HASH_BYTES = 32
+#: How objects travel; the place of each is its number on the wire.
+SERIALIZERS = ("pickle", "json")
 #: Longest text in a `Hello`, in UTF-8 bytes: one byte counts it.
 MAX_TEXT_BYTES = 255
 
 #: Smallest limits that a runtime may announce, those of the settings.
 _MIN_BYTES = 1024
-#: Incarnation, port, the three limits, presence, UDP port, length of the certificate hash.
-_HELLO = struct.Struct(">16sHIQQHHB")
+#: Incarnation, port, the three limits, serializer, presence, UDP port, length of the certificate hash.
+_HELLO = struct.Struct(">16sHIQQBBHB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Hello:
         ValueError: A field that cannot be sent: too long, too large or small, or with control characters.
 
     Attributes:
-        incarnation (bytes): The 16 random bytes made at the start of the runtime.
+        incarnation (bytes): Who it is (`identity`).
 
         location (Location): Where it can be dialled.
 
@@ -52,6 +54,8 @@ class Hello:
         udp_port (int): Where it takes part in discovery; 0: it does not.
 
         certificate_hash (bytes): SHA-256 of the TLS certificate it shows; empty without TLS.
+
+        serializer (str): One of `SERIALIZERS`; peers have the same (`check_serializer`).
     """
 
     incarnation: bytes
@@ -65,6 +69,7 @@ class Hello:
     presence: Presence = NOTHING_SPECIAL
     udp_port: int = 0
     certificate_hash: bytes = b""
+    serializer: str = SERIALIZERS[0]
 
     def __post_init__(self) -> None:
         if len(self.incarnation) != INCARNATION_BYTES:
@@ -78,6 +83,8 @@ class Hello:
         for field in ("max_queue_bytes", "max_message_bytes"):
             if not _MIN_BYTES <= getattr(self, field) < 1 << 64:
                 raise ValueError(f"{field} is at least {_MIN_BYTES} and has 64 bits, not {getattr(self, field)}")
+        if self.serializer not in SERIALIZERS:
+            raise ValueError(f"serializer is one of {', '.join(map(repr, SERIALIZERS))}, not {self.serializer!r}")
         for field in ("name", "python_version", "package_version"):
             text = getattr(self, field)
             # These reach log lines and terminals.
@@ -87,7 +94,7 @@ class Hello:
     def encode(self) -> bytes:
         """The fixed layout: numbers, then each text with a byte that counts it, then the hash."""
         limits = self.max_queue_messages, self.max_queue_bytes, self.max_message_bytes
-        discovery = self.presence.encode(), self.udp_port
+        discovery = SERIALIZERS.index(self.serializer), self.presence.encode(), self.udp_port
         parts = [_HELLO.pack(self.incarnation, self.location.port, *limits, *discovery, len(self.certificate_hash))]
         for text in (self.location.addr, self.name, self.python_version, self.package_version):
             encoded = text.encode()
@@ -103,7 +110,8 @@ class Hello:
             RemoteProtocolError: It is anything else.
         """
         try:
-            incarnation, port, messages, size, message_size, presence, udp_port, hash_bytes = _HELLO.unpack_from(data)
+            numbers = _HELLO.unpack_from(data)
+            incarnation, port, messages, size, message_size, serializer, presence, udp_port, hash_bytes = numbers
             position = _HELLO.size
             texts = []
             for _ in range(4):
@@ -126,9 +134,16 @@ class Hello:
                 Presence.decode(presence),
                 udp_port,
                 data[position:],
+                _serializer(serializer),
             )
         except (ValueError, IndexError, struct.error) as err:  # UnicodeDecodeError is a ValueError
             raise RemoteProtocolError(f"the other side introduced itself wrongly: {err}") from err
+
+
+def _serializer(number: int) -> str:
+    if number >= len(SERIALIZERS):
+        raise ValueError(f"{number} stands for no serializer")
+    return SERIALIZERS[number]
 
 
 def minor_version(python_version: str) -> str:
@@ -147,4 +162,17 @@ def check_python(ours: Hello, theirs: Hello) -> None:
         raise IncompatibleVersion(
             f"the other side ({theirs.location}) runs Python {there}, this side {here}: "
             "use the same minor version of Python on both"
+        )
+
+
+def check_serializer(ours: Hello, theirs: Hello) -> None:
+    """Refuse a peer whose objects could not be opened here, nor ours there.
+
+    Raises:
+        IncompatibleVersion: Its objects travel in another way.
+    """
+    if ours.serializer != theirs.serializer:
+        raise IncompatibleVersion(
+            f"the other side ({theirs.location}) has Runtime(serializer={theirs.serializer!r}), this side "
+            f"{ours.serializer!r}: give both the same"
         )

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.distributed import refs
+from greencoro.distributed.forked_runtime import leave_to_parent
 from greencoro.distributed.location import Location
 from greencoro.distributed.refs import Reference
-from greencoro.hub import coroutine, native
+from greencoro.hub import coroutine, forks, native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
@@ -48,8 +49,9 @@ def default_or(make: Callable[[], Any]) -> Any:
 
 
 def claim_default(runtime: Any) -> bool:
-    """Make ``runtime`` the process's default; False where there is one."""
+    """Make ``runtime`` the process's default; False where there is one. Forked processes have neither."""
     global _default
+    forks.keep_from_children(runtime, leave_to_parent)
     with _lock:
         if _default is not None:
             return False

@@ -7,8 +7,9 @@ its callbacks. So at each moment one thread is the reactor, and all that is writ
 
 A coroutine that computes keeps the hub from that. So the reactor looks every `_LOOK_SECONDS`. What the hub left lying
 it deals with itself; where that comes twice in a row, or nothing comes for a while, it takes the connection back. And
-the hub never waits for its turn for longer than `_PATIENCE_SECONDS`. It leaves a connection itself over which much data
-comes, or much that is the reactor's.
+the hub never waits for its turn for longer than `_PATIENCE_SECONDS`: where it did so in vain, it leaves to the reactor
+what is to be sent over other connections. It leaves a connection itself over which much data comes, or much that is the
+reactor's.
 
 The hub deals with the messages of coroutines only. The first one of another kind goes to the reactor's thread, with all
 that came behind it, and so does every error: what deals with those has timers and watchers of the reactor's loop.
@@ -88,6 +89,8 @@ class Queue(Protocol):
 
 
 _door = Door()
+# When the hub waited in vain last.
+_in_vain_at = -1.0
 
 
 class HubIo:
@@ -184,6 +187,9 @@ class HubIo:
         finally:
             if is_mine:
                 turn.release()
+        if patience and not is_mine:
+            global _in_vain_at
+            _in_vain_at = native.monotonic()
         return is_mine
 
     def _accept(self) -> None:
@@ -219,6 +225,8 @@ class HubIo:
             data = self._shared.take(_READ_BYTES)
             if data:
                 is_left = self._deal_with(wire.connection.receive_data(data, native.monotonic()))
+                if wire.connection.is_urgent:
+                    self._flush_queue()
                 self._judge(is_left or len(data) == _READ_BYTES)
             elif data is not None:
                 self._leave()
@@ -267,7 +275,11 @@ class HubIo:
         self._will_flush = False
         self._early_flushes = 0
         self._turns += 1
-        if self.queue is not None and not self._in_turn(self._flush_queue):
+        if self.queue is None:
+            return
+        # One wait is for all that are flushed in a row.
+        patience = 0.0 if native.monotonic() < _in_vain_at + _PATIENCE_SECONDS else _PATIENCE_SECONDS
+        if not self._in_turn(self._flush_queue, patience):
             self._reactor.post(self.queue.flush)
 
     def _flush_queue(self) -> None:

@@ -1,22 +1,26 @@
 """What this runtime has with one incarnation of a peer: a queue of messages, credit, outstanding replies.
 
-A link outlives dialling: messages may be queued before the connection is there. Senders are any threads, the reactor
-takes from the queue. The senders' lock is held for a few lines that run no code but ours, so nothing that user code
-does can hold the reactor up.
+A link outlives dialling: messages may be queued before the connection is there. And it outlives a connection that
+breaks, where another one goes on with its session. Senders are any threads, the reactor takes from the queue. The
+senders' lock is held for a few lines that run no code but ours, so nothing that user code does can hold the reactor up.
 """
 
 from __future__ import annotations
 
-import enum
-import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from greencoro.distributed.answers import Answers
+from greencoro.distributed.codec import PICKLE, Codec
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.flow import Outflow
 from greencoro.distributed.hub_io import HubIo
+from greencoro.distributed.link_states import ONLINE, TRANSITIONS, LinkState
+from greencoro.distributed.notices import Notices
 from greencoro.distributed.overdraft import Overdrafts
 from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.distributed.send_queue import Entry, SendQueue
+from greencoro.distributed.session import Session
 from greencoro.distributed.standing import Standing
 from greencoro.distributed.wire import Wire
 from greencoro.errors import LocalProtocolError, NetworkError, PeerLost, RemoteProtocolError
@@ -24,32 +28,8 @@ from greencoro.hub import native
 
 __all__ = ["Entry", "Link", "LinkState"]
 
-Buffer = bytes | bytearray | memoryview
-#: Called once on the reactor, with the answer and None, or with None and why there is none.
-OnAnswer = Callable[[Any, "NetworkError | None"], object]
-
-
-class LinkState(enum.Enum):
-    """Where a link stands."""
-
-    #: A connection is being made.
-    DIALING = enum.auto()
-    #: The peer is online.
-    UP = enum.auto()
-    #: Given up, for good.
-    LOST = enum.auto()
-
-
-_TABLE = {
-    LinkState.DIALING: {LinkState.UP, LinkState.LOST},
-    LinkState.UP: {LinkState.LOST},
-    LinkState.LOST: set[LinkState](),
-}
-
 #: So many queued messages are not left to whoever was told to send them.
 _FLUSH_MESSAGES = 64
-#: Answers that may wait for a peer to read. One that asks on and on without reading is cut off.
-_MAX_ANSWERS = 100_000
 #: Mailboxes of a peer that are over and remembered as such.
 _MAX_GONE = 10_000
 _NONE: Mapping[int, tuple[int, int]] = {}
@@ -62,13 +42,22 @@ class Link:
         own: This runtime's limits. The queue keeps to them, also as long as the peer's own are not known: until `up`.
 
         unread: What may wait at its mailboxes from earlier links (`flow.Unread`).
+
+        codec (Codec): How objects travel here, each way.
     """
 
     def __init__(
-        self, info: PeerInfo, post: Callable[..., None], own: PeerLimits, unread: Mapping[int, tuple[int, int]] = _NONE
+        self,
+        info: PeerInfo,
+        post: Callable[..., None],
+        own: PeerLimits,
+        unread: Mapping[int, tuple[int, int]] = _NONE,
+        codec: Codec = PICKLE,
     ) -> None:
         self.info = info
+        self.codec = codec
         self.state = LinkState.DIALING
+        #: The connection; while it is suspended, the one that broke.
         self.wire: Wire | None = None
         self._hub_io: HubIo | None = None
         self.error: NetworkError | None = None
@@ -85,8 +74,10 @@ class Link:
         self.undecodable = 0
         #: Names the peer waits for, by the number of its request; the reactor's.
         self.locates: dict[int, Callable[[], None]] = {}
-        #: Outstanding replies: number -> what to call with the answer, or with None and the error; and its class.
-        self.pending: dict[int, tuple[OnAnswer, type[Any]]] = {}
+        #: Of those that this side has asked for, which are outstanding.
+        self.answers = Answers(self._why_lost)
+        #: Of ends of the peer's coroutines, those that are watched here.
+        self.notices = Notices(self._why_lost)
         #: What is to be cleaned up when the link is lost.
         self.on_lost: dict[Hashable, Callable[[NetworkError], None]] = {}
         #: Largest message that may be sent: no side sends what it would not take itself.
@@ -99,18 +90,25 @@ class Link:
         self._told = False
         #: What was accepted beyond the credit of mailboxes.
         self.overdrafts = Overdrafts(self, self._lock)
-        self._numbers = itertools.count(1)
 
     # Any thread.
 
-    def next_number(self) -> int:
-        """A number for a request on this link, never 0."""
-        return next(self._numbers) & 0xFFFFFFFF or self.next_number()
-
     @property
     def is_needed(self) -> bool:
-        """Is something queued for a peer that is being dialled?"""
+        """Is something queued for a peer that is being dialled, or not known to have come before it has to be again?"""
+        if self.state is LinkState.SUSPENDED:
+            return bool(self._queue) or not (self.session is None or self.session.is_acknowledged)
         return self.state is LinkState.DIALING and bool(self._queue)
+
+    @property
+    def is_online(self) -> bool:
+        """Does the peer count as there?"""
+        return self.state in ONLINE
+
+    @property
+    def session(self) -> Session | None:
+        """What is under way, whichever connection carries it; None before there is one, and once it is lost."""
+        return None if self.wire is None else self.wire.connection.session
 
     @property
     def is_lost(self) -> bool:
@@ -154,7 +152,7 @@ class Link:
                 return False
             self._put(None, buffers)
         self._tell()
-        if self._too_many_answers():
+        if self._queue.has_too_many_answers:
             self._post(self._check_answers)
         return True
 
@@ -170,17 +168,9 @@ class Link:
     def send_urgent(self, buffers: Sequence[Buffer]) -> None:
         """Queue a small message of the protocol's own before everything else."""
         self._queue.put_urgent(buffers)
-        if self._too_many_answers() or self.state is LinkState.LOST:
+        if self._queue.has_too_many_answers or self.state is LinkState.LOST:
             self._post(self._check_answers)
         self._tell()
-
-    def _too_many_answers(self) -> bool:
-        urgent, size = self._queue.urgent
-        return (
-            urgent > _MAX_ANSWERS
-            or size > self._own.max_queue_bytes
-            or self._queue.waiting[0] > _MAX_ANSWERS + self._own.max_queue_messages
-        )
 
     def send_credited(
         self,
@@ -242,6 +232,11 @@ class Link:
             self._post(self._withdrawn, entry.flow)
         return withdrawn
 
+    def forget_gone(self) -> None:
+        """What was said to be over may be there for who has shown a key since."""
+        with self._lock:
+            self.gone.clear()
+
     def check_size(self, size: int) -> None:
         """Refuse what the peer would refuse.
 
@@ -254,41 +249,27 @@ class Link:
                 f"a message of {size} bytes is too large: max_message_bytes{whose} is {self.max_message_bytes}"
             )
 
-    def expect(self, on_answer: OnAnswer, kind: type[Any] = int) -> int:
-        """Number a request; the reactor calls ``on_answer(answer, None)`` or ``on_answer(None, error)``, once.
-
-        Args:
-            kind: What the answer is: the number of a `Result`, or a `Reply`.
-        """
-        number = self.next_number()
-        self.pending[number] = on_answer, kind
-        if self.state is LinkState.LOST and self.pending.pop(number, None) is not None:
-            on_answer(None, self.error or PeerLost(f"{self.info} is lost"))
-        return number
-
-    def answered(self, number: int, answer: Any) -> None:
-        """The answer to ``number`` came; one that nobody waits for any more is dropped.
-
-        Raises:
-            RemoteProtocolError: It answers another kind of question.
-        """
-        expected = self.pending.get(number)
-        if expected is not None and not isinstance(answer, expected[1]):
-            raise RemoteProtocolError("the peer answers a question with what answers another kind of question")
-        if self.pending.pop(number, None) is not None and expected is not None:
-            expected[0](answer, None)
-
     def when_lost(self, key: Hashable, clean_up: Callable[[NetworkError], None]) -> None:
         """Have ``clean_up(error)`` called when the link is lost; at once where it is."""
         self.on_lost[key] = clean_up
-        if self.state is LinkState.LOST and self.on_lost.pop(key, None) is not None:
-            clean_up(self.error or PeerLost(f"{self.info} is lost"))
+        error = self._why_lost()
+        if error is not None and self.on_lost.pop(key, None) is not None:
+            clean_up(error)
+
+    def _why_lost(self) -> NetworkError | None:
+        return (self.error or PeerLost(f"{self.info} is lost")) if self.state is LinkState.LOST else None
 
     def _tell(self) -> None:
         if not self._told:
-            self._told = True
-            if (hub_io := self._hub_io) is None or not hub_io.will_flush():
+            try:
+                self._told = True
+                if (hub_io := self._hub_io) is None or not hub_io.will_flush():
+                    self._post(self.flush)
+            except BaseException:
+                # Ctrl-C, or what else a signal's handler raises. By now other threads may count on this one to tell.
+                self._told = False
                 self._post(self.flush)
+                raise
         elif self._queue.queued >= _FLUSH_MESSAGES and (hub_io := self._hub_io) is not None:
             hub_io.flush_now()
 
@@ -316,11 +297,11 @@ class Link:
     def _check_answers(self) -> None:
         if self.state is LinkState.LOST:
             self._queue.clear_urgent()
-        elif self._too_many_answers() and self.wire is not None:
+        elif self._queue.has_too_many_answers and self.wire is not None:
             self.wire.fail(RemoteProtocolError("the peer asks, and does not read the answers"))
 
     def up(self, wire: Wire, info: PeerInfo, limits: PeerLimits) -> bool:
-        """A connection is there.
+        """A connection is there; `Wire.flush` is still to be called.
 
         Args:
             limits: The peer's; what is sent from now on keeps to them.
@@ -338,18 +319,33 @@ class Link:
             self.max_message_bytes = min(self._own.max_message_bytes, limits.max_message_bytes)
             self._move(LinkState.UP)
         self.info = info
+        self._take(wire)
+        for flow in list(self.outflows.values()):
+            flow.waiters.wake()
+        return True
+
+    def _take(self, wire: Wire) -> None:
         self.wire = wire
         self._hub_io = wire.hub_io
         if self._hub_io is not None:
             self._hub_io.queue = self
         wire.source = self._queue.connect(wire.connection)
-        for flow in list(self.outflows.values()):
-            flow.waiters.wake()
-        wire.flush()
-        return True
 
-    def lose(self, error: NetworkError) -> int:
+    def suspend(self) -> None:
+        """The connection broke; what is queued waits for another one."""
+        self._move(LinkState.SUSPENDED)
+        self._hub_io = None
+
+    def resume(self, wire: Wire) -> None:
+        """Another connection goes on with the session of the last one; `Wire.flush` is still to be called."""
+        self._move(LinkState.UP)
+        self._take(wire)
+
+    def lose(self, error: NetworkError, guard: Callable[..., None]) -> int:
         """Give the link up: everyone who waits for something of it is told.
+
+        Args:
+            guard: As `Reactor.guard`: a function of theirs that raises keeps nobody else from being told.
 
         Returns:
             int: How many messages that were accepted for mailboxes and channels are not known to have been read: at
@@ -365,18 +361,16 @@ class Link:
         self.wire = self._hub_io = None
         # What waits in mailboxes holds its own; of the others nothing is left to count.
         self.inflows.clear()
-        for number in list(self.pending):
-            expected = self.pending.pop(number, None)
-            if expected is not None:
-                expected[0](None, error)
+        self.answers.lose(error, guard)
         for flow in list(self.outflows.values()):
             flow.waiters.wake()
         self._queue.waiters.wake()
+        self.notices.lose(error, guard)
         for key in list(self.on_lost):
             # Other threads take theirs out meanwhile.
             clean_up = self.on_lost.pop(key, None)
             if clean_up is not None:
-                clean_up(error)
+                guard(clean_up, error)
         return dropped
 
     def heard_debts(self) -> None:
@@ -393,13 +387,14 @@ class Link:
 
     def target_gone(self, target: int) -> None:
         """A mailbox of the peer is over."""
-        if len(self.gone) >= _MAX_GONE:
-            self.gone.pop(next(iter(self.gone)))
-        self.gone[target] = None
+        with self._lock:
+            if len(self.gone) >= _MAX_GONE:
+                self.gone.pop(next(iter(self.gone)))
+            self.gone[target] = None
         if (flow := self.outflows.pop(target, None)) is not None:
             flow.waiters.wake()
 
     def _move(self, state: LinkState) -> None:
-        if state not in _TABLE[self.state]:
+        if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"a link in state {self.state.name} cannot become {state.name}")
         self.state = state

@@ -52,7 +52,11 @@ class Listening:
     # Any thread.
 
     def accept(self, on: bool) -> None:
-        """Accept at its own listeners, or do not any more; it is so when this returns."""
+        """Accept at its own listeners, or do not any more; it is so when this returns.
+
+        Raises:
+            OSError: A listener cannot be watched; the others are as they were asked to be.
+        """
         self.do(lambda: self._accept(on))
 
     def add(self, descriptor: int) -> ListenerHandle:
@@ -61,33 +65,44 @@ class Listening:
         Raises:
             ClosedResource: The runtime is finished.
 
-            OSError, ValueError: ``descriptor`` is no listening TCP socket.
+            OSError, ValueError: ``descriptor`` is no listening TCP socket, or cannot be watched.
         """
-        if self._closed:
-            raise ClosedResource("a runtime that is finished listens nowhere")
-        added = ListenerHandle(self, self._transport.adopt(descriptor))
-        self.do(lambda: self._add(added))
-        return added
+        if not self._closed:
+            added = ListenerHandle(self, self._transport.adopt(descriptor))
+            if self.do(lambda: self._add(added)):
+                return added
+        raise ClosedResource("a runtime that is finished listens nowhere")
 
-    def do(self, step: Callable[[], None]) -> None:
-        """Have ``step()`` called on the reactor, and wait for that; where the runtime is finished it need not be."""
+    def do(self, step: Callable[[], None]) -> bool:
+        """Have ``step()`` called on the reactor, and wait for that.
+
+        Returns:
+            bool: False where the runtime is finished, and nobody is sure to call it.
+
+        Raises:
+            Exception: What ``step()`` raises.
+        """
         if self._reactor.is_current:
             step()
-            return
+            return True
         if self._closed:
-            return
+            return False
         done = Completion()
 
         def call() -> None:
             try:
                 step()
-            finally:
+            except BaseException as error:
+                done.fail(error)
+            else:
                 done.set(None)
 
         self._reactor.post(call)
         while not done.wait(_LOOK_SECONDS):
             if self._closed:
-                return
+                return False
+        done.result(0)
+        return True
 
     # The reactor's thread.
 
@@ -96,15 +111,24 @@ class Listening:
         self._accept(self._accepting)
 
     def _accept(self, on: bool) -> None:
+        failed: list[OSError] = []
         for handle in self._own:
-            handle.turn(on)
+            try:
+                handle.turn(on)
+            except OSError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _add(self, added: ListenerHandle) -> None:
-        if self._closed:
+        try:
+            if self._closed:
+                raise ClosedResource("the runtime has finished meanwhile, and listens nowhere")
+            added.turn(True)
+        except BaseException:
             added.end()
-            return
+            raise
         self._added.append(added)
-        added.turn(True)
 
     def forget(self, added: ListenerHandle) -> None:
         """It was closed."""
@@ -158,11 +182,11 @@ class ListenerHandle:
         """Accept, or do not."""
         if self._listener is None or on is self._accepts:
             return
-        self._accepts = on
         if on:
             self._listener.start(self._listening.came)
         else:
             self._listener.stop()
+        self._accepts = on
 
     def _close(self) -> None:
         self.end()

@@ -65,13 +65,17 @@ class Locator:
 
     # The side that looks for a name.
 
-    def locate(self, kind: str, name: str, location: Location | str | None, timeout: float | None) -> Any:
+    def locate(
+        self, kind: str, name: str, location: Location | str | None, timeout: float | None, what: str = ""
+    ) -> Any:
         """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first.
 
         None as well where this runtime finishes meanwhile.
 
         Args:
             location: Where to look, with its port; None: here and at all peers.
+
+            what (str): What people are told that is waited for, where the name is not of their choice.
 
         Raises:
             TypeError, ValueError: ``location`` is none, or has no port; the name is too long.
@@ -86,12 +90,12 @@ class Locator:
             raise ValueError(f"locate looks at one runtime, so its location needs a port, and {place} has none")
         ends = None if timeout is None else native.monotonic() + timeout
         while True:
-            query = self._look(kind, name, place, None if ends is None else ends - native.monotonic())
+            query = self._look(kind, name, place, None if ends is None else ends - native.monotonic(), what)
             # Whoever had it may be lost by the time that this one goes on.
             if query.owner is None or query.owner not in self._runtime.peer_table.lost:
                 return query.found.value
 
-    def _look(self, kind: str, name: str, location: Location | None, timeout: float | None) -> _Query:
+    def _look(self, kind: str, name: str, location: Location | None, timeout: float | None, what: str) -> _Query:
         query = _Query(kind, name, location)
         here = location is None or self._runtime.is_own(location)
         if here:
@@ -114,7 +118,9 @@ class Locator:
                 query.found.set(None)
             elif location is None or not here:
                 self._runtime.reactor.post(self._ask_all, number)
-            self._runtime.wait_aloud(query.found, timeout, f"{KINDS.get(kind, kind)} {name!r}", query.named)
+            lacking = "" if what else "registered that name"
+            what = what or f"{KINDS.get(kind, kind)} {name!r}"
+            self._runtime.wait_aloud(query.found, timeout, what, lacking, query.named)
         finally:
             self._queries.pop(number, None)
             if here:

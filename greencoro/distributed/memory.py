@@ -11,9 +11,10 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor
-from greencoro.distributed.stream import Buffer, Receiver, Stream
+from greencoro.distributed.stream import Receiver, Stream
 
 __all__ = ["MemoryNetwork"]
 

@@ -70,6 +70,22 @@ class RemoteNotice(Encoded):
         return True, decode_notice(self._coro, self._notice, self._coro.location)
 
 
+class _KeptNotice(Encoded):
+    """In a mailbox, the notice of an end whose outcome is kept here."""
+
+    __slots__ = ("_coro", "_outcome")
+
+    def __init__(self, coro: RemoteCoro, outcome: Completion) -> None:
+        self._coro = coro
+        self._outcome = outcome
+
+    def decode(self) -> tuple[bool, Any]:
+        notice = self._coro.notice_of(self._outcome)
+        # What was watched before there was a reference names none.
+        told = MonitorException(self._coro, notice.kind, notice.value, notice.error, notice.traceback_text)
+        return True, told
+
+
 class _Monitored:
     """What one coroutine here has with one elsewhere that it monitors."""
 
@@ -122,8 +138,24 @@ class Monitors:
     def add(self, monitor: Coro, there: RemoteCoro, asker: object = None) -> int:
         """Have ``monitor``, a coroutine here, be sent the notice of the end of one elsewhere; `Coro.monitor`'s result.
 
-        Asking twice does not bring two notices: whoever comes second gets the first one's answer.
+        Asking twice does not bring two notices: whoever comes second gets the first one's answer. Of what is over and
+        has its outcome kept here, a job, the notice comes at once.
         """
+        kept = there.kept
+        if kept is None:
+            return self._set_up(monitor, there, asker)
+        if not kept.done and self._set_up(monitor, there, asker) == 0:
+            return 0
+        # It is over there, or its process is lost: the news of that may be a moment behind.
+        return 0 if kept.wait(self._timeout) and self._tell_kept(monitor, there, kept) else -1
+
+    def _tell_kept(self, monitor: Coro, there: RemoteCoro, outcome: Completion) -> bool:
+        if not monitor.is_alive():
+            return False
+        monitor.put_past_limit(_KeptNotice(there, outcome))
+        return True
+
+    def _set_up(self, monitor: Coro, there: RemoteCoro, asker: object) -> int:
         link = there.reach()
         if link is None:
             return -1
@@ -160,7 +192,11 @@ class Monitors:
             if not monitor.is_alive():
                 return
             # Each was asked for, and none may be lost: it does not wait for room in a full mailbox.
-            if notice is None:
+            kept = there.kept
+            if notice is None and kept is not None:
+                # It may have been over before its process was lost; and how that ended is being found out.
+                kept.add_callback(lambda: self._tell_kept(monitor, there, kept))
+            elif notice is None:
                 monitor.put_past_limit(MonitorException(there, "lost", None, error))
             else:
                 unread = self._unread.of(link.info.incarnation)

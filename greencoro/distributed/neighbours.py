@@ -21,7 +21,7 @@ from greencoro.distributed.calls import Calls, Request
 from greencoro.distributed.datagrams import Ping
 from greencoro.distributed.discovery import START_PINGS_SECONDS, Discovery, Rate
 from greencoro.distributed.discovery_socket import DiscoverySocket
-from greencoro.distributed.link import Link, LinkState
+from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.presence import NOTHING_SPECIAL
@@ -195,7 +195,7 @@ class Neighbours:
 
     def introduce(self, link: Link) -> None:
         """Get to know the siblings of a peer."""
-        number = link.expect(functools.partial(self._told_siblings, link), messages.Reply)
+        number = link.answers.expect(functools.partial(self._told_siblings, link), messages.Reply)
         link.send(None, messages.Request(number, "greencoro.siblings", {}, ()).encode())
 
     def _told_siblings(self, link: Link, reply: Any, error: NetworkError | None) -> None:
@@ -235,7 +235,7 @@ class _Online:
 
     def __contains__(self, incarnation: object) -> bool:
         link = self._peers.links.get(incarnation)  # type: ignore[call-overload]
-        return link is not None and link.state is LinkState.UP
+        return link is not None and link.is_online
 
 
 def _udp_port_of(link: Link) -> int:

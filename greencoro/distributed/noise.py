@@ -178,6 +178,16 @@ class HandshakeState:
         self._require_finished()
         return self._symmetric.hash
 
+    @property
+    def transcript_hash(self) -> bytes:
+        """32 bytes that are the same on both sides after as many messages, and after no others; they are no secret."""
+        return self._symmetric.hash
+
+    @property
+    def ephemeral_public(self) -> bytes:
+        """The public key of this side that its next, or last, message begins with."""
+        return self._private.public_key().public_bytes_raw()
+
     def write_message(self, payload: bytes) -> bytes:
         """The next message, with ``payload`` sealed in it.
 
@@ -190,7 +200,7 @@ class HandshakeState:
         message = b""
         for token in self._next_tokens(writing=True):
             if token == "e":
-                message = self._private.public_key().public_bytes_raw()
+                message = self.ephemeral_public
                 symmetric.mix_hash(message)
                 symmetric.mix_key(message)  # as in every psk pattern (section 9.2)
             else:

@@ -1,4 +1,7 @@
-"""The part of a `Runtime` that layers above are built on: operations that peers do for each other, and watches."""
+"""The part of a `Runtime` that layers above are built on.
+
+Operations that peers do for each other, watches, and waits of which people are told in the words of those layers.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,19 @@ from typing import Any, cast
 from greencoro.distributed.calls import Calls, Reply, Request
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.elsewhere import Home
+from greencoro.distributed.fields import Header
 from greencoro.distributed.link import Link
+from greencoro.distributed.locate import Locator
 from greencoro.distributed.location import Location
+from greencoro.distributed.outcomes import Watch
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
-from greencoro.distributed.proxies import RemoteCoro, outcome_setter
+from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.repeating import Repetition, Repetitions
-from greencoro.distributed.watches import Watch, Watches
+from greencoro.distributed.search import Named
+from greencoro.distributed.watches import Watches
 from greencoro.errors import NetworkError, PeerUnreachable
 from greencoro.hub import native, waiting
 from greencoro.hub.completion import Completion
@@ -33,6 +40,7 @@ class OperationsApi:
     reactor: Reactor
     _calls: Calls
     _contacts: Contacts
+    _locator: Locator
     _repetitions: Repetitions
 
     def serve_basics(self) -> None:
@@ -52,7 +60,7 @@ class OperationsApi:
         self,
         to: PeerInfo | Location,
         operation: str,
-        header: dict[str, Any],
+        header: Header,
         parts: Sequence[bytes] = (),
         timeout: float | None = None,
     ) -> Reply:
@@ -70,7 +78,7 @@ class OperationsApi:
         link = self.peer_table.links.get(to.incarnation)
         return link is not None and self._calls.request_nowait(link, operation, header, on_answer)
 
-    def post(self, to: PeerInfo | Location, operation: str, header: dict[str, Any], parts: Sequence[bytes] = ()) -> int:
+    def post(self, to: PeerInfo | Location, operation: str, header: Header, parts: Sequence[bytes] = ()) -> int:
         """Have a peer do an operation, without an answer; 0 where that is queued, -1 where the peer is lost.
 
         Raises:
@@ -126,20 +134,52 @@ class OperationsApi:
             raise PeerUnreachable(f"{to} is no peer (any more)")
         return link
 
-    def open_watch(self, peer: PeerInfo, coro_name: str) -> Watch:
+    def connect_to(self, location: Location, timeout: float | None, what: str) -> PeerInfo:
+        """As `Runtime.connect`, for a location with its port.
+
+        Args:
+            what (str): What people are told that is waited for, before the location.
+        """
+        return self._contacts.connect(location, timeout, what=what).info
+
+    def find_registered(self, name: str, timeout: float | None, what: str) -> Coro | None:
+        """As `Coro.locate` at all peers, for a name that is not the user's own.
+
+        Args:
+            what (str): What people are told that is waited for.
+        """
+        found: Coro | None = self._locator.locate("coro", name, None, timeout, what)
+        return found
+
+    def wait_aloud(
+        self, outcome: Completion, timeout: float | None, what: str, lacking: str, at: Named | None = None
+    ) -> bool:
+        """Wait for what is registered by name, and say every few seconds what is waited for; was it there in time?
+
+        Args:
+            lacking (str): What peers that are online have not done; empty: nothing is said of that.
+
+            at: The only one that is asked; None: all peers are.
+        """
+        return self._contacts.wait_for_name(outcome, timeout, what, lacking, at)
+
+    def open_watch(self, peer: PeerInfo) -> Watch:
         """A watch for a coroutine that ``peer`` is about to start; its number goes into the request."""
-        link = self._link_of(peer, None)
-        outcome = Completion()
-        stand_in = RemoteCoro(cast(Home, self), Reference(peer.location, peer.incarnation, 0, coro_name))
-        return Watch(self.watches.open(link, outcome_setter(stand_in, outcome)), outcome)
+        watch = Watch()
+        watch.id = self.watches.open(self._link_of(peer, None), watch.hear)
+        return watch
 
     def serve_watch(self, request: Request, watch_id: int, coro: Coro) -> None:
         """Send the asker of ``request`` the notice for its watch when ``coro`` is over."""
         self.watches.serve(request.link, watch_id, coro)
 
     def reference(
-        self, peer: PeerInfo, coro_id: int, name: str, watch: Watch | None = None, key: bytes = b""
+        self, peer: PeerInfo, coro_id: int, name: str, outcome: Completion | None = None, key: bytes = b""
     ) -> RemoteCoro:
-        """A reference to a coroutine of ``peer``, which may be closed (`reach`); with ``watch`` its result is kept."""
+        """A reference to a coroutine of ``peer``, which may be closed (`reach`).
+
+        Args:
+            outcome (Completion | None): What is set to the outcome, as a `Watch`.
+        """
         reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
-        return RemoteCoro(cast(Home, self), reference, None if watch is None else watch.outcome)
+        return RemoteCoro(cast(Home, self), reference, outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,60 +12,41 @@ from gevent.libev import corecext
 
 from greencoro.config import Settings
 from greencoro.distributed import reactor
-from greencoro.distributed.addresses import (
-    LOOPBACK,
-    Channel,
-    channels,
-    default_address,
-    is_loopback,
-    is_unspecified,
-    own_addresses,
-    resolve,
-)
+from greencoro.distributed.addresses import LOOPBACK, default_address, is_loopback, resolve
+from greencoro.distributed.hello import SERIALIZERS
 from greencoro.distributed.location import Location
 from greencoro.distributed.presence import Presence
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.secret import load as load_secret
-from greencoro.distributed.stream import Listener, Transport
+from greencoro.distributed.stream import Transport
 from greencoro.errors import ConfigError
 from greencoro.hub import native, userhub
 from greencoro.hub.completion import Completion
 
 __all__ = [
     "addresses_of",
-    "adopt",
     "as_descriptors",
     "as_location",
     "as_locations",
     "as_peers",
     "as_presence",
     "as_secret",
+    "as_serializer",
     "as_tcp_port",
     "as_udp_port",
     "check_types",
     "dest_path_of",
+    "first_address",
     "hosts_of",
-    "listen",
-    "locations_of",
     "off_the_hub",
-    "own_locations",
     "refuse_insecure",
-    "told_of",
     "use_notifier",
 ]
 
 #: As ``discover_peers``: schedulers alone.
 SCHEDULERS = "schedulers"
 NOTIFIERS = ("epoll", "poll", "select", "kqueue")
-#: Where several addresses are to have one port, so many free ones are tried.
-_PORTS_TRIED = 20
-#: What to do where a place to listen at cannot be had.
-_ADVICE = {
-    errno.EADDRINUSE: "another program or runtime has that port; tcp_port=0 takes any that is free",
-    errno.EADDRNOTAVAIL: "that is no address of this machine; `greencoro doctor` shows those there are",
-    errno.EACCES: "ports below 1024 are for the administrator; tcp_port=0 takes any that is free",
-}
 
 
 @runtime_checkable
@@ -158,6 +138,18 @@ def as_presence(role: Any, discover_peers: bool | str) -> Presence:
         raise ConfigError(str(error)) from None
 
 
+def as_serializer(serializer: Any) -> str:
+    """How objects travel.
+
+    Raises:
+        ConfigError: There is no such way.
+    """
+    if serializer not in SERIALIZERS:
+        raise ConfigError(f"serializer is {' or '.join(map(repr, SERIALIZERS))}, not {serializer!r}")
+    word: str = serializer
+    return word
+
+
 def as_udp_port(port: int | None) -> int:
     """The UDP port for discovery; None and 0 stand for 51350."""
     return DEFAULT_PORT if port is None else _port(port, "udp_port", ", or None") or DEFAULT_PORT
@@ -192,11 +184,16 @@ def addresses_of(hosts: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for host in hosts:
-        found[_first_address(host, "node")] = None
+        found[first_address(host, "node")] = None
     return list(found)
 
 
-def _first_address(host: str, parameter: str) -> str:
+def first_address(host: str, parameter: str) -> str:
+    """The first address of a host.
+
+    Raises:
+        ConfigError: It has none; that names the parameter.
+    """
     try:
         address: str = off_the_hub(functools.partial(resolve, Location(host, 0).addr))[0]
     except ValueError as error:
@@ -222,30 +219,6 @@ def refuse_insecure(addresses: Sequence[str], ext_ip_addr: str | None) -> None:
         )
 
 
-def listen(transport: Transport, hosts: Sequence[str], tcp_port: int) -> list[Listener]:
-    """Listen at one port of all hosts; of no single host is its name kept, but its first address.
-
-    Raises:
-        OSError: One of the places cannot be had.
-    """
-    for tried in range(_PORTS_TRIED):
-        listeners: list[Listener] = []
-        try:
-            for host in hosts:
-                port = listeners[0].location.port if listeners else tcp_port
-                listeners.append(transport.listen(Location(host, port)))
-            return listeners
-        except BaseException as error:
-            for listener in listeners:
-                listener.close()
-            # A port that is free at one address may be taken at another; then a free one is for the choosing.
-            if tcp_port or not listeners or not isinstance(error, OSError) or tried + 1 == _PORTS_TRIED:
-                if isinstance(error, OSError) and error.errno in _ADVICE:
-                    raise OSError(error.errno, f"{error.strerror}: {_ADVICE[error.errno]}") from None
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
 def as_descriptors(listen_on: Sequence[int], node: Any, tcp_port: int) -> list[int]:
     """The descriptors to listen at, if any.
 
@@ -258,68 +231,6 @@ def as_descriptors(listen_on: Sequence[int], node: Any, tcp_port: int) -> list[i
     if listen_on and (node is not None or tcp_port):
         raise ConfigError("with listen_on= there is no node= and no tcp_port=: the sockets have theirs")
     return list(listen_on)
-
-
-def adopt(transport: Transport, descriptors: Sequence[int], loopback_only: bool) -> list[Listener]:
-    """Listen at sockets that somebody else opened.
-
-    Raises:
-        ConfigError: One is no listening TCP socket, or may not be listened at.
-    """
-    listeners: list[Listener] = []
-    try:
-        for descriptor in descriptors:
-            listeners.append(transport.adopt(descriptor))
-        if loopback_only:
-            refuse_insecure([listener.location.addr for listener in listeners], None)
-    except BaseException as error:
-        for listener in listeners:
-            listener.close()
-        if isinstance(error, OSError):
-            raise ConfigError(f"listen_on: descriptor {descriptor}: {error.strerror or error}") from None
-        raise
-    return listeners
-
-
-def told_of(listeners: Sequence[Listener], multicast_group: str | None) -> dict[Channel, Location]:
-    """The networks this runtime can be heard on, each with the location to tell there.
-
-    That of the network itself: those who hear it are on this side of a gateway.
-    """
-    told: dict[Channel, Location] = {}
-    for listener in listeners:
-        here = listener.location
-        for way in channels(here.addr, multicast_group):
-            address = way.address if is_unspecified(here.addr) else here.addr
-            told.setdefault(way, Location(address, here.port))
-    return told
-
-
-def locations_of(listeners: Sequence[Listener], ext_ip_addr: str | None) -> tuple[Location, ...]:
-    """Where a runtime with these listeners can be dialled; first what it tells its peers.
-
-    Raises:
-        ConfigError: ``ext_ip_addr`` has no address.
-    """
-    if ext_ip_addr is not None:
-        _first_address(ext_ip_addr, "ext_ip_addr")
-    found = [] if ext_ip_addr is None else [Location(ext_ip_addr, listeners[0].location.port)]
-    for listener in listeners:
-        here = listener.location
-        found.append(Location(default_address(), here.port) if is_unspecified(here.addr) else here)
-    return tuple(dict.fromkeys(found))
-
-
-def own_locations(listeners: Sequence[Listener], locations: Sequence[Location]) -> frozenset[Location]:
-    """All that mean a runtime with these listeners, also those that it tells nobody."""
-    found = set(locations)
-    for listener in listeners:
-        here = listener.location
-        found.add(here)
-        if is_unspecified(here.addr):
-            same_kind = [each for each in own_addresses() if (":" in each) == (":" in here.addr)]
-            found.update(Location(address, here.port) for address in same_kind)
-    return frozenset(found)
 
 
 def use_notifier(notifier: str | None) -> None:

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["BARRIER", "CHUNK_HEADER", "FIRST", "LAST", "MAX_STREAMS", "Outbox", "Parcel"]
+from greencoro.distributed.fields import Buffer
 
-Buffer = bytes | bytearray | memoryview
+__all__ = ["BARRIER", "CHUNK_HEADER", "FIRST", "LAST", "MAX_STREAMS", "Outbox", "Parcel"]
 
 #: Key of a message that must not overtake anything.
 BARRIER: Final = "barrier"

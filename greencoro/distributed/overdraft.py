@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.flow import Outflow
 from greencoro.hub.completion import Completion
 
 __all__ = ["Overdraft", "Overdrafts"]
-
-Buffer = bytes | bytearray | memoryview
 
 
 class Credited(Protocol):

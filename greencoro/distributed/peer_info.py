@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from greencoro.distributed.hello import Hello
 from greencoro.distributed.location import Location
 
 __all__ = ["PeerInfo", "PeerLimits"]
@@ -28,3 +29,8 @@ class PeerLimits(NamedTuple):
     max_queue_messages: int
     max_queue_bytes: int
     max_message_bytes: int
+
+    @classmethod
+    def of(cls, hello: Hello) -> PeerLimits:
+        """Those that ``hello`` tells."""
+        return cls(hello.max_queue_messages, hello.max_queue_bytes, hello.max_message_bytes)

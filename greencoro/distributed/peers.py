@@ -18,14 +18,17 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.config import Settings
-from greencoro.distributed.admission import REFUSED, Admission
+from greencoro.distributed.admission import MAX_REASON, REFUSED, Admission
+from greencoro.distributed.codec import PICKLE, Codec
 from greencoro.distributed.connection import Connection, Limits
 from greencoro.distributed.crossing import Crossings
-from greencoro.distributed.dial import REFUSALS, Dial, OnDone
+from greencoro.distributed.dial import REFUSALS, OnDone
 from greencoro.distributed.dialling import Dialling
 from greencoro.distributed.flow import Unread
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import Identity
+from greencoro.distributed.incoming import Incoming
 from greencoro.distributed.link import Link, LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Bye, Message, Welcome
@@ -34,11 +37,13 @@ from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.redial import Redials
 from greencoro.distributed.referrals import Referrals
 from greencoro.distributed.reports import Reports
+from greencoro.distributed.resumption import Resumption, came_from_its_place
 from greencoro.distributed.secret import Secret
 from greencoro.distributed.stream import Stream, Transport
 from greencoro.distributed.wire import Wire
 from greencoro.errors import NetworkError, PeerLost, RemoteProtocolError
 from greencoro.hub import native
+from greencoro.hub.telling import tell_unheard
 from greencoro.log import escape
 
 __all__ = ["Peers"]
@@ -49,11 +54,11 @@ _log = logging.getLogger(__name__)
 _REMEMBER_LOST = 10_000
 #: At the end, with messages queued for a peer that is being dialled, this often it is looked whether it is there.
 _LOOK_AGAIN_SECONDS = 0.01
-#: A text of a peer's goes this far into messages of ours.
-_MAX_REASON = 200
-
 #: Who goes on trying with a wrong secret is told of once in so long.
 _REPORT_SECONDS = 60.0
+#: Those who set up no logging are told of an address that called, and was refused, once in so long: whoever is there
+#: may try for ever, or be no greencoro at all.
+_TELL_SECONDS = 3600.0
 #: So many of those that were refused are told of to whoever waits.
 _MAX_REFUSED = 3
 
@@ -65,6 +70,8 @@ class Peers:
         on_message: Called with (link, message) for each message of an authenticated peer.
 
         on_change: Called with (link, online, reason, dropped) when a peer came or was lost.
+
+        codec (Codec): How objects travel.
     """
 
     def __init__(
@@ -72,14 +79,18 @@ class Peers:
         reactor: Reactor,
         transport: Transport,
         hello: Hello,
+        identity: Identity,
         secret: Secret,
         settings: Settings,
         on_message: Callable[[Link, Message], None],
         on_change: Callable[[Link, bool, str, int], None],
+        codec: Codec = PICKLE,
     ) -> None:
         self._reactor = reactor
+        self._codec = codec
         self._transport = transport
         self._hello = hello
+        self._identity = identity
         self._psk = secret.psk()
         self._fingerprint = secret.fingerprint
         self._settings = settings
@@ -92,20 +103,22 @@ class Peers:
         )
         self._on_message = on_message
         self._on_change = on_change
-        # Connections that came in and have not proved themselves, oldest first; who they say they are, once they do.
-        self._unproven: OrderedDict[Wire, Hello | None] = OrderedDict()
+        #: Connections that came in and have not proved themselves.
+        self.incoming = Incoming(settings, lambda stream: self._new_wire(stream, Role.RESPONDER, self))
         self._closed = False
         self._closing: set[Wire] = set()
         self._gave_up = False
         self._reports = Reports(_REPORT_SECONDS)
+        self._told = Reports(_TELL_SECONDS)
         # By address, the latest last: why a connection did not come about that only a person can mend.
         self._refused: dict[object, str] = {}
         self._admission = Admission(self, reactor, hello, settings.peer_timeout_seconds)
         self._dialling = Dialling(self, reactor, transport, hello, settings, self._admission, self._new_wire)
         #: Those that wait for what comes of a dial of ours.
-        self.crossings = Crossings(self._dialling.crosses, self._take_up)
+        self.crossings = Crossings(self._dialling.crossed, self.incoming.take_up)
         #: Those whose connection broke.
-        self.redials = Redials(reactor, self._dialling.dial, settings.peer_timeout_seconds)
+        self.redials = Redials(reactor, self._dialling.dial, settings.peer_timeout_seconds, settings.tick_seconds)
+        self.resumption = Resumption(self, reactor, self._dialling, self.redials, settings.tick_seconds)
         self._unread = Unread()
         self.links: dict[bytes, Link] = {}
         #: Incarnations that were online and are not any more.
@@ -137,53 +150,29 @@ class Peers:
         return link
 
     def online(self) -> list[Link]:
-        """The links that are up."""
-        return [link for link in tuple(self.links.values()) if link.state is LinkState.UP]
+        """The links whose peers are there, be it that their connection broke and another one is being made."""
+        return [link for link in tuple(self.links.values()) if link.is_online]
 
     def refused(self) -> list[str]:
         """Why the latest ones were refused, or refused us, that have not become peers since; a line for each."""
         return list(self._refused.values())
 
     def _new_link(self, info: PeerInfo) -> Link:
-        return Link(info, self._reactor.post, _limits_of(self._hello), self._unread.of(info.incarnation))
+        unread = self._unread.of(info.incarnation)
+        return Link(info, self._reactor.post, PeerLimits.of(self._hello), unread, self._codec)
 
-    # The reactor's thread: coming in.
-
-    def let_in(self, stream: Stream) -> None:
-        """A connection came in."""
-        if self._closed:
-            stream.abort()
-            return
-        self._make_room(stream.peer_address)
-        wire = self._new_wire(stream, Role.RESPONDER, self)
-        self._unproven[wire] = None
-        wire.open()
-
-    def _take_up(self, wire: Wire, hello: Hello) -> None:
-        """Go on with a connection that came in and was put off."""
-        self._make_room(wire.stream.peer_address)
-        self._unproven[wire] = hello
-
-    def _make_room(self, address: str) -> None:
-        per_address = [w for w in self._unproven if w.stream.peer_address == address]
-        if len(per_address) >= self._settings.max_unauthenticated_per_address:
-            self._drop_oldest(per_address)
-        elif len(self._unproven) >= self._settings.max_unauthenticated:
-            self._drop_oldest(list(self._unproven))
-
-    def _drop_oldest(self, wires: list[Wire]) -> None:
-        # Those that showed that they know the secret come last, before them those that said anything: nobody can fill
-        # the places with such as easily.
-        progress = {wire: (self._unproven[wire] is not None, wire.connection.heard_at is not None) for wire in wires}
-        self._drop_unproven(min(wires, key=progress.__getitem__))
-
-    def _drop_unproven(self, wire: Wire) -> None:
-        del self._unproven[wire]
-        wire.reset()
+    # The reactor's thread.
 
     def _new_wire(self, stream: Stream, role: Role, owner: Any) -> Wire:
         connection = Connection(
-            role, self._psk, self._hello, os.urandom(32), self._fingerprint, self._limits, native.monotonic()
+            role,
+            self._psk,
+            self._hello,
+            self._identity,
+            os.urandom(32),
+            self._fingerprint,
+            self._limits,
+            native.monotonic(),
         )
         return Wire(
             self._reactor, stream, connection, owner, self._settings.tick_seconds, self._settings.handshake_seconds
@@ -192,14 +181,18 @@ class Peers:
     # As the owner of wires: those that came in, and all once they belong to a link.
 
     def on_introduced(self, wire: Wire, hello: Hello) -> None:
-        if self._hello.incarnation < hello.incarnation and self._dialling.crosses(wire, hello):
-            del self._unproven[wire]
+        link = self.links.get(hello.incarnation)
+        if link is not None and link.session is not None and link.session.received:
+            # The other side has it, too: it has said what it says to its peers alone.
+            wire.known_link = link
+        if self._hello.incarnation < hello.incarnation and self._dialling.crossed(wire, hello) is not None:
+            self.incoming.take_out(wire)
             self.crossings.put_off(wire, hello)
         else:
-            self._unproven[wire] = hello
+            self.incoming.introduced(wire, hello)
 
     def on_established(self, wire: Wire, hello: Hello) -> None:
-        self._unproven.pop(wire, None)
+        self.incoming.take_out(wire)
         self.crossings.forget(wire)
         self._refused.pop(wire.stream.peer_address, None)
         self._admission.judge(wire, hello, functools.partial(self._judged, wire, hello))
@@ -211,46 +204,61 @@ class Peers:
             # Both sides were dialled by the other, and ours is the dial to stay.
             wire.abort()
             return
-        self.adopt(wire, hello)
+        link = self.resumption.link_of(wire)
+        if link is not None:
+            self.resumption.resume(link, wire)
+        else:
+            self.adopt(wire, hello)
 
     def on_message(self, wire: Wire, message: Message) -> None:
         link = self.links.get(wire.connection.peer_incarnation)
         if link is None or link.wire is not wire:
+            if link is not None and link.session is wire.connection.session:
+                # It is counted as heard and never sent again. Later: this may be the user hub's turn.
+                gap = PeerLost(f"a bug in greencoro: a message of {link.info} came after its connection was replaced")
+                self._reactor.post(self.lose, link, gap, True)
             return
         if message.__class__ is Bye:
             if message.reason.startswith(REFUSED):
                 self.report_refusal(link.info.location, message.reason)
-            self.lose(link, PeerLost(f"{link.info} left: {escape(message.reason, _MAX_REASON)}"))
+            self.lose(link, PeerLost(f"{link.info} left: {escape(message.reason, MAX_REASON)}"))
             return
         self._on_message(link, message)
 
     def on_closed(self, wire: Wire, error: NetworkError) -> None:
-        if wire in self._unproven:
-            del self._unproven[wire]
+        if self.incoming.take_out(wire):
             if isinstance(error, REFUSALS):
-                self.report("refused a connection from %s: %s", wire.stream.peer_address, error)
+                self.report("refused a connection from %s: %s", wire.stream.peer_address, error, is_ours_to_tell=True)
             return
         self.crossings.forget(wire)
         link = self.links.get(wire.connection.peer_hello.incarnation)
         if link is not None and link.wire is wire:
+            if wire.is_broken and self.resumption.begins(link, error):
+                return
             is_bad = isinstance(error, RemoteProtocolError)
             if is_bad:
                 self._reactor.log.log(_log, logging.WARNING, "cut off %s: %s", link.info, str(error))
             lost = error if isinstance(error, PeerLost) else PeerLost(f"{link.info}: {error}")
             self.lose(link, lost, may_live=not is_bad)
 
-    def report(self, line: str, address: object, error: NetworkError) -> None:
-        """Log why a connection did not come about, unless the same was said of that address a short while ago."""
+    def report(self, line: str, address: object, error: NetworkError, is_ours_to_tell: bool = False) -> None:
+        """Log why a connection did not come about, unless the same was said of that address a short while ago.
+
+        Args:
+            is_ours_to_tell (bool): Nobody waits for it who would tell those that set up no logging.
+        """
         self._refused.pop(address, None)
         self._refused[address] = line % (address, error)
         if len(self._refused) > _MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
-        if self._reports.is_new(address, (line, type(error)), native.monotonic()):
-            self._reactor.log.log(_log, logging.WARNING, line, address, str(error))
+        now, cause = native.monotonic(), (line, type(error))
+        if self._reports.is_new(address, cause, now):
+            tell = tell_unheard if is_ours_to_tell and self._told.is_new(address, cause, now) else None
+            self._reactor.log.log(_log, logging.WARNING, line, address, str(error), tell=tell)
 
     def report_refusal(self, location: Location, reason: str) -> None:
         """Log that the runtime at ``location`` said goodbye with `admission.REFUSED`."""
-        error = PeerLost(escape(reason, _MAX_REASON))
+        error = PeerLost(escape(reason, MAX_REASON))
         self.report("%s does not take this runtime as a peer: %s", location, error)
 
     def adopt(self, wire: Wire, hello: Hello) -> Link:
@@ -259,7 +267,7 @@ class Peers:
         self.lost.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self
-        limits = _limits_of(hello)
+        limits = PeerLimits.of(hello)
         if wire.connection.role is Role.RESPONDER:
             welcome = Welcome().encode()
             wire.connection.push(None, welcome, len(welcome[0]))
@@ -271,11 +279,21 @@ class Peers:
             link = self.links[hello.incarnation] = self._new_link(info)
             del self.lost[hello.incarnation]
             link.up(wire, info, limits)
-        self._dialling.came(link)
-        self.redials.came(info.incarnation)
+        self.is_reached(link)
         self._reactor.log.log(_log, logging.INFO, "peer.online name=%s location=%s", info.name, info.location)
         self._on_change(link, True, "", 0)
+        # Last: it may find that the connection broke.
+        wire.flush()
         return link
+
+    def is_reached(self, link: Link) -> None:
+        """There is a connection: nobody need dial for one."""
+        self._dialling.came(link)
+        self.redials.came(link.info.incarnation)
+
+    def is_broken(self, link: Link) -> None:
+        """The connection of a link broke, and another one is awaited."""
+        self._admission.broke(link)
 
     def lose(self, link: Link, error: NetworkError, may_live: bool = False) -> None:
         """Give a link up; where it is lost already, nothing.
@@ -285,7 +303,8 @@ class Peers:
         """
         if link.state is LinkState.LOST:
             return
-        was_up = link.state is LinkState.UP
+        was_up = link.is_online
+        self.resumption.over(link)
         wire = link.wire
         incarnation = link.info.incarnation
         # In this order: whoever finds no link must find that it was lost. See `Referrals` for others.
@@ -296,23 +315,16 @@ class Peers:
         if self.links.get(incarnation) is link:
             del self.links[incarnation]
         place = self._dialling.gone(incarnation)
-        dropped = link.lose(error)
+        dropped = link.lose(error, self._reactor.guard)
         self._unread.remember(incarnation, link.unread())
         if wire is not None and not wire.is_closed:
             wire.abort()
         if was_up:
-            self._reactor.log.log(
-                _log,
-                logging.INFO,
-                "peer.offline name=%s location=%s dropped=%d reason=%s",
-                link.info.name,
-                link.info.location,
-                dropped,
-                str(error),
-            )
+            line = "peer.offline name=%s location=%s dropped=%d reason=%s"
+            self._reactor.log.log(_log, logging.INFO, line, link.info.name, link.info.location, dropped, str(error))
             self._on_change(link, False, str(error), dropped)
             # Who dialled us is tried for only where it says to be at the address that it came from.
-            if may_live and (place is not None or _is_from(wire, link.info.location)):
+            if may_live and (place is not None or came_from_its_place(link.info, wire)):
                 self.redials.broke(link.info, place)
         elif dropped:
             # It never was online, so it cannot be told to go offline.
@@ -326,21 +338,6 @@ class Peers:
     ) -> None:
         """Reach the runtime at ``location``; ``on_done(link, None)`` or ``on_done(None, error)`` follows."""
         self._dialling.dial(location, on_done, incarnation, only_that)
-
-    @property
-    def has_incoming(self) -> bool:
-        """Are there connections that came in and have not proved themselves?"""
-        return bool(self._unproven)
-
-    def is_coming_in(self, dial: Dial) -> bool:
-        """Did somebody whom ``dial`` aims at dial us, and has only to prove itself?"""
-        return any(hello is not None and dial.aims_at(hello) for hello in self._unproven.values())
-
-    def drop_incoming(self, incarnation: bytes) -> None:
-        """Drop the connections that one has dialled who answered a dial of ours."""
-        for wire, hello in list(self._unproven.items()):
-            if hello is not None and hello.incarnation == incarnation:
-                self._drop_unproven(wire)
 
     def is_well(self, location: Location) -> None:
         """Whoever is at ``location`` proved itself: what befalls it next is news."""
@@ -362,11 +359,10 @@ class Peers:
         self._closed = True
         self.redials.close()
         self._dialling.close()
-        for wire in list(self._unproven):
-            self._drop_unproven(wire)
+        self.incoming.close()
         self._admission.close()
         links = list(self.links.values())
-        self._closing = {link.wire for link in links if link.wire is not None}
+        self._closing = {link.wire for link in links if link.wire is not None and not link.wire.is_closed}
         for wire in tuple(self._closing):
             wire.close(reason, functools.partial(self._sent, wire, on_closed))
         for link in links:
@@ -386,11 +382,3 @@ class Peers:
             self.close("it finished", lambda: None)
         for wire in tuple(self._closing):
             wire.abort()
-
-
-def _is_from(wire: Wire | None, location: Location) -> bool:
-    return wire is not None and wire.stream.peer_address == location.addr
-
-
-def _limits_of(hello: Hello) -> PeerLimits:
-    return PeerLimits(hello.max_queue_messages, hello.max_queue_bytes, hello.max_message_bytes)

@@ -14,10 +14,10 @@ from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
+from greencoro.distributed.places import Place
 from greencoro.distributed.reactor import Reactor
-from greencoro.distributed.search import DEFAULT_PORT, Named
+from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.hub import names
-from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
 __all__ = ["PeersApi"]
@@ -35,6 +35,11 @@ class PeersApi:
     _neighbours: Neighbours
     _observers: PeerObservers
     _status: StatusReports
+    _place: Place
+
+    def is_own(self, location: Location) -> bool:
+        """Does a location mean this runtime itself, whichever of its addresses it has?"""
+        return location in self._place.own
 
     def peer(
         self,
@@ -49,8 +54,9 @@ class PeersApi:
 
         Args:
             loc: A `Location`, or a host with or without a port, as text. A host name stands for all its addresses. A
-                host without a port stands for all runtimes there: for the node daemon at TCP port 51350, for whoever
-                hears a ping at ``udp_port``, and for those that these have beside them.
+                host without a port stands for the runtimes there: for the node daemon at TCP port 51350, for the one
+                that hears a ping at ``udp_port`` (of several that share it, on another machine, one alone), and for
+                those that these have beside them.
 
             udp_port (int): UDP port of those at a host without a port.
 
@@ -85,7 +91,8 @@ class PeersApi:
 
             AuthenticationError: The other side does not know the secret.
 
-            IncompatibleVersion: It speaks another version of the protocol, or runs another minor version of Python.
+            IncompatibleVersion: It speaks another version of the protocol, runs another minor version of Python, or has
+                another serializer.
 
             RemoteProtocolError: It does not keep to the protocol.
 
@@ -101,6 +108,8 @@ class PeersApi:
 
         Raises:
             TypeError: ``on`` is neither True nor False.
+
+            OSError: A listening socket cannot be watched.
         """
         if not isinstance(on, bool):
             raise TypeError(f"accept takes True or False, not {on!r}")
@@ -187,11 +196,3 @@ class PeersApi:
         """
         checked = Settings(ping_interval_seconds=interval)
         self.reactor.post(self._neighbours.set_ping_interval, checked.ping_interval_seconds)
-
-    def wait_aloud(self, outcome: Completion, timeout: float | None, what: str, at: Named | None = None) -> bool:
-        """Wait for what is registered by name, and say every few seconds what is waited for; was it there in time?
-
-        Args:
-            at: The only one that is asked; None: all peers are.
-        """
-        return self._contacts.wait_for_name(outcome, timeout, what, "registered that name", at)

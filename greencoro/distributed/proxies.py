@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from greencoro.distributed import messages
-from greencoro.distributed.elsewhere import Elsewhere, Home, dumps, may_wait
+from greencoro.distributed.asked import Asked
+from greencoro.distributed.elsewhere import Elsewhere, Home, may_wait
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import Notice, Terminate
+from greencoro.distributed.outcomes import Undecoded, Watch
+from greencoro.distributed.reaching import wait_for_answer
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.watches import UnsentResult, decode_notice, kind_of
+from greencoro.distributed.watches import UnsentResult
 from greencoro.errors import (
     BusyResource,
     CoroTerminated,
@@ -20,7 +23,7 @@ from greencoro.errors import (
     PeerLost,
     RemoteError,
 )
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.ends import Ends
@@ -29,7 +32,7 @@ from greencoro.hub.waiting import seconds
 __all__ = ["RemoteCoro"]
 
 
-class RemoteCoro(Elsewhere, Coro):
+class RemoteCoro(Elsewhere, Asked, Coro):
     """A reference to a coroutine elsewhere: send to it, deliver, monitor it, terminate it, wait for its result.
 
     Two references are equal where they mean the same coroutine.
@@ -39,12 +42,19 @@ class RemoteCoro(Elsewhere, Coro):
     on: so nobody goes on unaware that messages between may be lost. Whoever wants to go on locates the coroutine anew.
     """
 
-    __slots__ = ("_link", "_outcome", "_reference", "_runtime")
+    __slots__ = ("_is_asked", "_link", "_on_asked", "_outcome", "_reference", "_runtime", "kept")
 
     def __init__(self, runtime: Home, reference: Reference, outcome: Completion | None = None) -> None:
         self.name = self._refer(runtime, reference)
-        self._outcome = outcome
+        #: What the end of a job is told to, which is kept here.
+        self.kept = self._outcome = outcome
         self.id = reference.id
+        self._not_asked()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whoever gets it may ask there.
+        self.asked()
+        return super().__reduce__()
 
     def send(self, message: Any) -> int:
         """Queue a copy of ``message`` for the coroutine.
@@ -63,7 +73,7 @@ class RemoteCoro(Elsewhere, Coro):
 
             Exception: What pickling it raises; the link is as it was.
         """
-        buffers = dumps(message, messages.send_header(self.id))
+        buffers = self.encoded(message, messages.send_header(self.id))
         link = self.reach()
         if link is None:
             return -1
@@ -71,7 +81,7 @@ class RemoteCoro(Elsewhere, Coro):
 
     async def send_async(self, message: Any) -> int:
         """`send` for code on an asyncio loop: where the credit is used up, more of it is awaited."""
-        buffers = dumps(message, messages.send_header(self.id))
+        buffers = self.encoded(message, messages.send_header(self.id))
         link = self.reach()
         if link is None:
             return -1
@@ -93,18 +103,19 @@ class RemoteCoro(Elsewhere, Coro):
         if link is None:
             return 0
         answer = Completion()
-        number = link.expect(lambda result, error: answer.set(result))
+        number = link.answers.expect(lambda result, error: answer.set(result))
         entry: Entry | bool = False
         try:
-            buffers = dumps(message, messages.Deliver(self.id, number, b"").header())
+            buffers = self.encoded(message, messages.Deliver(self.id, number, b"").header())
             entry = self.queue(link, buffers, None, True) or self.queue_waiting(
                 link, buffers, deadline, withdrawable=True
             )
             if not isinstance(entry, Entry):
                 return 0
-            answer.wait(None if deadline is None else deadline - native.monotonic())
+            left = None if deadline is None else deadline - native.monotonic()
+            wait_for_answer(link, answer, left, f"{self!r} to take a message")
         finally:
-            link.pending.pop(number, None)
+            link.answers.forget(number)
             # Also where whoever waits was thrown into: it does not know of a message that comes later.
             if isinstance(entry, Entry) and not answer.done:
                 link.withdraw(entry)
@@ -126,12 +137,12 @@ class RemoteCoro(Elsewhere, Coro):
         if not may_wait():
             return 0 if self._queue_terminate(link, Terminate(self.id, 0, hard)) else -1
         answer = Completion()
-        request = link.expect(lambda result, error: answer.set(result))
+        request = link.answers.expect(lambda result, error: answer.set(result))
         try:
             if self._queue_terminate(link, Terminate(self.id, request, hard)):
-                answer.wait(self._runtime.answer_timeout_seconds)
+                wait_for_answer(link, answer, self._runtime.answer_timeout_seconds, f"{self!r} to be told of its end")
         finally:
-            link.pending.pop(request, None)
+            link.answers.forget(request)
         return 0 if answer.value == 0 else -1
 
     def _queue_terminate(self, link: Link, message: Terminate) -> bool:
@@ -153,7 +164,7 @@ class RemoteCoro(Elsewhere, Coro):
 
             CoroTerminated: It was terminated.
 
-            BaseException: What it raised, with a `RemoteError` as its cause; that itself where the class is not known
+            Exception: What it raised, with a `RemoteError` as its cause; that itself where the class is not known
                 here.
 
             RemoteError: It was over before anybody asked, or its result could not be transferred.
@@ -162,7 +173,10 @@ class RemoteCoro(Elsewhere, Coro):
         """
         timeout = seconds(timeout, "value()")
         outcome = self._watch()
-        return self._result(outcome, outcome.wait(timeout), timeout)
+        link = self._link
+        if link is None:
+            return self._result(outcome, outcome.wait(timeout), timeout)
+        return self._result(outcome, wait_for_answer(link, outcome, timeout, f"the result of {self!r}"), timeout)
 
     async def wait(self, timeout: float | None = None) -> Any:
         """`value` for code on an asyncio loop."""
@@ -201,8 +215,8 @@ class RemoteCoro(Elsewhere, Coro):
             raise outcome.error.with_traceback(None)
         if notice is None:
             raise self._unknown()
-        if isinstance(notice, _Undecoded):
-            notice = outcome.value = notice.decode()
+        if isinstance(notice, Undecoded):
+            notice = outcome.value = notice.decode(self)
         found: MonitorException = notice
         return found
 
@@ -211,7 +225,10 @@ class RemoteCoro(Elsewhere, Coro):
         return self.value(seconds(timeout, "finish()"))
 
     def _watch(self) -> Completion:
+        self.asked()
         outcome = self._outcome
+        if outcome is None or not outcome.done:
+            forks.refuse()
         if outcome is None:
             outcome = self.watched()
             if outcome is None:
@@ -238,15 +255,14 @@ class RemoteCoro(Elsewhere, Coro):
         link = self.reach()
         if link is None:
             return None
-        outcomes, key, outcome = self._runtime.watches.outcomes, (link, self.id), Completion()
+        outcomes, key, outcome = self._runtime.watches.outcomes, (link, self.id), Watch()
         shared = outcomes.setdefault(key, outcome)
         if shared is not outcome:
             return shared
-        set_outcome = outcome_setter(self, outcome)
 
         def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
             outcomes.pop(key, None)
-            set_outcome(notice, error)
+            outcome.hear(notice, error)
 
         def refused() -> None:
             outcomes.pop(key, None)
@@ -262,6 +278,7 @@ class RemoteCoro(Elsewhere, Coro):
         return outcome
 
     def _add_monitor(self, monitor: Ends) -> int:
+        self.asked()
         result: int = self._runtime.services.monitors.add(monitor, self)
         return result
 
@@ -335,7 +352,7 @@ class RemoteCoro(Elsewhere, Coro):
 
             BaseException: What it gave to ``request.fail(error)``, with a `RemoteError` as its cause.
 
-            RemoteError: The answer cannot be unpickled here, or that exception could not be pickled there.
+            RemoteError: The answer cannot be decoded here, or that exception could not be pickled there.
         """
         return self._runtime.services.answers.ask(self, message, seconds(timeout, "call()"))
 
@@ -351,6 +368,7 @@ class RemoteCoro(Elsewhere, Coro):
             TypeError: ``other`` is no coroutine of this process.
         """
         self._must_be_here(other, "link()")
+        self.asked()
         linked: int = self._runtime.services.links.link(other, self, self.reach())
         return linked
 
@@ -371,37 +389,3 @@ class RemoteCoro(Elsewhere, Coro):
     def set_daemon(self, flag: bool = True) -> int:
         """Only the coroutine itself can say so: -1."""
         return -1
-
-
-class _Undecoded:
-    """An outcome whose payload is opened by whoever asks for the value."""
-
-    __slots__ = ("_coro", "_notice")
-
-    def __init__(self, coro: RemoteCoro, notice: Notice) -> None:
-        self._coro = coro
-        self._notice = notice
-
-    @property
-    def kind(self) -> str:
-        return kind_of(self._notice)
-
-    @property
-    def error_type(self) -> str:
-        """The name of the class of what was raised, without decoding that; empty where nothing was."""
-        return self._notice.error_type
-
-    def decode(self) -> MonitorException:
-        return decode_notice(self._coro, self._notice, self._coro.location)
-
-
-def outcome_setter(coro: RemoteCoro, outcome: Completion) -> Any:
-    """For a watch: sets ``outcome`` when the notice (or the loss) comes; on the reactor, so nothing is decoded."""
-
-    def on_notice(notice: Notice | None, error: NetworkError | None) -> None:
-        if notice is not None:
-            outcome.set(_Undecoded(coro, notice))
-        else:
-            outcome.set(MonitorException(coro, "lost", None, error))
-
-    return on_notice

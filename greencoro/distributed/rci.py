@@ -12,19 +12,19 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from greencoro.distributed import codec, refs
+from greencoro.distributed import refs
 from greencoro.distributed.calls import Request
 from greencoro.distributed.elsewhere import Elsewhere, Home, may_wait
 from greencoro.distributed.link import Link
+from greencoro.distributed.outcomes import Watch
 from greencoro.distributed.per_peer import PerPeer, Tally
-from greencoro.distributed.proxies import RemoteCoro, outcome_setter
+from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.watches import Watches
 from greencoro.errors import BrokenResource, BusyResource, PeerLost, RemoteError, RemoteProtocolError, WouldBlock
 from greencoro.hub import exit as process_exit
 from greencoro.hub import names, userhub
 from greencoro.hub.binding import name_of
-from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro, current_home
 
 __all__ = ["CALL", "RCI", "RciServer", "RemoteRCI", "find", "plug_in"]
@@ -135,7 +135,7 @@ class RCI:
             BusyResource: So many coroutines that this process started run there already, or with so large arguments;
                 no coroutine was started.
 
-            RemoteError: The arguments cannot be unpickled there; no coroutine was started.
+            RemoteError: The arguments cannot be decoded there; no coroutine was started.
 
             PeerLost: Its process is lost; the message says whether a coroutine may have been started.
 
@@ -143,7 +143,7 @@ class RCI:
 
             WouldBlock: Called in a hub's callback or on an asyncio loop, where nothing may wait.
 
-            Exception: What pickling the arguments raises; no coroutine was started.
+            Exception: What pickling ``(args, kwargs)`` raises, or why those are no JSON; no coroutine was started.
         """
         if self._home is None:
             return Coro(self.method, *args, **kwargs)
@@ -191,11 +191,11 @@ class RemoteRCI(Elsewhere, RCI):
         link = self.reach_anew()
         if link is None:
             raise PeerLost(f"{self!r} cannot be called, its process is lost; {_NONE_STARTED}")
-        arguments = b"".join(codec.dumps((args, kwargs)))
-        outcome = Completion()
+        arguments = b"".join(self.codec.dumps((args, kwargs), b""))
+        outcome = Watch()
         place = self._reference._replace(id=0)
         watches = self._runtime.watches
-        watch = watches.open(link, outcome_setter(RemoteCoro(self._runtime, place), outcome))
+        watch = watches.open(link, outcome.hear)
         started = None
         try:
             header = {"rci": self._reference.id, "watch": watch}
@@ -282,17 +282,24 @@ class RciServer:
             self._watches.serve(link, watch, coro)
 
     def _started(self, rci: RCI, request: Request) -> Coro | None:
-        arguments, why = codec.opened(request.parts[0])
-        if why is None and (type(arguments) is not tuple or len(arguments) != 2):
+        arguments, why = request.link.codec.opened(request.parts[0])
+        if why is None and not _are_arguments(arguments):
             why = "they are none"
         if why is not None:
-            raise RemoteError(f"the arguments cannot be unpickled ({why}); {_NONE_STARTED}")
+            raise RemoteError(f"the arguments cannot be decoded ({why}); {_NONE_STARTED}")
         args, kwargs = arguments
         try:
             return self._spawn(rci.method, *args, **kwargs)
         except TypeError as error:
             request.reply({"refused": str(error)})
             return None
+
+
+def _are_arguments(value: Any) -> bool:
+    """Are these ``(args, kwargs)``? JSON has lists for tuples."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return isinstance(value[0], tuple | list) and isinstance(value[1], dict)
 
 
 def _is_async(method: Any) -> bool:

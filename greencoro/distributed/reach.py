@@ -5,7 +5,9 @@ uses a reference shows its key on the link, before anything else that goes there
 shown it, on this very link, it is as if there were nothing here. A reference goes on working for whoever it is handed
 on to, as the key goes with it.
 
-Requests are heard whoever makes them; those that name something here by its number find nothing.
+Requests are heard whoever makes them; those that name something here by its number find nothing, and those that begin
+or remove a file are refused. A key may be several runtimes' own (the servers of one computation): who sends a file
+proves to have its own one to whoever may have the same, and shows it to nobody.
 """
 
 from __future__ import annotations
@@ -79,7 +81,20 @@ class Reach:
             link.standing.is_let_in = True
             link.send_urgent(Unlocked(message.key).encode())
 
+    def admit(self, link: Link, own: bytes, proof: bytes) -> None:
+        """Let a peer in that has proved to have the key as well; on the reactor.
+
+        Args:
+            own (bytes): This runtime's incarnation.
+        """
+        if self.key and hmac.compare_digest(self.proof(link.info.incarnation, own), proof):
+            link.standing.is_let_in = True
+
     # The side that reaches.
+
+    def proof(self, prover: bytes, judge: bytes) -> bytes:
+        """What one incarnation proves to another by that it has this runtime's key; it is of use between these two."""
+        return hmac.digest(self.key, b"greencoro: has the reach key" + prover + judge, "sha256")
 
     def show(self, link: Link, key: bytes) -> None:
         """Show a key to the peer before all that is queued from now on; any thread."""
@@ -89,7 +104,7 @@ class Reach:
         # Without a lock: of two threads that come at once each sends it, before anything of its own.
         shown.setdefault(key, False)
         # What did not exist without the key may exist with it.
-        link.gone.clear()
+        link.forget_gone()
         # It has no order to keep, so it waits for nothing there; and what is queued after it does not overtake it.
         link.send(None, Unlock(key).encode())
         shown[key] = True
@@ -99,8 +114,10 @@ class Reach:
 
     def _on_unlocked(self, link: Link, message: Unlocked) -> None:
         standing = link.standing
-        if message.key in standing.shown and not standing.key:
+        # The key is the peer's own affair, for references to what is there. That it was shown is no condition: of those
+        # that were shown only the latest are remembered.
+        if not standing.key:
             standing.key = message.key
             # What is said to be gone was said before that.
-            link.gone.clear()
+            link.forget_gone()
             self._on_taken(link)

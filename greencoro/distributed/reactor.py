@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 
 from greencoro._preload import preload
-from greencoro.hub import native
+from greencoro.hub import forks, native
 from greencoro.log import ReactorLog
 
 __all__ = ["Reactor", "Timer", "acquire", "backend", "release"]
@@ -65,6 +65,7 @@ class Reactor:
         self._thread = native.Thread(self._turn, "greencoro-reactor")
         self._running = native.Event()
         self._failed: BaseException | None = None
+        forks.keep_from_children(self, Reactor._leave_to_parent)
 
     def start(self) -> None:
         """Start the thread; it turns when this returns.
@@ -92,6 +93,11 @@ class Reactor:
     def is_current(self) -> bool:
         """Is this the reactor's thread?"""
         return self._thread.is_current()
+
+    def _leave_to_parent(self) -> None:
+        # There is no thread that would do what is posted.
+        self._async = forks.Gone("nothing can be sent or asked for here")
+        self._told = False
 
     def _turn(self) -> None:
         try:
@@ -129,14 +135,23 @@ class Reactor:
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` on the reactor soon. Any thread may call this; it never waits."""
-        self._posted.append((function, args))
-        if not self._told:
-            self._told = True
-            doorbell = self._async
-            if doorbell is not None:
-                # Whoever comes while the loop is destroyed finds the doorbell gone: nobody is there to hear of it.
-                with contextlib.suppress(ValueError):
-                    doorbell.send()
+        try:
+            self._posted.append((function, args))
+            if not self._told:
+                self._told = True
+                self._ring()
+        except BaseException:
+            # Ctrl-C, or what else a signal's handler raises. By now other threads may count on this one to ring.
+            self._told = False
+            self._ring()
+            raise
+
+    def _ring(self) -> None:
+        doorbell = self._async
+        if doorbell is not None:
+            # Whoever comes while the loop is destroyed finds the doorbell gone: nobody is there to hear of it.
+            with contextlib.suppress(ValueError):
+                doorbell.send()
 
     def _drain(self) -> None:
         # The flag first: what is posted from now on tells anew. At most what is there: loops of posts get no hold.
@@ -146,8 +161,7 @@ class Reactor:
             self.guard(function, *args)
         if self._posted and not self._told:
             self._told = True
-            if self._async is not None:
-                self._async.send()
+            self._ring()
 
     def guard(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)``; what it raises is a bug of ours, is logged, and ends nothing else."""
@@ -198,6 +212,7 @@ _lock = native.Lock()
 def acquire(lines_per_second: int = 10) -> Reactor:
     """The process's reactor, started where it was not; each user `release`s it."""
     global _default, _users
+    forks.refuse()
     with _lock:
         if _default is None:
             made = Reactor(lines_per_second)

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
+from greencoro.distributed.fields import Buffer
 from greencoro.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 
 __all__ = [
@@ -41,8 +42,8 @@ __all__ = [
     "MAX_RECORD_BYTES",
     "TAG_BYTES",
     "Batch",
-    "BytesLike",
     "Chunk",
+    "Control",
     "Opener",
     "Record",
     "RecordType",
@@ -50,7 +51,6 @@ __all__ = [
 ]
 
 #: Bytes, whatever holds them; a memoryview must be one-dimensional and of single bytes (``cast("B")``).
-BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 HEADER_BYTES = 8
 TAG_BYTES = 16
@@ -94,10 +94,13 @@ class RecordType(IntEnum):
     BATCH = 0
     #: A piece of one bulk message.
     CHUNK = 1
+    #: Messages about the connection itself, as in a batch.
+    CONTROL = 2
 
 
 _BATCH = int(RecordType.BATCH)
 _CHUNK = int(RecordType.CHUNK)
+_CONTROL = int(RecordType.CONTROL)
 _TYPES = frozenset(map(int, RecordType))
 
 
@@ -123,7 +126,13 @@ class Chunk(NamedTuple):
     data: memoryview
 
 
-Record: TypeAlias = Batch | Chunk
+class Control(NamedTuple):
+    """What is said about the connection itself."""
+
+    messages: list[bytes | memoryview]
+
+
+Record: TypeAlias = Batch | Chunk | Control
 
 
 class Sealer:
@@ -152,13 +161,17 @@ class Sealer:
         """Whether the key has sealed so much that the connection should be replaced by a new one."""
         return self._records >= _RENEW_AFTER_RECORDS or self._sealed_bytes >= _RENEW_AFTER_BYTES
 
-    def batch(self, messages: Sequence[BytesLike | Sequence[BytesLike]]) -> list[BytesLike]:
+    def control(self, messages: Sequence[Buffer | Sequence[Buffer]]) -> list[Buffer]:
+        """As `batch`, a record about the connection itself."""
+        return self.batch(messages, _CONTROL)
+
+    def batch(self, messages: Sequence[Buffer | Sequence[Buffer]], kind: int = _BATCH) -> list[Buffer]:
         """The buffers of one record that carries ``messages``; a message may come in several segments.
 
         Raises:
             LocalProtocolError: They are too many or too long together for one record, or the key is used up.
         """
-        segments: list[BytesLike]
+        segments: list[Buffer]
         if set(map(type, messages)) <= _ONLY_BYTES:
             segments = messages  # type: ignore[assignment]
             lengths = [*map(len, segments)]
@@ -173,12 +186,12 @@ class Sealer:
         plaintext = b"".join((table, *segments))
         if len(plaintext) != size:
             raise LocalProtocolError("a segment of a message is a view of something other than single bytes")
-        header = _HEADER.pack(body_bytes, _BATCH, _RESERVED)
+        header = _HEADER.pack(body_bytes, kind, _RESERVED)
         nonce = self._next_nonce(size)
         body = plaintext if self._aead is None else self._aead.encrypt(nonce, plaintext, header)
         return [header + body] if body_bytes <= _JOIN_BYTES else [header, body]
 
-    def chunk(self, header: BytesLike, data: BytesLike) -> list[BytesLike]:
+    def chunk(self, header: Buffer, data: Buffer) -> list[Buffer]:
         """The buffers of one record that carries a piece of a bulk message and a short ``header`` about it.
 
         Sealed, they are a copy; unsealed, ``data`` itself is among them and must stay as it is until it is sent.
@@ -253,20 +266,21 @@ class Opener:
         """Bytes kept of a record that is not complete; at the end of the stream anything but 0 is a truncation."""
         return len(self._buffer)
 
-    def receive_data(self, data: BytesLike) -> list[Record]:
+    def receive_data(self, data: Buffer) -> list[Record]:
         """The records that ``data`` completes, often none. ``data`` may be changed afterwards.
 
         Raises:
-            AuthenticationError: A record was altered, replayed, or sealed for another place.
+            AuthenticationError: A record was altered, replayed, or sealed for another place; in a sealed stream
+                also a length or type that no record has, for those may have been altered.
 
-            RemoteProtocolError: A length or type that no record has.
+            RemoteProtocolError: The peer itself said what is no record.
 
             LocalProtocolError: There was an error before.
         """
         if self._broken:
             raise LocalProtocolError("this stream of records was given up after an error")
         self._broken = True  # until everything in it has proved sound
-        source: BytesLike
+        source: Buffer
         if self._buffer:
             self._buffer += data
             source = self._buffer
@@ -295,14 +309,16 @@ class Opener:
         return records
 
     def _check_header(self, length: int, kind: int, reserved: bytes) -> None:
+        # Whether the peer said it or somebody altered it shows in the tag alone, which is not there to be looked at.
+        wrong = RemoteProtocolError if self._aead is None else AuthenticationError
         if length > self._max_record_bytes:
-            raise RemoteProtocolError(f"a record of {length} bytes; {self._max_record_bytes} are allowed")
+            raise wrong(f"a record of {length} bytes; {self._max_record_bytes} are allowed")
         if kind not in _TYPES or reserved != _RESERVED:
-            raise RemoteProtocolError(f"a record of unknown type {kind}")
+            raise wrong(f"a record of unknown type {kind}")
         if self._aead is not None and length < TAG_BYTES:
-            raise RemoteProtocolError(f"a sealed record of {length} bytes has no room for its tag")
+            raise wrong(f"a sealed record of {length} bytes has no room for its tag")
 
-    def _open(self, source: BytesLike, start: int, stop: int) -> bytes:
+    def _open(self, source: Buffer, start: int, stop: int) -> bytes:
         """The plaintext of the record at ``source[start:stop]``; never a view, ``source`` may change."""
         body_start = start + HEADER_BYTES
         if self._aead is None:
@@ -317,9 +333,9 @@ class Opener:
         return plaintext
 
 
-def _flattened(messages: Sequence[BytesLike | Sequence[BytesLike]]) -> tuple[list[BytesLike], list[int]]:
+def _flattened(messages: Sequence[Buffer | Sequence[Buffer]]) -> tuple[list[Buffer], list[int]]:
     """All segments in order, with the length of each message."""
-    segments: list[BytesLike] = []
+    segments: list[Buffer] = []
     lengths: list[int] = []
     for message in messages:
         if isinstance(message, bytes | bytearray | memoryview):
@@ -332,10 +348,12 @@ def _flattened(messages: Sequence[BytesLike | Sequence[BytesLike]]) -> tuple[lis
 
 
 def _parsed(kind: int, plaintext: bytes) -> Record:
-    return _parsed_batch(plaintext) if kind == _BATCH else _parsed_chunk(plaintext)
+    if kind == _BATCH:
+        return Batch(_parsed_messages(plaintext))
+    return _parsed_chunk(plaintext) if kind == _CHUNK else Control(_parsed_messages(plaintext))
 
 
-def _parsed_batch(plaintext: bytes) -> Batch:
+def _parsed_messages(plaintext: bytes) -> list[bytes | memoryview]:
     size = len(plaintext)
     count = _COUNT.unpack_from(plaintext)[0] if size >= 4 else -1
     position = 4 + 4 * count
@@ -357,7 +375,7 @@ def _parsed_batch(plaintext: bytes) -> Batch:
             # Whoever keeps it keeps no more than it is counted with; and a view again, of which nobody makes copies.
             messages.append(memoryview(plaintext[position:stop]))
         position = stop
-    return Batch(messages)
+    return messages
 
 
 def _parsed_chunk(plaintext: bytes) -> Chunk:

@@ -23,6 +23,7 @@ __all__ = [
     "plug_in",
     "rebuild",
     "reduced",
+    "resolved",
     "to_json",
 ]
 
@@ -112,9 +113,14 @@ def rebuild(addr: str, port: int, incarnation: bytes, coro_id: int, name: str, k
     Raises:
         RuntimeError: This process has no runtime, so it can refer to nothing elsewhere.
     """
+    return resolved(Reference(_location(addr, port), incarnation, coro_id, name, key))
+
+
+def resolved(reference: Reference) -> Any:
+    """What a reference that came is in this process; raises as `rebuild`."""
     if _resolve is None:
-        raise RuntimeError(f"a reference to {name}/{coro_id}@{addr}:{port} came to a process that has no Runtime")
-    return _resolve(Reference(_location(addr, port), incarnation, coro_id, name, key))
+        raise RuntimeError(f"{reference} came to a process that has no Runtime")
+    return _resolve(reference)
 
 
 # To check a location takes longer than all the rest of a reference, and there are few that come again and again.

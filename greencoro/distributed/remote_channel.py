@@ -7,10 +7,11 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from greencoro.distributed import refs
-from greencoro.distributed.elsewhere import Elsewhere, Home, dumps
-from greencoro.distributed.fields import MAX_ROUTE, Route
+from greencoro.distributed.elsewhere import Elsewhere, Home
+from greencoro.distributed.fields import MAX_ROUTE, Buffer, Route
 from greencoro.distributed.link import Entry, Link
 from greencoro.distributed.messages import ChannelDeliver, ChannelSend, Withdraw
+from greencoro.distributed.reaching import wait_for_answer
 from greencoro.distributed.refs import Reference
 from greencoro.errors import DeadlineExceeded, PeerLost
 from greencoro.hub import native
@@ -22,8 +23,6 @@ from greencoro.hub.transforms import Transform
 from greencoro.hub.waiting import seconds
 
 __all__ = ["SUBSCRIBE", "UNSUBSCRIBE", "RemoteChannel"]
-
-Buffer = bytes | bytearray | memoryview
 
 SUBSCRIBE = "greencoro.channel.subscribe"
 UNSUBSCRIBE = "greencoro.channel.unsubscribe"
@@ -172,7 +171,7 @@ class RemoteChannel(Elsewhere, Channel):
         key = self._key(sender)
         if len(route) > MAX_ROUTE:
             return None, key
-        return dumps(message, ChannelSend(self._reference.id, sender, route, b"").header()), key
+        return self.encoded(message, ChannelSend(self._reference.id, sender, route, b"").header()), key
 
     def _key(self, sender: int) -> Hashable:
         """What one sends keeps its order; nobody waits behind what another sends, however large that is."""
@@ -212,20 +211,21 @@ class RemoteChannel(Elsewhere, Channel):
         key = self._key(sender)
         grace = _ANSWER_SECONDS / (1 + len(route))
         answer = Completion()
-        request = link.expect(lambda result, error: answer.set(result))
+        request = link.answers.expect(lambda result, error: answer.set(result))
         head = ChannelDeliver(self._reference.id, sender, request, min(n, 0xFFFFFFFF), math.inf, route, b"")
         try:
-            buffers = _Timed(head, deadline, dumps(message, b""))
+            buffers = _Timed(head, deadline, self.encoded(message, b""))
             entry = self.queue(link, buffers, None, True, key) or self.queue_waiting(link, buffers, deadline, True, key)
             if not isinstance(entry, Entry):
                 return 0
             try:
-                answer.wait(None if deadline is None else deadline + grace - native.monotonic())
+                left = None if deadline is None else deadline + grace - native.monotonic()
+                wait_for_answer(link, answer, left, f"{self!r} to pass a message on")
             finally:
                 if not answer.done:
                     _take_back(link, key, request, entry)
         finally:
-            link.pending.pop(request, None)
+            link.answers.forget(request)
         return max(0, answer.value or 0)
 
     def _unwrapped(self, message: Any) -> tuple[Any, int, Route]:

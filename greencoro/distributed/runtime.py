@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from greenlet import getcurrent
+
 from greencoro._version import __version__
 from greencoro.config import Settings
-from greencoro.distributed import arrival, credentials, homes, options, refs
+from greencoro.distributed import arrival, credentials, homes, options
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed.calls import Calls
 from greencoro.distributed.contacts import Contacts
@@ -20,7 +22,9 @@ from greencoro.distributed.discovery import Discovery
 from greencoro.distributed.dispatch import Dispatcher
 from greencoro.distributed.files_api import FilesApi
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import Identity
 from greencoro.distributed.inflows import Inflows
+from greencoro.distributed.json_codec import CODECS
 from greencoro.distributed.link import Link
 from greencoro.distributed.listening import Listening
 from greencoro.distributed.locate import Locator
@@ -32,9 +36,9 @@ from greencoro.distributed.peer_events import PeerEvent, PeerObservers
 from greencoro.distributed.peer_status import StatusReports
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.peers_api import PeersApi
-from greencoro.distributed.proxies import RemoteCoro
+from greencoro.distributed.places import take_place, told_of
 from greencoro.distributed.reach import Reach
-from greencoro.distributed.refs import Reference
+from greencoro.distributed.references_api import ReferencesApi
 from greencoro.distributed.repeating import Repetitions
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.distributed.services import Services
@@ -43,11 +47,10 @@ from greencoro.distributed.tls import Tls
 from greencoro.distributed.transfer import Transfers
 from greencoro.distributed.transport import Tcp
 from greencoro.distributed.watches import Watches
-from greencoro.errors import ConfigError
-from greencoro.hub import coroutine, names, native, watchdog
+from greencoro.errors import ConfigError, WouldBlock
 from greencoro.hub import exit as process_exit
+from greencoro.hub import names, native, watchdog
 from greencoro.hub.completion import Completion
-from greencoro.hub.coroutine import Coro
 from greencoro.hub.waiting import seconds
 
 __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
@@ -55,7 +58,7 @@ __all__ = ["DEFAULT_PORT", "PeerEvent", "Runtime", "current_runtime", "runtime"]
 _log = logging.getLogger(__name__)
 
 
-class Runtime(PeersApi, FilesApi, OperationsApi):
+class Runtime(PeersApi, FilesApi, OperationsApi, ReferencesApi):
     """Starts network services for this process: it can be dialled, dials others, and coroutines find each other.
 
     The first one of a process is its default: coroutines are at home there unless they were started with `spawn`.
@@ -106,18 +109,23 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
         insecure (bool): Without a secret, listen at any address. Whoever reaches it can run code in this process.
 
         announce (bool): Where this is the default runtime, say at its start where it is: to the log, or on a terminal
-            whose program set up no logging.
+            whose program set up no logging. In any runtime, say which of ``peers`` the first try did not reach.
 
         role (str): What it is for, as peers are told (`PeerInfo.role`): "node", "server", "scheduler", or nothing of
             these. For the layer that has such things.
 
-        closed (bool): Peers find what is here (coroutines, channels, RCIs, names) only once they were given a reference
-            to something here; whoever merely knows the secret does not. Operations are open to them all the same.
+        closed (bool): Peers find what is here (coroutines, channels, RCIs, names), and leave or remove files, only once
+            they were given a reference to something here; whoever merely knows the secret does not. Other operations
+            are open to them all the same.
 
         listen_on (Sequence[int]): Descriptors of listening TCP sockets, IPv4 or IPv6, in place of ``node`` and
             ``tcp_port``. They are duplicated, and do not block from then on, wherever else they are open.
 
         accepting (bool): Let peers in from the start; if False, with `accept`. They can connect before, and wait.
+
+        serializer (str): How messages, results and arguments travel. ``"pickle"``: nearly all objects of Python, from
+            peers that are trusted to run code here. ``"json"``: what JSON has, and references; nothing that comes is
+            unpickled. Peers have the same one; node daemons and their clients have ``"pickle"``.
 
     Raises:
         ConfigError: A parameter that cannot work.
@@ -152,6 +160,7 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
         closed: bool = False,
         listen_on: Sequence[int] = (),
         accepting: bool = True,
+        serializer: str = "pickle",
     ) -> None:
         options.check_types(
             ext_ip_addr=ext_ip_addr,
@@ -173,6 +182,10 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
         self.presence = options.as_presence(role, discover_peers)
         process_exit.prepare()
         self.settings = settings if settings is not None else Settings.from_env()
+        #: How messages, results and arguments travel: ``"pickle"`` or ``"json"``.
+        self.serializer = options.as_serializer(serializer)
+        #: That itself.
+        self.codec = CODECS[self.serializer]
         wanted = options.as_peers(peers)
         udp_port, tcp_port = options.as_udp_port(udp_port), options.as_tcp_port(tcp_port)
         dest_path = options.dest_path_of(dest_path, dest_path_prefix)
@@ -186,8 +199,9 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
             if loopback_only:
                 options.refuse_insecure(hosts, ext_ip_addr)
         options.use_notifier(notifier)
-        #: 16 random bytes that tell this runtime from all others, earlier ones at the same place among them.
-        self.incarnation = os.urandom(16)
+        identity = Identity(os.urandom(32))
+        #: 16 bytes that tell this runtime from all others, earlier ones at the same place among them.
+        self.incarnation = identity.incarnation
         self._finished = False
         self._finish_lock = native.Lock()
         self.max_mailbox_messages = self.settings.max_mailbox_messages
@@ -199,39 +213,43 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
             transport: Transport = Tcp(self.reactor) if network is None else network.transport(self.reactor)
             if shown is not None:
                 transport = Tls(transport, shown)
-            if descriptors:
-                listeners = options.adopt(transport, descriptors, loopback_only)
-            else:
-                listeners = options.listen(transport, hosts, tcp_port)
+            gateway = ext_ip_addr if network is None else None
+            self._place = take_place(transport, hosts, tcp_port, descriptors, loopback_only, gateway)
+            listeners = self._place.listeners
             undo[:0] = [listener.close for listener in listeners]
             #: Where this runtime can be dialled: first what peers are told, then what else it listens at.
-            self.locations: Sequence[Location] = options.locations_of(
-                listeners, ext_ip_addr if network is None else None
-            )
-            self._own = options.own_locations(listeners, self.locations)
+            self.locations: Sequence[Location] = self._place.locations
             #: The first of them.
             self.location: Location = self.locations[0]
             self.name = name if name is not None else str(self.location)
             #: Does it take part in discovery, as far as its networks have a way for it?
             self.discovers = bool(discover_peers) and network is None
+            window = self.settings.max_queue_messages, self.settings.max_queue_bytes
             hello = Hello(
                 self.incarnation,
                 self.location,
                 self.name,
                 platform.python_version(),
                 __version__,
-                self.settings.max_queue_messages,
-                self.settings.max_queue_bytes,
+                *window,
                 self.settings.max_message_bytes,
                 self.presence,
                 udp_port if self.discovers else 0,
+                serializer=self.serializer,
             )
             dispatcher = Dispatcher()
             self.peer_table = Peers(
-                self.reactor, transport, hello, self.secret, self.settings, dispatcher, self._on_change
+                self.reactor,
+                transport,
+                hello,
+                identity,
+                self.secret,
+                self.settings,
+                dispatcher,
+                self._on_change,
+                self.codec,
             )
-            self._listening = Listening(self.reactor, transport, listeners, self.peer_table.let_in, accepting)
-            window = self.settings.max_queue_messages, self.settings.max_queue_bytes
+            self._listening = Listening(self.reactor, transport, listeners, self.peer_table.incoming.let_in, accepting)
             #: Which peers reach what is here, by which key.
             key = os.urandom(16) if closed else b""
             self.reach = Reach(dispatcher, key, lambda link: self._locator.peer_came(link))
@@ -247,7 +265,7 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
                 self._calls,
                 discovery,
                 self.locations,
-                options.told_of(listeners, self.settings.multicast_group) if self.discovers else {},
+                told_of(listeners, self.settings.multicast_group) if self.discovers else {},
                 [listener.location.addr for listener in listeners],
                 udp_port,
                 self.settings.ping_interval_seconds,
@@ -278,15 +296,15 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
         self.services = Services(self, dispatcher, self._calls, find_for, self._warn)
         self.serve_basics()
         process_exit.at_exit(0, self.finish)
-        self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)])
+        self.reactor.post(self._start, [location for location in wanted if not self.is_own(location)], announce)
         if network is None:
             arrival.tell_of(self, announce and is_default, node is None and not descriptors)
 
-    def _start(self, wanted: list[Location]) -> None:
+    def _start(self, wanted: list[Location], is_told: bool) -> None:
         self._listening.start()
         self._neighbours.start()
         for location in wanted:
-            self._contacts.keep(location, self._neighbours.udp_port)
+            self._contacts.keep(location, self._neighbours.udp_port, is_told)
 
     def __repr__(self) -> str:
         return f"<Runtime {self.name} at {self.location}>"
@@ -309,6 +327,8 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
 
         Raises:
             TypeError, ValueError: ``timeout`` is no number of seconds.
+
+            WouldBlock: Called by a callback of a hub, which may not wait; nothing is finished.
         """
         limit = seconds(timeout, "finish")
         if limit is None:
@@ -316,28 +336,31 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
         with self._finish_lock:
             if self._finished:
                 return
+            if native.thread_hub() is getcurrent():
+                raise WouldBlock("finish waits, which a callback of a hub may not: call it in a coroutine or a thread")
             self._finished = True
-        process_exit.cancel_at_exit(self.finish)
-        self._locator.close()
-        options.off_the_hub(lambda: self._transfers.close(limit))
+        # Whatever ends a wait from here on, as Ctrl-C, all that waits for nothing is done.
         closed, sent = Completion(), Completion()
-        self.reactor.post(self._close, sent)
         try:
+            try:
+                process_exit.cancel_at_exit(self.finish)
+                self._locator.close()
+                options.off_the_hub(lambda: self._transfers.close(limit))
+            finally:
+                self.reactor.post(self._close, sent)
             if not sent.wait(limit):
                 _log.warning("finish: not all that was queued for peers could be sent within %g s", limit)
         finally:
             self.reactor.post(self.peer_table.abort)
             self.reactor.post(closed.set)
-            closed.wait(limit)
-            homes.leave_default(self)
-            if self.names.network is self._locator:
-                # Not that of a new default runtime, which has the same names.
-                self.names.network = None
-            options.off_the_hub(lambda: reactors.release(limit))
-
-    def is_own(self, location: Location) -> bool:
-        """Does a location mean this runtime itself, whichever of its addresses it has?"""
-        return location in self._own
+            try:
+                closed.wait(limit)
+            finally:
+                homes.leave_default(self)
+                if self.names.network is self._locator:
+                    # Not that of a new default runtime, which has the same names.
+                    self.names.network = None
+                options.off_the_hub(lambda: reactors.release(limit))
 
     def _close(self, sent: Completion) -> None:
         self._repetitions.close()
@@ -363,37 +386,6 @@ class Runtime(PeersApi, FilesApi, OperationsApi):
             self._locator.peer_left(link)
         self._contacts.on_change(link, online)
         self._observers.tell(PeerEvent(link.info, online, reason, dropped))
-
-    # Coroutines and references.
-
-    def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
-        """Start a coroutine that is at home in this runtime, which matters where a process has several."""
-        return Coro.at_home(self, target, args, kwargs)
-
-    def link_for(self, reference: Reference, asker: bytes | None = None) -> Link | None:
-        """The link to a reference's incarnation, as `Peers.link_to`."""
-        if self._finished:
-            return None
-        location, incarnation = reference.location, reference.incarnation
-        link = self.peer_table.link_to(location, str(location), incarnation, asker)
-        if link is not None and reference.key:
-            self.reach.show(link, reference.key)
-        return link
-
-    def _find(self, coro_id: int) -> Coro | None:
-        """The live coroutine with this id, if it is at home here: peers have no access to other runtimes' ones."""
-        coro = coroutine.find(coro_id)
-        return coro if coro is not None and homes.home_of(coro) is self else None
-
-    def resolve(self, reference: Reference) -> Any:
-        """What a reference means here: the thing itself at its home, else a `RemoteCoro` or the like."""
-        if refs.kind_of(reference.id)[0] != "coro":
-            return self.services.resolve(reference)
-        if reference.incarnation == self.incarnation and self.reach.is_own(reference.key):
-            coro = self._find(reference.id)
-            if coro is not None:
-                return coro
-        return RemoteCoro(self, reference)
 
 
 def runtime() -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 from collections.abc import Callable
@@ -12,8 +13,16 @@ from greencoro.distributed.dial import pause_after
 from greencoro.distributed.discovery_socket import Target, send_once, targets_of
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
-from greencoro.errors import NetworkError, PeerLost, PeerUnreachable
+from greencoro.errors import (
+    AuthenticationError,
+    IncompatibleVersion,
+    NetworkError,
+    PeerLost,
+    PeerUnreachable,
+    RemoteProtocolError,
+)
 from greencoro.hub import native
+from greencoro.hub.telling import tell, tell_unheard
 
 __all__ = ["DEFAULT_PORT", "Kept", "Named", "Search"]
 
@@ -156,11 +165,13 @@ class Named:
 class Kept:
     """One of ``peers=``; on the reactor's thread, but for `named`."""
 
-    def __init__(self, contacts: Any, location: Location, udp_port: int) -> None:
+    def __init__(self, contacts: Any, location: Location, udp_port: int, is_told: bool) -> None:
         self._contacts = contacts
         self._location = location
         self.named = Named(location)
         self._udp_port = udp_port
+        #: Are people still to be told of the first failure?
+        self._is_to_tell = is_told
         self._answering: set[bytes] = set()
         self._search: Search | None = None
 
@@ -187,8 +198,13 @@ class Kept:
     def _on_failed(self, error: NetworkError) -> None:
         if not self._contacts.is_closed:
             self.named.error = error
-            log = self._contacts.runtime.reactor.log
-            log.log(_log, logging.INFO, "still trying to reach a peer: %s", str(error))
+            if self._is_to_tell:
+                self._is_to_tell = False
+                # Standard error may block.
+                native.Thread(functools.partial(_tell_failure, self.named, error), "greencoro-tell").start()
+            else:
+                log = self._contacts.runtime.reactor.log
+                log.log(_log, logging.INFO, "still trying to reach a peer: %s", str(error))
             self._seek_later(error)
 
     def lost(self, link: Link) -> None:
@@ -199,6 +215,14 @@ class Kept:
                 # Until it is known why nobody is reached there any more.
                 self.named.error = PeerLost(f"{self.named} is lost: {link.error}")
                 self._seek_later()
+
+
+def _tell_failure(named: Named, error: NetworkError) -> None:
+    line = f"{named}, one of the peers that were named, is not reached, and is tried again and again: {error}"
+    if isinstance(error, AuthenticationError | IncompatibleVersion | RemoteProtocolError):
+        tell_unheard(_log, line)  # the reactor logs it
+    else:
+        tell(_log, logging.WARNING, line)
 
 
 def _is_address(host: str) -> bool:

@@ -140,7 +140,7 @@ def load(secret: str | None, *, file: str | os.PathLike[str] | None = None) -> S
     if secret == "":
         return Secret(_OPEN_KEY)
     if secret is not None:
-        return Secret(_key_of(secret, "the secret given"))
+        return Secret(_key_of(secret, "the secret given", "leave it out to use the generated one"))
     if file is None:
         raise ConfigError("there is neither a secret nor a file to keep one in")
     path = Path(file)
@@ -150,7 +150,7 @@ def load(secret: str | None, *, file: str | os.PathLike[str] | None = None) -> S
         text = _read(path)
     if text is None:
         raise ConfigError(f"the secret file {path} was removed while it was being made")
-    return Secret(_key_of(text, f"the secret in {path}"))
+    return Secret(_key_of(text, f"the secret in {path}", f"remove {path}, and a better one is generated"))
 
 
 def generate() -> str:
@@ -159,8 +159,10 @@ def generate() -> str:
     return _PREFIX + base64.b32encode(random + _checksum(random)).decode("ascii").lower()
 
 
-def _key_of(text: str, what: str) -> bytes:
+def _key_of(text: str, what: str, instead: str) -> bytes:
     if text[: len(_PREFIX)].lower() != _PREFIX:
+        if len(text) < MIN_TYPED_CHARACTERS:
+            _warn_of_short(text, instead)
         return _stretch(text)
     try:
         decoded = base64.b32decode(text[len(_PREFIX) :], casefold=True)
@@ -174,15 +176,15 @@ def _key_of(text: str, what: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
+def _warn_of_short(text: str, instead: str) -> None:
+    """Once for each, however many runtimes use it."""
+    line = f"the secret has fewer than {MIN_TYPED_CHARACTERS} characters: whoever records our traffic may guess it"
+    tell(log, logging.WARNING, f"{line}; {instead}")
+
+
+@functools.lru_cache(maxsize=8)
 def _stretch(text: str) -> bytes:
-    """The key of a typed secret; kept, so that several runtimes in one process pay (and warn) once."""
-    if len(text) < MIN_TYPED_CHARACTERS:
-        tell(
-            log,
-            logging.WARNING,
-            f"the secret has fewer than {MIN_TYPED_CHARACTERS} characters: whoever records our traffic may guess it; "
-            "leave it out to use the generated one",
-        )
+    """The key of a typed secret; kept, so that several runtimes in one process pay once."""
     # An accented letter has two spellings, and keyboards of different systems differ in theirs.
     password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(

@@ -11,14 +11,15 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from greencoro.distributed.connection import Connection
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.flow import Outflow
 from greencoro.distributed.outbox import Parcel
 from greencoro.distributed.waiters import Waiters
 
 __all__ = ["Entry", "SendQueue"]
 
-Buffer = bytes | bytearray | memoryview
-
+#: Answers that may wait for a peer to read. One that asks on and on without reading is cut off.
+_MAX_ANSWERS = 100_000
 #: After so many messages were taken back, what is left of them is cleared away.
 _MAX_TAKEN = 1000
 
@@ -119,6 +120,12 @@ class SendQueue:
     def urgent(self) -> tuple[int, int]:
         """Messages and bytes that are to go before those."""
         return len(self._urgent), self._urgent_put_bytes - self._urgent_passed_bytes
+
+    @property
+    def has_too_many_answers(self) -> bool:
+        """Does more wait than a peer can bring about that asks, and reads the answers?"""
+        urgent, size = self.urgent
+        return urgent > _MAX_ANSWERS or size > self._max_bytes or self.waiting[0] > _MAX_ANSWERS + self._max_messages
 
     def has_room(self, waiter: Callable[[], object] | None = None) -> bool:
         """Is there room? Where not, ``waiter`` is called when there is."""

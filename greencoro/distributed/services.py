@@ -77,7 +77,7 @@ class Services:
         subscriptions = Subscriptions(channel_for, runtime.resolve)
         functions = RciServer(rci_for, runtime.watches, runtime.spawn, *window)
         #: Of `RemoteCoro.call`.
-        self.answers = Answers(runtime.location, runtime.incarnation, runtime.link_for)
+        self.answers = Answers(runtime.location, runtime.incarnation, runtime.link_for, runtime.codec)
         #: Of `RemoteCoro.link`.
         self.links = RemoteLinks(
             find, runtime.resolve, runtime.watches, calls, runtime.spawn, runtime.answer_timeout_seconds

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.location import Location
 
 __all__ = ["Listener", "Receiver", "Shared", "Stream", "Transport"]
-
-Buffer = bytes | bytearray | memoryview
 
 
 class Receiver(Protocol):

@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from greencoro.distributed.credentials import Credentials, certificate_hash
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.location import Location
 from greencoro.distributed.preamble import MAGIC, TLS_FIRST_BYTES
-from greencoro.distributed.stream import Buffer, Listener, Receiver, Stream, Transport
+from greencoro.distributed.stream import Listener, Receiver, Stream, Transport
 from greencoro.errors import AuthenticationError, NetworkError
 from greencoro.hub.tls_session import Session
 
@@ -44,12 +45,18 @@ class Tls:
         self._carrier = carrier
         self._credentials = credentials
         self._parting: set[Stream] = set()
+        self._listeners: set[TlsListener] = set()
 
     def listen(self, location: Location) -> TlsListener:
-        return TlsListener(self, self._carrier.listen(location))
+        return self._listens(self._carrier.listen(location))
 
     def adopt(self, descriptor: int) -> TlsListener:
-        return TlsListener(self, self._carrier.adopt(descriptor))
+        return self._listens(self._carrier.adopt(descriptor))
+
+    def _listens(self, carrier: Listener) -> TlsListener:
+        made = TlsListener(self, carrier)
+        self._listeners.add(made)
+        return made
 
     def dial(
         self, location: Location, timeout: float, on_done: Callable[[Stream | None, OSError | None], None]
@@ -72,10 +79,12 @@ class Tls:
         self._parting.add(stream)
         stream.close(functools.partial(self._parting.discard, stream))
 
-    def abort(self) -> None:
-        """End those that are parting at once."""
-        for stream in tuple(self._parting):
-            stream.abort()
+    def closed(self, listener: TlsListener) -> None:
+        """With the last listener those that are parting end at once."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            for stream in tuple(self._parting):
+                stream.abort()
 
 
 class TlsListener:
@@ -95,7 +104,7 @@ class TlsListener:
 
     def close(self) -> None:
         self._carrier.close()
-        self._tls.abort()
+        self._tls.closed(self)
 
 
 class _State(Enum):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from greencoro.config import Settings
+from greencoro.distributed.calls import Request
 from greencoro.distributed.file_store import FileStore
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
@@ -19,13 +20,14 @@ from greencoro.distributed.transfer_outgoing import Asking, News, Outgoing
 from greencoro.distributed.transfer_plan import Limits, Window
 from greencoro.distributed.transfer_progress import Progress, shown
 from greencoro.distributed.transfer_receiver import Receiver, Serving
-from greencoro.distributed.transfer_words import DELETE, Place
+from greencoro.distributed.transfer_words import DELETE, HAS_KEY, Place
 from greencoro.errors import (
     BusyResource,
     ClosedResource,
     ConfigError,
     GreencoroError,
     PeerUnreachable,
+    RemoteProtocolError,
     TransferError,
     WouldBlock,
 )
@@ -54,7 +56,12 @@ class Host(Serving, Asking, Protocol):
     @property
     def peer_table(self) -> Peers: ...
 
+    @property
+    def incarnation(self) -> bytes: ...
+
     def connect(self, loc: Location | str, timeout: float | None = None) -> PeerInfo: ...
+
+    def post(self, to: PeerInfo, operation: str, header: dict[str, Any]) -> int: ...
 
 
 class Transfers:
@@ -91,6 +98,7 @@ class Transfers:
         self._turns_guard = native.Lock()
         self._outgoing: set[Outgoing] = set()
         self._closed = False
+        runtime.handle(HAS_KEY, self._on_proof, on_reactor=True)
 
     @property
     def dest_path(self) -> Path:
@@ -242,7 +250,17 @@ class Transfers:
         link = self._runtime.peer_table.links.get(info.incarnation)
         if link is None:
             raise PeerUnreachable(f"{info} is no peer (any more)")
+        reach = self._runtime.reach
+        if reach.key:
+            proof = reach.proof(self._runtime.incarnation, info.incarnation)
+            self._runtime.post(info, HAS_KEY, {"proof": proof.hex()})
         return link
+
+    def _on_proof(self, request: Request) -> None:
+        proof = request.header.get("proof")
+        if not isinstance(proof, str) or not proof.isascii():
+            raise RemoteProtocolError("a proof that is no text")
+        self._runtime.reach.admit(request.link, self._runtime.incarnation, bytes.fromhex(proof))
 
     def _turn(self, turns: WeakKeyDictionary[Link, Semaphore], link: Link) -> Semaphore:
         with self._turns_guard:

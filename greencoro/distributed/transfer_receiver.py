@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from greencoro.distributed.bell import Bell
 from greencoro.distributed.calls import Request
 from greencoro.distributed.file_store import FileStore
+from greencoro.distributed.reach import Reach
 from greencoro.distributed.reactor import Reactor, Timer
 from greencoro.distributed.transfer_accounts import Accounts
 from greencoro.distributed.transfer_incoming import Incoming, why
@@ -46,6 +47,9 @@ class Serving(Protocol):
     @property
     def reactor(self) -> Reactor: ...
 
+    @property
+    def reach(self) -> Reach: ...
+
     def handle(self, operation: str, handler: Callable[[Request], None], on_reactor: bool = False) -> None: ...
 
 
@@ -72,6 +76,7 @@ class Receiver:
 
     def __init__(self, runtime: Serving, store: FileStore, limits: Limits, window: Window) -> None:
         self._reactor = runtime.reactor
+        self._reach = runtime.reach
         self._store = store
         self._accounts = Accounts(limits)
         self._window = window
@@ -175,6 +180,8 @@ class Receiver:
         return self._transfers.get(_Key(request.peer.incarnation, read_number(request.header, "transfer")))
 
     def _begin(self, request: Request) -> None:
+        if not self._reach.lets_in(request.link):
+            raise TransferError("that runtime takes files of those alone who have a reference to something there")
         if self._closed:
             raise ClosedResource("the receiver finishes")
         self._accounts.begin(request.peer)

@@ -16,6 +16,7 @@ __all__ = [
     "DATA",
     "DELETE",
     "DIGEST",
+    "HAS_KEY",
     "NEWS",
     "OFFER",
     "RESERVED_PREFIX",
@@ -36,6 +37,8 @@ OFFER, DATA, DIGEST, STILL_HERE, CANCEL, DELETE = (
 )
 #: What a receiver says to a sender.
 NEWS = "greencoro.file.news"
+#: Before those to one who may have the same reach key: that its sender has it.
+HAS_KEY = "greencoro.file.has-key"
 
 #: Files and directories whose names begin with this are the receiver's own.
 RESERVED_PREFIX = ".greencoro-"

@@ -15,10 +15,11 @@ from typing import Any
 from gevent import monkey
 
 from greencoro.distributed.connecting import Attempt, family_of
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.location import Location
 from greencoro.distributed.reactor import Reactor, Timer
-from greencoro.distributed.stream import Buffer, Receiver, Shared, Stream
-from greencoro.hub import native
+from greencoro.distributed.stream import Receiver, Shared, Stream
+from greencoro.hub import forks, native
 
 __all__ = ["Tcp"]
 
@@ -62,6 +63,7 @@ class TcpStream:
         self._sock = sock
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        forks.keep_from_children(sock, _socket.close)
         self._receiver: Receiver | None = None
         self._kept: deque[memoryview] = deque()
         self.sent_bytes = 0
@@ -274,6 +276,7 @@ class TcpListener:
         self._sock = sock
         self._watcher: Any = None
         self._on_stream: Callable[[Stream], None] | None = None
+        forks.keep_from_children(sock, _socket.close)
 
     def start(self, on_stream: Callable[[Stream], None]) -> None:
         self._on_stream = on_stream

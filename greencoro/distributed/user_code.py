@@ -14,7 +14,7 @@ from greencoro.hub import exit as process_exit
 from greencoro.hub import native, userhub
 from greencoro.hub.coroutine import Coro
 
-__all__ = ["TEXT_CHARACTERS", "is_interruption", "reason", "text_of"]
+__all__ = ["TEXT_CHARACTERS", "in_words", "is_interruption", "reason", "text_of"]
 
 #: Longest text that stands for an object, where there is room for it.
 TEXT_CHARACTERS = 2000
@@ -53,3 +53,16 @@ def text_of(thing: Any, limit: int = TEXT_CHARACTERS) -> str:
 def reason(error: BaseException) -> str:
     """``error`` as the words that stand for it."""
     return f"{type(error).__name__[:100]}: {text_of(error)}"
+
+
+def in_words(error: str, why: str) -> str:
+    """What stands for an exception of another process that cannot be made here.
+
+    Args:
+        error (str): Its `reason`.
+
+        why (str): That of what has kept it from being made: this process lacks its class, or its constructor takes
+            other arguments than it was given by `BaseException.__reduce__`.
+    """
+    hint = "; give it __reduce__" if why.startswith("TypeError: ") else ""
+    return f"{error} (as RemoteError, for {error.partition(':')[0]} cannot be made here: {why}{hint})"

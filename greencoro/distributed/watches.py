@@ -11,19 +11,29 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from greencoro.distributed import codec, outbox
+from greencoro.distributed import outbox
 from greencoro.distributed.dispatch import Dispatcher
+from greencoro.distributed.fields import Buffer
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Monitor, Notice, Result, Unmonitor
+from greencoro.distributed.notices import OnNotice
 from greencoro.distributed.per_peer import PerPeer, Tally
-from greencoro.distributed.user_code import TEXT_CHARACTERS, is_interruption, text_of
-from greencoro.errors import BusyResource, MonitorException, NetworkError, RemoteError, RemoteProtocolError
+from greencoro.distributed.reaching import wait_for_answer
+from greencoro.distributed.user_code import TEXT_CHARACTERS, in_words, is_interruption, text_of
+from greencoro.errors import (
+    BusyResource,
+    LocalProtocolError,
+    MonitorException,
+    NetworkError,
+    RemoteError,
+    RemoteProtocolError,
+)
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.log import escape
 
-__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watch", "Watches", "decode_notice", "has_too_many", "kind_of"]
+__all__ = ["FINISHED", "MAX_WATCHED", "UnsentResult", "Watches", "decode_notice", "has_too_many", "kind_of", "opened"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,28 +45,17 @@ FINISHED, _EXCEPTION, _TERMINATED = 0, 1, 2
 #: Longest traceback that travels, likewise; of a longer one the two ends.
 _TRACEBACK_CHARACTERS = 100_000
 
-#: Called on the reactor with the notice, or with None and why there will be none.
-OnNotice = Callable[["Notice | None", "NetworkError | None"], None]
+#: What to do about a result that is too large for a message.
+_SMALLER = (
+    "return less, or several pieces, or write a file; "
+    "or set GREENCORO_MAX_MESSAGE_BYTES and GREENCORO_MAX_QUEUE_BYTES at both ends"
+)
 
 
 class UnsentResult(str):
     """The text in place of a result that could not be serialized; `reason` says why."""
 
     reason: str
-
-
-class Watch:
-    """A notice that is to come.
-
-    Attributes:
-        id (int): Its number on the link.
-
-        outcome (Completion): Set to a `MonitorException` when the coroutine is over or its process is lost.
-    """
-
-    def __init__(self, watch_id: int, outcome: Completion) -> None:
-        self.id = watch_id
-        self.outcome = outcome
 
 
 class Watches:
@@ -69,7 +68,6 @@ class Watches:
     def __init__(self, dispatcher: Dispatcher, find: Callable[[Link, int], Coro | None]) -> None:
         self._find = find
         self._numbers = itertools.count(1)
-        self._open: dict[tuple[Link, int], OnNotice] = {}
         #: (link, watched id) -> the outcome of a coroutine that is watched for whoever asks for its result.
         self.outcomes: dict[tuple[Link, int], Completion] = {}
         # What a peer watches holds the tally that counts it. There is no size to count.
@@ -89,19 +87,12 @@ class Watches:
         if has_too_many(link):
             raise BusyResource(f"too many coroutines of {link.info} are watched here already")
         watch_id = next(self._numbers)
-        self._open[link, watch_id] = on_notice
-
-        def lost(error: NetworkError) -> None:
-            if self._open.pop((link, watch_id), None) is not None:
-                on_notice(None, error)
-
-        link.when_lost(("watch", watch_id), lost)
+        link.notices.expect(watch_id, on_notice)
         return watch_id
 
     def close(self, link: Link, watch_id: int) -> bool:
         """Give a watch up; False where its notice (or the loss) was reported already."""
-        link.on_lost.pop(("watch", watch_id), None)
-        return self._open.pop((link, watch_id), None) is not None
+        return link.notices.forget(watch_id)
 
     def release(self, link: Link, target: int, watch_id: int) -> bool:
         """Give a watch up that the other side may know of, so that it does as well; False as `close`."""
@@ -127,7 +118,7 @@ class Watches:
             if error is None and result != 0 and self.close(link, watch_id):
                 refused()
 
-        number = link.expect(answered)
+        number = link.answers.expect(answered)
         link.send(target, Monitor(target, number, watch_id).encode())
 
     def watch(self, link: Link, target: int, on_notice: OnNotice, timeout: float) -> int | None:
@@ -143,16 +134,16 @@ class Watches:
         except BusyResource:
             return None
         answer = Completion()
-        number = link.expect(lambda result, error: answer.set(result))
+        number = link.answers.expect(lambda result, error: answer.set(result))
         try:
             if link.send(target, Monitor(target, number, watch_id).encode()):
-                answer.wait(timeout)
+                wait_for_answer(link, answer, timeout, f"{link.info} to watch a coroutine")
         except BaseException:
             # Whoever asked was terminated, or may not wait: it gets no notice of what it never knew to be watched.
             self.release(link, target, watch_id)
             raise
         finally:
-            link.pending.pop(number, None)
+            link.answers.forget(number)
         if answer.value == 0:
             return watch_id
         if answer.done:
@@ -162,10 +153,7 @@ class Watches:
         return None if self.release(link, target, watch_id) else watch_id
 
     def _on_notice(self, link: Link, notice: Notice) -> None:
-        on_notice = self._open.pop((link, notice.watch), None)
-        if on_notice is not None:
-            link.on_lost.pop(("watch", notice.watch), None)
-            on_notice(notice, None)
+        link.notices.came(notice.watch, notice)
 
     # The watched side.
 
@@ -188,7 +176,7 @@ class Watches:
 
         How many coroutines a peer may start here says who starts them; these are not counted again.
         """
-        if not self._observe(link, watch_id, coro, None):
+        if not coro.is_alive() or not self._observe(link, watch_id, coro, None):
             _send_notice(link, watch_id, coro)
 
     def _observe(self, link: Link, watch_id: int, coro: Coro, tally: Tally | None) -> bool:
@@ -246,12 +234,12 @@ def has_too_many(link: Link) -> bool:
 
     Fewer than it takes: it may not have heard yet of all that were given up.
     """
-    return len(link.on_lost) >= MAX_WATCHED * 9 // 10
+    return len(link.notices) + len(link.on_lost) >= MAX_WATCHED * 9 // 10
 
 
 def _fitting(
-    link: Link, whole: Callable[[], list[codec.Buffer]], words: Callable[[BaseException, int], list[codec.Buffer]]
-) -> list[codec.Buffer]:
+    link: Link, whole: Callable[[], list[Buffer]], words: Callable[[BaseException, int], list[Buffer]]
+) -> list[Buffer]:
     """A notice that the peer takes: ``whole()``, or ``words(why, room)`` where that cannot be pickled or is too large.
 
     Args:
@@ -282,13 +270,13 @@ def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
         text = text_of(error, _text_limit(room))
         return Notice(watch_id, _EXCEPTION, type(error).__name__[:100], text, trace, b"")
 
-    def whole() -> list[codec.Buffer]:
+    def whole() -> list[Buffer]:
         notice = told(link.max_message_bytes)
         if notice.outcome == _TERMINATED:
             return [notice.header()]
-        return [notice.header(), *codec.dumps(end.value if error is None else error)]
+        return link.codec.dumps(end.value if error is None else error, notice.header())
 
-    def words(why: BaseException, room: int) -> list[codec.Buffer]:
+    def words(why: BaseException, room: int) -> list[Buffer]:
         notice = told(room)
         if notice.outcome == FINISHED:
             text, value = (text_of(each, _text_limit(room)) for each in (why, end.value))
@@ -321,18 +309,27 @@ def kind_of(notice: Notice) -> str:
 
 
 def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorException:
-    """The notice as its receiver sees it; to be called where the receiver's code runs, for it unpickles."""
+    """The notice as its receiver sees it; to be called where the receiver's code runs, for it unpickles.
+
+    Args:
+        coro (RemoteCoro): Who is over.
+    """
+    return MonitorException(coro, *opened(coro, notice, location))
+
+
+def opened(coro: Any, notice: Notice, location: Location) -> tuple[str, Any, BaseException | None, str]:
+    """What `decode_notice` puts behind the coroutine."""
     if notice.outcome == _TERMINATED:
-        return MonitorException(coro, "terminated")
+        return "terminated", None, None, ""
     if notice.outcome == _EXCEPTION:
-        return MonitorException(coro, "exception", None, _decode_error(notice, location), notice.traceback_text)
+        return "exception", None, _decode_error(coro, notice, location), notice.traceback_text
     if not len(notice.payload):
-        return MonitorException(coro, "finished", _unsent(notice, f"{notice.error_type}: {notice.error_text}"))
-    value, why = codec.opened(notice.payload)
+        return "finished", _unsent(notice, _why_unsent(notice)), None, ""
+    value, why = coro.codec.opened(notice.payload)
     if why is not None:
         _log.warning("the result of %r cannot be decoded: %s", coro, escape(why))
         value = _unsent(notice, why)
-    return MonitorException(coro, "finished", value)
+    return "finished", value, None, ""
 
 
 def _unsent(notice: Notice, why: str) -> UnsentResult:
@@ -341,13 +338,24 @@ def _unsent(notice: Notice, why: str) -> UnsentResult:
     return value
 
 
-def _decode_error(notice: Notice, location: Location) -> BaseException:
-    remote = RemoteError(f"{notice.error_type}: {notice.error_text}", notice.traceback_text, location)
+def _why_unsent(notice: Notice) -> str:
+    if notice.error_type == LocalProtocolError.__name__:  # as `Link.check_size` has it
+        return f"{notice.error_text} ({_SMALLER})"
+    return f"{notice.error_type}: {notice.error_text}"
+
+
+def _decode_error(coro: Any, notice: Notice, location: Location) -> BaseException:
+    text = f"{notice.error_type}: {notice.error_text}"
+    remote = RemoteError(text, notice.traceback_text, location)
     if not len(notice.payload):
         return remote
-    error, _ = codec.opened(notice.payload)
+    error, why = coro.codec.opened(notice.payload)
+    if why is not None:
+        return RemoteError(in_words(text, why), notice.traceback_text, location)
     if not isinstance(error, BaseException):
-        # Of a class that this process lacks, or that cannot be made from its arguments: the text stands for it.
+        return remote
+    if not isinstance(error, Exception):
+        # `SystemExit` or `KeyboardInterrupt` ended that coroutine, and is to end nobody who asks for its result.
         return remote
     error.__cause__ = remote
     return error

@@ -11,7 +11,6 @@ from greencoro.distributed.handshake import TlsBinding
 from greencoro.distributed.hello import Hello
 from greencoro.distributed.hub_io import HubIo
 from greencoro.distributed.messages import Bye, Message, Ping
-from greencoro.distributed.outbox import BARRIER
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.stream import Stream
 from greencoro.errors import NetworkError, PeerLost, PeerUnreachable
@@ -66,10 +65,19 @@ class Wire:
         self.held = False
         self._reactor = reactor
         self._tick_seconds = tick_seconds
+        #: The link that the side which dialled knew of before it was answered, if there was one. It proves itself only
+        #: where it has none any more, or to go on with it.
+        self.known_link: Any = None
         #: How the user hub serves it while that turns; None where it cannot.
         self.hub_io: HubIo | None = None
         self._closed = False
-        # It will fail once the reactor's thread comes to it, and neither sends nor hears till then.
+        #: Did the stream end under it, or did somebody alter what it carried? Then another connection can go on.
+        self.is_broken = False
+        #: Did the other side end it, as the kernel does for a process that dies? Who resets it may be in between.
+        self.was_ended_there = False
+        #: There may be a gap in what was heard or sent: no other connection can go on.
+        self.is_ruined = False
+        # It will end once the reactor's thread comes to it, and neither sends nor hears till then.
         self._halted = False
         self._flushing = False
         self._will_flush = False
@@ -86,6 +94,11 @@ class Wire:
     @property
     def is_closed(self) -> bool:
         return self._closed
+
+    @property
+    def is_over(self) -> bool:
+        """Is what it brought of no more interest? A link that goes on with another connection counts on all of that."""
+        return self._closed and not (self.is_broken and self.source is not None)
 
     def on_secured(self, binding: TlsBinding) -> None:
         try:
@@ -122,7 +135,7 @@ class Wire:
     def _handle(self, events: Sequence[Any]) -> None:
         was_asked = False
         for event in events:
-            if self._closed:
+            if self.is_over:
                 return
             if isinstance(event, Introduced):
                 self.owner.on_introduced(self, event.hello)
@@ -152,15 +165,16 @@ class Wire:
 
     def _end(self, error: OSError | None) -> None:
         if isinstance(error, NetworkError):
-            self.fail(error)
+            self._stop(error)
             return
         if error is not None:
-            self.fail(PeerLost(f"the connection broke: {error.strerror or error}"))
+            self._stop(PeerLost(f"the connection broke: {error.strerror or error}"))
             return
+        self.was_ended_there = True
         try:
             self.connection.receive_eof()
         except NetworkError as reason:
-            self.fail(reason)
+            self._stop(reason)
 
     def flush(self, records: int | None = None) -> None:
         """Send as much as the stream takes, ``records`` at once; the rest a little later."""
@@ -181,7 +195,7 @@ class Wire:
             raise
         finally:
             self._flushing = False
-        if self.hub_io is not None and not self._closed and self._reactor.is_current:
+        if self.hub_io is not None and not (self._closed or self._halted) and self._reactor.is_current:
             self.hub_io.busy()
 
     def _flush_on(self) -> None:
@@ -205,13 +219,16 @@ class Wire:
     def _tick(self) -> None:
         sent_before, self._sent_bytes = self._sent_bytes, self.stream.sent_bytes
         try:
-            self.connection.tick(native.monotonic(), self.stream.blocked and self._sent_bytes == sent_before)
+            self.connection.tick(native.monotonic(), self.stream.blocked, self._sent_bytes != sent_before)
         except NetworkError as error:
             if self.connection.is_silent:
                 # It does not acknowledge, or read, what it was sent, and may well hear.
                 self._leave_hub()
                 self.stream.reset()
-            self.fail(error)
+                self.fail(error)
+            else:
+                # Its key has sealed enough, and the next connection has another one.
+                self.on_end(error)
             return
         self._timer = self._reactor.call_later(self._tick_seconds / 2, self._tick)
         self.flush()
@@ -228,16 +245,45 @@ class Wire:
         self.fail(PeerLost(f"a bug in greencoro: {type(error).__name__}: {error}"))
 
     def fail(self, error: NetworkError) -> None:
-        """End now and tell the owner why."""
+        """End now and tell the owner why; unless somebody altered what came, no other connection can go on."""
+        if self._closed:
+            return
+        if self.connection.is_altered:
+            # Nothing of that got in, nor of what was behind it.
+            self.on_end(error)
+            return
+        self.is_ruined = True
+        self._stop(error)
+
+    def _stop(self, error: NetworkError) -> None:
         if self._closed:
             return
         if not self._reactor.is_current:
             # What comes behind a message that is missing must not go out, nor be heard.
             self._halted = True
-            self._reactor.post(self.fail, error)
+            self._reactor.post(self._stop, error)
             return
+        self.is_broken = not self.is_ruined
         self.abort()
         self.owner.on_closed(self, error)
+
+    def give_way(self, on_over: Callable[[], None]) -> None:
+        """Another connection goes on with what this one carries: end, and the owner is not told.
+
+        Args:
+            on_over: Called when all that was heard is dealt with.
+        """
+        self._halted = True
+        # At once: what it read from now on would be counted as heard, and dealt with too late.
+        self._leave_hub()
+        if self.hub_io is None or not self.hub_io.put_behind(self._gave_way, on_over):
+            self._gave_way(on_over)
+
+    def _gave_way(self, on_over: Callable[[], None]) -> None:
+        if not self._closed:
+            self.is_broken = not self.is_ruined
+            self.abort()
+        on_over()
 
     def close(self, reason: str, on_sent: Callable[[], None]) -> None:
         """Say goodbye and end, once what is queued is sent; the owner is not told.
@@ -253,10 +299,10 @@ class Wire:
         self._timer.cancel()
         if self.connection.established and not self._halted:
             try:
+                self.connection.session.lift_bound()
                 self._write_all()
                 self.source = None
-                message = Bye(reason).encode()
-                self.connection.push(BARRIER, message, sum(map(len, message)))
+                self.connection.push_goodbye(Bye(reason).encode())
                 self._write_all()
             except NetworkError as error:
                 self._reactor.log.log(_log, logging.WARNING, "not all could be sent at the end: %s", str(error))

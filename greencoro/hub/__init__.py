@@ -3,10 +3,12 @@
 The ground, which knows no coroutines:
 
 - native: unpatched locks, events, threads, time; the only source of them
+- forks: what a process that was forked may have of its parent's
 - frames: what other threads and greenlets run, read in one moment
 - waiting: what a timeout may be
 - telling: lines for people that also reach those who set up no logging
 - process_settings: the settings of the process
+- late_signals: signals that come in the instant before the main thread's hub waits
 - userhub: the hub on which every coroutine runs; its ready queue, its doorway for other threads
 - completion: a one-shot outcome that any thread can wait for
 - waiting_aloud: waiting that says what is waited for

@@ -75,7 +75,12 @@ class Coro(Ends):
         self._begin(None if creator is None else creator._home, target, args, kwargs)
 
     def _begin(
-        self, home: Home | None, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        home: Home | None,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str = "",
     ) -> None:
         takes_coro = bind(target, args, kwargs)
         self._home = home
@@ -83,13 +88,15 @@ class Coro(Ends):
         limit = process_settings().max_mailbox_messages if home is None else home.max_mailbox_messages
         if limit is not None:
             self._mailbox.limit = limit
-        self._spawn(target, args, kwargs, takes_coro)
+        self._spawn(target, args, kwargs, takes_coro, name)
 
     @classmethod
-    def at_home(cls, home: Home, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coro:
-        """A coroutine at home in a given runtime, instead of its creator's."""
+    def at_home(
+        cls, home: Home, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str = ""
+    ) -> Coro:
+        """A coroutine at home in a given runtime, instead of its creator's; by ``name`` from its first step on."""
         coro = cls.__new__(cls)
-        coro._begin(home, target, args, kwargs)
+        coro._begin(home, target, args, kwargs, name)
         return coro
 
     def _renew(self) -> None:

@@ -107,7 +107,8 @@ class Ends(Execution):
 
         Returns:
             int: 0: exactly one notice will come; -1: none will, one of the two was over already, or its process lost.
-            (Where this one is elsewhere, and lost in the middle of being asked, that is left open.)
+            (Where this one is elsewhere, and lost in the middle of being asked, that is left open.) Of a job, whose
+            outcome is kept at its client, the notice comes there also when it is over: then at once.
 
         Raises:
             TypeError: ``observed`` is no coroutine.

@@ -133,8 +133,9 @@ class Execution(Swappable):
     _value: Any
 
     def _spawn(
-        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool, name: str
     ) -> None:
+        """Have it begin, which on the hub it may do before this returns; ``name`` is empty for its function's."""
         self._state = _NEW
         self._observers: Observers | None = None
         self._swapping = None
@@ -144,6 +145,8 @@ class Execution(Swappable):
         self._value = None
         self.id = next(_ids)
         self._name = name_of(target)
+        if name != "":
+            self.name = name
         if not userhub.ident:
             process_exit.start()
         start = workers.Start(self, target, args, kwargs, takes_coro)

@@ -27,7 +27,7 @@ from gevent import monkey
 from gevent.hub import Hub
 from greenlet import getcurrent, greenlet
 
-from greencoro.hub import interrupts, native, stuck, userhub, watchdog, workers
+from greencoro.hub import forks, interrupts, late_signals, native, stuck, userhub, watchdog, workers
 from greencoro.hub.completion import Completion, before_waiting
 from greencoro.hub.process_settings import process_settings
 from greencoro.hub.telling import tell
@@ -116,6 +116,8 @@ def prepare() -> None:
         os.register_at_fork(after_in_child=_forget_parent)
         # A hub that meets Ctrl-C raises it in its thread's main greenlet. It need not print it as well.
         Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
+        if monkey.is_module_patched("time"):
+            late_signals.handle_in_time()
         if monkey.is_module_patched("subprocess"):
             # gevent's works in the main thread's hub only. By name, as it stands above this module.
             importlib.import_module("greencoro.hub.popen").replace_gevents_subprocess()
@@ -387,6 +389,7 @@ def _forget_parent() -> None:
     Where a coroutine forked, its function goes on as that of a plain thread would; with its end the process ends.
     """
     global _idle, _forker, _has_told_all, _deadline
+    forks.became_child()
     for coro in alive.values():
         _parents.append(coro)
         coro.leave_behind()

@@ -19,7 +19,7 @@ from typing import Any
 
 from gevent import monkey
 
-from greencoro.hub import names, native, userhub, watchdog
+from greencoro.hub import late_signals, names, native, userhub, watchdog
 from greencoro.hub.completion import Completion
 from greencoro.hub.frames import thread_idents
 from greencoro.hub.telling import tell
@@ -170,6 +170,8 @@ def _is_a_hidden_watcher_active() -> bool:
         kind = type(thing)
         # Nothing forks in a process where nothing runs.
         if issubclass(kind, corecext.watcher) and kind is not corecext.fork and thing.active and not thing.ref:
+            if late_signals.is_timer(thing):
+                continue
             return True
     return False
 

@@ -28,7 +28,7 @@ from greenlet import getcurrent
 
 from greencoro._preload import preload
 from greencoro.errors import WouldBlock
-from greencoro.hub import native
+from greencoro.hub import forks, native
 
 __all__ = [
     "Wait",
@@ -187,20 +187,13 @@ def abandon() -> None:
     ident = 0
     _thread = _async = None
     _start_lock = native.RLock()
-    _over = "this process was forked from one in which coroutines ran; start such a process anew instead (Popen, spawn)"
+    _over = forks.REASON
     if was_here:
         # The caller is the only greenlet to go on, as a plain thread does. Where it gives way to the loop all the same
         # (it is no coroutine), that ends.
         _loop.break_()
         native.forget_thread_hub()
-    _hub = _loop = _Gone()
-
-
-class _Gone:
-    """In place of the hub and its loop in a process that was forked."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"here no coroutine can wait: {_over}")
+    _hub = _loop = forks.Gone("here no coroutine can wait")
 
 
 def _refuse_if_over() -> None:

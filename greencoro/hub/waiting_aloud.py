@@ -16,14 +16,15 @@ SAY_SECONDS = 5.0
 
 
 def wait_aloud(
-    outcome: Completion, timeout: float | None, what: str, situation: Callable[[], str], logger: logging.Logger
+    outcome: Completion, timeout: float | None, what: str, situation: Callable[[], str | None], logger: logging.Logger
 ) -> bool:
     """Wait for an outcome; False where it took longer than ``timeout`` seconds.
 
     Args:
         what (str): What is waited for, as in "a coroutine called 'echo'".
 
-        situation: Called whenever that is said, for what is known of why it takes so long.
+        situation: Called whenever that is said, for what is known of why it takes so long. Where it
+            gives None nothing is said.
     """
     began = native.monotonic()
     while True:
@@ -34,4 +35,6 @@ def wait_aloud(
         waited = native.monotonic() - began
         if timeout is not None and waited >= timeout:
             return False
-        tell(logger, logging.WARNING, f"still waiting for {what}, for {waited:.0f} s: {situation()}")
+        why = situation()
+        if why is not None:
+            tell(logger, logging.WARNING, f"still waiting for {what}, for {waited:.0f} s: {why}")

@@ -3,7 +3,8 @@
 A native thread looks at the hub's thread a few times in `max_blocked_seconds`. Where it finds the hub waiting for work
 that is all. Where something runs it posts a question, which a hub that turns answers at once. A question that stays
 unanswered for so long is reported, once, with the coroutine and the line at which it is; the answer, when it comes,
-ends the blockage.
+ends the blockage. What coroutines of one name do in one function over and over, such as the jobs of a server that are
+meant to compute, is a warning the first time.
 
 Time in which the watchdog itself did not run either, and the hub's thread did not compute, does not count: the process
 was stopped, or under a debugger, or something else had the interpreter.
@@ -43,6 +44,8 @@ _log = logging.getLogger(__name__)
 _LOOKS = 4
 #: A look that comes later than this was kept from coming.
 _LATE_SECONDS = 0.05
+#: So many are known to have been warned of: what a coroutine is called may differ each time.
+_MAX_WARNED = 1000
 #: Somebody looks at a program that stands in these: it waits for a person.
 _DEBUGGERS = frozenset({"bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "ipdb", "pudb"})
 
@@ -145,6 +148,8 @@ class _Watchdog:
         self._reported_at = 0.0
         self._native_id = 0
         self._gave_way_out = False
+        #: Names of coroutines with the functions in which they kept the hub from turning.
+        self._warned: set[tuple[str, str]] = set()
 
     @property
     def limit(self) -> float | None:
@@ -211,10 +216,24 @@ class _Watchdog:
             self._gave_way_out = True
             line = f"{line}; {_WAY_OUT}"
         self._inform(blockage)
-        tell(_log, logging.WARNING, line)
+        if self._is_new(blockage):
+            tell(_log, logging.WARNING, line)
+        else:
+            _log.info("%s", line)
         if self._answered == self._number:
             # It came before the hub could know that somebody waits for it.
             self.wake()
+
+    def _is_new(self, blockage: Blockage) -> bool:
+        """Has nobody been warned of such a one?"""
+        file, _, line_and_function = blockage.place.rpartition(":")
+        what = str(getattr(blockage.coro, "name", "")), file + line_and_function.lstrip("0123456789")
+        if what in self._warned:
+            return False
+        if len(self._warned) == _MAX_WARNED:
+            self._warned.clear()
+        self._warned.add(what)
+        return True
 
     def _tell_end(self) -> None:
         blockage, self._reported = self._reported, None

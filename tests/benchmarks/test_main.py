@@ -20,7 +20,8 @@ def outcomes(monkeypatch):
 
     def run(question, scale, progress):
         asked.append((question.name, scale))
-        found = {side.name: Outcome(side, {0: Sample(1.0, 1.0, 1, {"p99/p50": 1.0})}) for side in question.sides}
+        others = {target.figure: 1.0 for target in question.targets if target.figure}
+        found = {side.name: Outcome(side, {0: Sample(1.0, 1.0, 1, others)}) for side in question.sides}
         for name, alter in altered.items():
             if name in found:
                 alter(found[name])

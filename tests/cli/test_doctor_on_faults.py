@@ -41,6 +41,15 @@ def test_a_peer_with_another_python_fails_with_both_versions_and_what_to_do(netw
     poll_until(lambda: f"runs Python {HERE}, this side 3.99" in peer.errors(), what="the line at the other side")
 
 
+def test_a_peer_with_another_serializer_fails_with_a_line_that_names_it(network):
+    _, location, _ = network.peer(serializer="json")
+    code, found = examine(network, "--peer", location, "--seconds", "2")
+    shaken = found["handshake"]
+    assert (code, shaken["level"]) == (1, "FAIL")
+    assert "has Runtime(serializer='json'), this side 'pickle'" in shaken["text"]
+    assert shaken["advice"] == "the doctor meets runtimes with pickle alone; those with JSON talk to each other"
+
+
 def test_the_list_of_peers_tells_of_one_with_another_python(network):
     _, location, _ = network.peer(python="3.99.1")
     code, out, errors = network.run("peers", "--seconds", "2", "--peer", location)
@@ -121,7 +130,7 @@ def test_who_does_not_answer_by_udp_is_told_of_and_tcp_recommended(answer, monke
             monkeypatch.setattr(peer_checks.socket, "socket", _answered_by(silent, answer))
         finding = peer_checks.udp(["127.0.0.1"], port, KEY, None)
     assert (finding.level, finding.text) == (Level.WARN, f"UDP port {port}: 127.0.0.1 no answer")
-    assert f"a firewall that drops what goes to UDP port {port}" in finding.advice
+    assert f"a firewall that drops what goes to UDP port {port}, or another program there took it" in finding.advice
     assert "peer(), or peers=" in finding.advice
 
 

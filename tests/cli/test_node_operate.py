@@ -49,9 +49,18 @@ def test_release_ends_the_computation_and_serves_the_next(nodes, ask):
     first, second = nodes.holder(node), nodes.holder(node)
     leased(first)
     assert second.reserve(token(2), 2) != ReserveAnswer()
-    assert ask("release", node.location) == (0, f"node {node.location} at {node.location}: released\n", "")
+    said = f"node {node.location} at {node.location}: released, a test is ended\n"
+    assert ask("release", node.location) == (0, said, "")
     assert first.hears(LeaseEnded).token == token()
     assert second.reserve(token(3), 3) == ReserveAnswer()
+    assert json.loads(ask("release", node.location, "--json")[1]) == {"format": 1, "ended": "a test"}
+
+
+def test_release_of_a_node_that_nobody_has_says_so(nodes, ask):
+    node = nodes.start()
+    said = f"node {node.location} at {node.location}: was free already, no computation has it\n"
+    assert ask("release", node.location) == (0, said, "")
+    assert json.loads(ask("release", node.location, "--json")[1]) == {"format": 1, "ended": None}
 
 
 def test_drain_ends_the_daemon_once_its_jobs_are_over(nodes, ask):
@@ -73,6 +82,7 @@ def test_nobody_there_is_one_clear_line(ask):
     code, out, errors = ask("status", place)
     assert (code, out, errors.count("\n")) == (1, "", 1)
     assert errors.startswith(f"greencoro node status: cannot reach {place}")
+    assert errors.endswith("; no node there? `greencoro node` starts one\n")
 
 
 def test_wrong_secret_is_one_clear_line(nodes, ask, tmp_path):
@@ -81,7 +91,7 @@ def test_wrong_secret_is_one_clear_line(nodes, ask, tmp_path):
     (tmp_path / "other").chmod(0o600)
     code, out, errors = ask("drain", node.location, GREENCORO_SECRET_FILE=str(tmp_path / "other"))
     assert (code, out, errors.count("\n")) == (1, "", 1)
-    assert "secret" in errors
+    assert "secret" in errors and "no node there" not in errors
     assert node.process.poll() is None
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from greencoro.compute.node_words import LeaseEnded, Refusal, Reserve, ReserveAnswer
-from tests.cli.node_daemons import leased, token
+from tests.cli.node_daemons import DISCORONODE, leased, token
+from tests.cluster.programs import UNDER_NOHUP
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
 
@@ -36,6 +37,18 @@ def test_serve_ends_the_daemon_after_so_many_computations(nodes):
         client = nodes.client(node, "def run(computation):\n    print(computation.run(pow, 2, 5).value())")
         assert client.line() == "32"
         assert client.wait() == 0
+    assert node.wait() == 0
+
+
+@pytest.mark.cluster
+def test_hangup_ends_nothing_under_nohup(programs):
+    node = programs.start(*UNDER_NOHUP, DISCORONODE, "-i", "127.0.0.1", "-c", "1", "--port", "0")
+    location = node.line().split(" at ")[1].split(": ")[0]
+    os.kill(node.pid, signal.SIGHUP)
+    status = programs.start("-m", "greencoro", "node", "status", location)
+    assert status.wait() == 0
+    assert ": in service" in status.rest()
+    os.kill(node.pid, signal.SIGTERM)
     assert node.wait() == 0
 
 
@@ -104,7 +117,7 @@ def test_J10_phoenix_takes_the_place_of_the_daemon_that_runs_and_without_it_a_se
     first.look_at_family()
     code, errors = nodes.fails("-i", "127.0.0.1", "--port", port, "-c", "1")
     assert (code, errors.count("\n")) == (1, 1)
-    assert f"process {first.pid}" in errors
+    assert f"process {first.pid}; `greencoro node status 127.0.0.1:{port}` says" in errors
     second = nodes.start("--port", port, "--phoenix")
     assert first.process.poll() is not None
     first.all_gone_within(10)

@@ -15,7 +15,7 @@ from greencoro import Runtime
 from greencoro.cli.scheduler import OPTIONS
 from greencoro.config import Settings
 from greencoro.errors import NetworkError
-from tests.cluster.programs import ROOT, Programs
+from tests.cluster.programs import ROOT, UNDER_NOHUP, Programs
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
 
@@ -86,12 +86,23 @@ def test_one_line_tells_location_and_fingerprint(programs, command):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
 def test_Z1_signal_ends_it(start, number, code):
     program, _ = start()
     os.kill(program.pid, number)
     assert program.wait() == code
     assert "Traceback" not in program.errors()
+
+
+@pytest.mark.cluster
+def test_hangup_ends_nothing_under_nohup(programs):
+    program = programs.start(*UNDER_NOHUP, SCRIPT, "-i", "127.0.0.1")
+    location = program.line().split(" at ")[1].split(": ")[0]
+    os.kill(program.pid, signal.SIGHUP)
+    status = programs.start("-m", "greencoro", "scheduler", "status", location, "-i", "127.0.0.1")
+    assert status.wait() == 0
+    os.kill(program.pid, signal.SIGTERM)
+    assert program.wait() == 0
 
 
 @pytest.mark.cluster
@@ -127,6 +138,8 @@ def test_Z4_port_that_is_taken_is_one_clear_line(programs):
         (["--tcp_port", "70000"], 2, "70000"),
         (["--udp_port", "0"], 2, "'-u'"),
         (["--secret", "x", "--secret_file", "y"], 2, "exclude each other"),
+        (["--keyfile", "x"], 2, "discoro.py: a key needs its certificate: certfile is missing\n"),
+        (["-i", "192.0.2.1"], 1, "discoro.py: cannot listen at 192.0.2.1:0: Cannot assign requested address: that is"),
         (["--no_such_option"], 2, "no_such_option"),
         (["stray"], 2, "stray"),
     ],
@@ -186,6 +199,9 @@ def test_node_is_contacted_and_all_with_it(start, programs):
 def test_secret_is_warned_about_and_used(start, met):
     program, location = start("-s", "a long enough secret")
     assert "visible to everybody" in program.errors()
+    assert "12 characters" not in program.errors()
+    short, _ = start("-s", "tiny")
+    assert short.errors().count("the secret has fewer than 12 characters") == 1
     assert met(location, secret="a long enough secret").role == "scheduler"
     with pytest.raises(NetworkError):
         met(location)
@@ -231,6 +247,8 @@ def test_dest_path_and_max_file_size_are_those_of_files_of_peers(start, met, tmp
 def test_debug_logs_everything(start):
     program, _ = start("-d")
     poll_until(lambda: "runtime.started" in program.errors())
+    os.kill(program.pid, signal.SIGTERM)
+    program.wait()
     quiet, _ = start()
     os.kill(quiet.pid, signal.SIGTERM)
     quiet.wait()

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greencoro.distributed.location import Location
-from tests.support.polling import poll_until
+from tests.support.stopping import await_stopped
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = b"k" * 32
 #: A peer that stands still for less than four of these, because the machine does something else, is not lost.
 TICK = 0.5
+#: Of those who are busy for ten times as long as it takes to be lost, which are ten seconds.
+BUSY_TICK = 0.25
 
 PATCH = "from gevent import monkey; monkey.patch_all()\n"
 
@@ -56,17 +58,17 @@ class PeerProcess:
         """Send a signal; after SIGSTOP each of its threads has stopped when this returns."""
         self.process.send_signal(number)
         if number == signal.SIGSTOP:
-            # On a busy machine some go on until the one that takes the signal has had its turn.
-            poll_until(lambda: set(self._states()) == {"T"}, 20, "it has stopped", interval=0.001)
-
-    def _states(self) -> list[str]:
-        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return [(each / "stat").read_text().rpartition(")")[2].split()[0] for each in threads]
+            await_stopped(self.process.pid)
 
     def errors(self) -> str:
         """What it wrote to standard error; once it is over."""
         assert self.process.stderr is not None
         return self.process.stderr.read()
+
+    def rest(self) -> str:
+        """What it printed that was not read; once it is over."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
 
     def wait(self, timeout: float = 10) -> int:
         return self.process.wait(timeout)

@@ -1,6 +1,7 @@
 """Programs that a test runs as processes of their own."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -14,6 +15,13 @@ import psutil
 from tests.support.polling import poll_until
 
 ROOT = Path(__file__).parent.parent.parent
+_SERVER = re.compile("greencoro-[0-9]+")
+#: Before the arguments of a program that is to be run as by nohup.
+UNDER_NOHUP = (
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+)
 
 
 class Program:
@@ -50,8 +58,8 @@ class Program:
         return {member for member in self.family if runs(member)}
 
     def servers(self) -> list[psutil.Process]:
-        """Those of its processes that are servers."""
-        return [member for member in self.look_at_family() if "server_process" in " ".join(_command(member))]
+        """Those of its processes that are servers, by number."""
+        return sorted((m for m in self.look_at_family() if _SERVER.fullmatch(name_of(m))), key=name_of)
 
     def wait(self, seconds: float = 40.0) -> int:
         return self.process.wait(seconds)
@@ -81,13 +89,15 @@ class Programs:
         self.directory = directory
         self._started: list[Program] = []
 
-    def start(self, *arguments: str, stdin=subprocess.DEVNULL, **environment: str) -> Program:
-        """Run Python with the arguments, in a session of its own."""
+    def start(
+        self, *arguments: str, stdin=subprocess.DEVNULL, directory: Path | None = None, **environment: str
+    ) -> Program:
+        """Run Python with the arguments, in a session of its own; there, or in the directory of all."""
         errors = self.directory / f"errors-{len(self._started)}"
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=self.directory,
+                cwd=directory or self.directory,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | environment,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
@@ -99,11 +109,11 @@ class Programs:
         self._started.append(program)
         return program
 
-    def script(self, text: str, name: str = "client.py", **environment: str) -> Program:
+    def script(self, text: str, name: str = "client.py", stdin=subprocess.DEVNULL, **environment: str) -> Program:
         """Run a script; what is indented in common does not count."""
         path = self.directory / name
         path.write_text(textwrap.dedent(text))
-        return self.start(str(path), **environment)
+        return self.start(str(path), stdin=stdin, **environment)
 
     def node(self, *arguments: str, stdin=subprocess.DEVNULL, **environment: str) -> tuple[Program, str]:
         """Run a node daemon on loopback, and return it with its location."""
@@ -111,6 +121,17 @@ class Programs:
         program = self.start(*command, *arguments, stdin=stdin, **environment)
         program.announcement = program.line()
         return program, program.announcement.split(" at ")[1].split(": ")[0]
+
+    def await_file(self, path: Path, seconds: float = 40.0) -> None:
+        """Wait until one of the programs, or a job of theirs, has made the file.
+
+        Raises:
+            AssertionError: None has; with what each wrote, and where it stood if ``PYTHONFAULTHANDLER`` is set there.
+        """
+        try:
+            poll_until(path.exists, seconds, f"{path.name} is there")
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *map(_last_words, reversed(self._started))])) from None
 
     def end(self) -> None:
         for program in self._started:
@@ -123,6 +144,15 @@ class Programs:
             program.process.stdout.close()
 
 
+def _last_words(program: Program) -> str:
+    for server in program.servers():
+        server.send_signal(signal.SIGUSR1)
+    time.sleep(1)  # they write to where it writes
+    program.process.send_signal(signal.SIGABRT)
+    program.wait(10)
+    return f"{program.process.args}: exit {program.process.returncode}\n{program.rest()}\n{program.errors()}"
+
+
 def runs(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -130,11 +160,11 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def _command(process: psutil.Process) -> list[str]:
+def name_of(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return process.name()
     except psutil.NoSuchProcess:
-        return []  # it has just ended
+        return ""  # it has just ended
 
 
 def kill(pid: int) -> None:

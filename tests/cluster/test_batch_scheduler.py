@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -9,12 +10,25 @@ import psutil
 import pytest
 
 import greencoro.compute
-from greencoro import Computation, ComputationClosed, Coro, CoroTerminated, Location, Runtime, ServerDied, Settings
+from greencoro import (
+    Computation,
+    ComputationClosed,
+    Coro,
+    Executor,
+    Job,
+    Location,
+    NodeFilter,
+    NoMatchingServer,
+    Runtime,
+    ServerDied,
+    Settings,
+)
 from greencoro.compute import client_words as words
 from greencoro.errors import ComputeError, GreencoroError
 from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
+from tests.support.stopping import stop
 
 pytestmark = pytest.mark.cluster
 
@@ -127,6 +141,18 @@ def test_scheduler_is_found_by_its_name(programs):
         assert computation.run(add, 1000, 1).value(20) == 1001
 
 
+def test_an_executor_runs_its_calls_at_the_nodes_of_the_scheduler(batch, runtime):
+    with Executor(batch.location, retries=1) as executor:
+        assert executor.submit(add, 1000, 1).result(20) == 1001
+        assert list(executor.map(add, range(100), range(100))) == list(range(0, 200, 2))
+        # A server that dies is started anew there, too.
+        killed = executor.submit(Job(os._exit, retries=0), 3)
+        assert "exit code 3" in str(killed.exception(20))
+        assert executor.submit(process_id).result(20) != os.getpid()
+        assert len(rows(runtime, batch)) == 1
+    poll_until(lambda: not rows(runtime, batch))
+
+
 def test_J5_next_computation_has_fresh_servers(batch, runtime):
     processes = []
     for _ in range(2):
@@ -179,9 +205,12 @@ def test_queue_is_shown_on_the_command_line(batch, runtime, programs):
     lines = text.rest().splitlines()
     assert lines[0].startswith("running: client-1 at 127.0.0.1:")
     assert lines[1].startswith("1. in the queue: client-2 at 127.0.0.1:")
+    assert re.fullmatch(r"node .*: reserved, .*; free: CPU \d+ %, memory [\d.]+ GiB, disk [\d.]+ GiB", lines[2])
     report = programs.start(*status, "--json")
     assert report.wait() == 0
-    assert [row["name"] for row in json.loads(report.rest())["computations"]] == ["client-1", "client-2"]
+    told = json.loads(report.rest())
+    assert [row["name"] for row in told["computations"]] == ["client-1", "client-2"]
+    assert told["nodes"][0]["free"]["memory"] > 0
 
 
 # What one client may do to another.
@@ -249,7 +278,10 @@ def test_J7_end_of_the_scheduler_is_told_with_its_reason(batch, runtime):
     assert raised.wait(30)
     waits.value(5)
     assert "the scheduler was ended" in str(raised.value)
-    assert isinstance(fate(job), ComputeError | CoroTerminated)
+    outcome = fate(job)
+    assert isinstance(outcome, ComputationClosed | ServerDied)
+    # Whichever is told first: what the scheduler says last, or that it is gone.
+    assert "the scheduler was ended" in str(outcome) or "its scheduler is lost" in str(outcome)
     assert batch.scheduler.wait() == 0
     with pytest.raises(ComputationClosed):
         running.run(add, 1, 1)
@@ -259,7 +291,7 @@ def test_Z1_second_signal_ends_the_scheduler_at_once(batch, runtime):
     computation = Computation()
     computation.schedule(batch.location)
     computation.run(process_id).value(30)
-    os.kill(batch.node.pid, signal.SIGSTOP)  # so that it never says that its servers have ended
+    stop(batch.node.pid)  # so that it never says that its servers have ended
     try:
         began = time.monotonic()
         while batch.scheduler.process.poll() is None and time.monotonic() < began + 8.0:
@@ -271,7 +303,7 @@ def test_Z1_second_signal_ends_the_scheduler_at_once(batch, runtime):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [pytest.param(2, marks=pytest.mark.short), pytest.param(20, marks=pytest.mark.slow)])
 def test_J7_scheduler_that_is_killed_under_load_and_started_again_at_its_place(programs, runtime, short_pulses, rounds):
     port = free_port()
     batch = Batch(programs, port=port)
@@ -296,7 +328,7 @@ def test_J7_scheduler_that_is_stopped_is_lost_after_five_pulses(batch, runtime, 
     computation = Computation(pulse_interval=PULSE)
     computation.schedule(batch.location)
     job = computation.run(hold)
-    os.kill(batch.scheduler.pid, signal.SIGSTOP)
+    stop(batch.scheduler.pid)
     try:
         error = fate(job)
     finally:
@@ -349,7 +381,7 @@ def test_J9_client_that_was_stopped_for_five_pulses_finds_its_computation_closed
         """
     )
     assert client.line() == "runs"
-    os.kill(client.pid, signal.SIGSTOP)
+    stop(client.pid)
     try:
         # Another one has its turn, and is not disturbed by what the first one says late.
         computation = Computation()
@@ -358,7 +390,7 @@ def test_J9_client_that_was_stopped_for_five_pulses_finds_its_computation_closed
     finally:
         os.kill(client.pid, signal.SIGCONT)
     # What ended the job may have been told first by its server, or by the scheduler.
-    assert client.line() in ("CoroTerminated", "ServerDied", "ComputationClosed")
+    assert client.line() in ("ServerDied", "ComputationClosed")
     assert client.line() == "the computation is closed: nothing was heard of its client for 5 pulse intervals"
     assert client.line() == "closed"
     assert client.wait() == 0
@@ -377,4 +409,15 @@ def test_idle_computation_is_closed_after_the_schedulers_zombie_period(programs,
         computation.run(add, 1, 1)
     assert following.run(add, 1000, 1).value(30) == 1001
     following.close()
+    computation.close()
+
+
+def test_an_executor_without_servers_says_why_there_are_none(batch, runtime):
+    computation = Computation(timeout=1, node_filters=[NodeFilter(cpus=99)])
+    computation.schedule(batch.location)
+    with Executor(computation) as executor:
+        for _ in range(2):
+            error = executor.submit(add, 1, 1).exception(20)
+            assert isinstance(error, NoMatchingServer)
+            assert "is not used: filter 1: 99 servers wanted, it has 1" in str(error)
     computation.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.peer_process import BUSY_TICK
 from tests.support.members import TICK, MemberProcess, Members
 from tests.support.polling import poll_until
 
@@ -42,7 +43,13 @@ def senders(member: MemberProcess, other: MemberProcess, seconds: float) -> list
     return names
 
 
-@pytest.mark.parametrize("seconds", [4.0, pytest.param(30.0, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(4.0, marks=pytest.mark.short),
+        pytest.param(15.0, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+    ],
+)
 def test_M1_M2_M3_messages_and_calls_both_ways_while_connections_are_reset_and_coroutines_compute(
     members: Members, seconds: float
 ) -> None:
@@ -75,10 +82,11 @@ def test_M1_M2_M3_messages_and_calls_both_ways_while_connections_are_reset_and_c
 
 
 @pytest.fixture
-def busy_pair(members: Members) -> tuple[MemberProcess, MemberProcess]:
-    """Two members whose connection the hub serves on both sides, for a minute or so."""
-    a = members.start("a")
-    b = members.start("b", peers=[a])
+def busy_pair(members: Members, request: pytest.FixtureRequest) -> tuple[MemberProcess, MemberProcess]:
+    """Two members whose connection the hub serves on both sides, for a minute or so; with a tick as asked for."""
+    tick = getattr(request, "param", TICK)
+    a = members.start("a", tick_seconds=tick)
+    b = members.start("b", peers=[a], tick_seconds=tick)
     members.await_peers(a, b)
     for member in (a, b):
         member.call("receiver", who=f"{member.node}/r")
@@ -115,12 +123,14 @@ def test_N1_a_peer_that_is_killed_while_the_hub_serves_its_connection_is_noticed
     members.check()
 
 
+@pytest.mark.parametrize("busy_pair", [BUSY_TICK], indirect=True)
 def test_N2_a_process_whose_hub_computes_answers_for_the_connection_that_the_hub_served(
     members: Members, busy_pair: tuple[MemberProcess, MemberProcess]
 ) -> None:
     a, b = busy_pair
     a.call("echo", who="a/echo")
-    b.call("computer", who="b/computes", count=1, seconds=8 * TICK)
+    # Forty ticks; a silent peer is given up after four.
+    b.call("computer", who="b/computes", count=1, seconds=10 * 4 * BUSY_TICK)
     # Only then the hub turns again.
     assert len(b.call("ping", to="a/echo", location=a.location, count=100)) == 100
     assert not members.losses()

@@ -1,6 +1,8 @@
 """A node daemon that is asked to end: what runs has its time, what is new has none."""
 
+import json
 import os
+import re
 import signal
 import time
 
@@ -9,8 +11,10 @@ import pytest
 
 from greencoro.compute.node_words import Command, LeaseEnded, Operate, Refusal, ServerDraining, ServerStarted
 from greencoro.compute.node_words import lease_token as token_of
+from greencoro.compute.server_crew import STUCK_SECONDS
 from tests.cluster.holder import Holder
 from tests.support.polling import poll_until
+from tests.support.stopping import stop
 
 pytestmark = pytest.mark.cluster
 
@@ -51,15 +55,19 @@ CLIENT = """
 """
 
 
+#: A program that is asked why nothing happens says where it stands.
+STACKS = {"PYTHONFAULTHANDLER": "1"}
+
+
 @pytest.fixture
 def busy(programs, tmp_path):
     """A daemon, its location, a client whose job runs there, and the file that the job waits for."""
 
     def start(*options):
         started, go = tmp_path / "started", tmp_path / "go"
-        daemon, location = programs.node("-c", "1", "--dest_path", str(tmp_path / "dest"), *options)
-        client = programs.script(CLIENT.format(location=location, started=str(started), go=str(go)))
-        poll_until(started.exists, 40)
+        daemon, location = programs.node("-c", "1", "--dest_path", str(tmp_path / "dest"), *options, **STACKS)
+        client = programs.script(CLIENT.format(location=location, started=str(started), go=str(go)), **STACKS)
+        programs.await_file(started)
         return daemon, location, client, go
 
     return start
@@ -72,18 +80,35 @@ def ends_within(daemon, seconds):
     daemon.all_gone_within(2.0)
 
 
-def test_Z1_sigterm_lets_a_job_finish_and_takes_no_other(busy, holder_at, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_Z1_signal_lets_a_job_finish_and_takes_no_other(busy, holder_at, tmp_path, number):
     daemon, location, client, go = busy("--drain_seconds", "60")
     other = holder_at(location)
-    os.kill(daemon.pid, signal.SIGTERM)
+    os.kill(daemon.pid, number)
     poll_until(lambda: other.reserve(OTHER).refusal is Refusal.ENDING, 20)
     assert daemon.process.poll() is None
+    if number == signal.SIGHUP:
+        os.kill(daemon.pid, number)  # as a terminal that is closed may
+        assert other.reserve(OTHER).refusal is Refusal.ENDING
     go.touch()
     assert client.line() == "done"
     assert daemon.wait() == 0
     daemon.all_gone_within(10)
     assert list((tmp_path / "dest").iterdir()) == []
     assert "Traceback" not in daemon.errors()
+
+
+def test_Z1_signal_to_all_its_processes_at_once_lets_a_job_finish(busy, holder_at):
+    """As a service manager sends it."""
+    daemon, location, client, go = busy("--drain_seconds", "60")
+    other = holder_at(location)
+    for member in daemon.look_at_family():
+        member.terminate()
+    poll_until(lambda: other.reserve(OTHER).refusal is Refusal.ENDING, 20)
+    go.touch()
+    assert client.line() == "done"
+    assert daemon.wait() == 0
+    daemon.all_gone_within(10)
 
 
 def test_Z1_a_job_that_goes_on_is_ended_when_the_time_is_over(busy, tmp_path):
@@ -120,7 +145,7 @@ def test_Z1_a_job_that_ignores_all_that_is_ended_too(programs, tmp_path):
     started = tmp_path / "started"
     daemon, location = programs.node("-c", "1", "--drain_seconds", "1")
     client = programs.script(STUBBORN.format(location=location, started=str(started)))
-    poll_until(started.exists, 40)
+    programs.await_file(started)
     os.kill(daemon.pid, signal.SIGTERM)
     ends_within(daemon, 2.0)
     client.line()
@@ -136,6 +161,23 @@ def test_Z1_a_second_sigterm_ends_at_once(busy, holder_at):
     assert daemon.wait() == 0
     daemon.all_gone_within(2.0)
     assert client.line() != "done"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_Z1_node_whose_zygote_is_stuck_ends(programs, holder_at, signals):
+    daemon, location = programs.node("-c", "2", "--drain_seconds", "1")
+    servers = poll_until(lambda: len(found := daemon.servers()) == 2 and found, 40)
+    stop(servers[0].parents()[1].pid)
+    os.kill(daemon.pid, signal.SIGTERM)
+    began = time.monotonic()
+    if signals == 2:
+        poll_until(lambda: holder_at(location).reserve(OTHER).refusal is Refusal.ENDING, 20)
+        os.kill(daemon.pid, signal.SIGTERM)
+    assert daemon.wait() == 0
+    if signals == 2:
+        assert time.monotonic() - began < STUCK_SECONDS
+    daemon.all_gone_within(5)
+    assert "servers do not end" in daemon.errors()
 
 
 def test_Z1_a_lease_without_jobs_holds_up_nothing_and_its_holder_is_told(programs, holder_at):
@@ -163,7 +205,7 @@ def test_Z1_a_holder_that_is_dead_holds_up_nothing(programs):
         """
     )
     assert paused.line() == "held"
-    os.kill(paused.pid, signal.SIGSTOP)
+    stop(paused.pid)
     os.kill(daemon.pid, signal.SIGTERM)
     try:
         assert daemon.wait() == 0
@@ -179,6 +221,93 @@ def test_whoever_runs_the_node_can_have_it_drained(busy, holder_at):
     go.touch()
     assert client.line() == "done"
     assert daemon.wait() == 0
+
+
+#: A job whose result takes longer to its client than the word that its node has ended.
+LARGE = """
+    from pathlib import Path
+    from greencoro import Computation, Scheduler
+
+    def wait(started, go):
+        import time
+        Path(started).touch()
+        while not Path(go).exists():
+            time.sleep(0.05)
+        return bytes(60_000_000)
+
+    with Scheduler(nodes=[{location!r}]), Computation(timeout=20) as computation:
+        job = computation.run(wait, {started!r}, {go!r})
+        print(len(job.value(100)), flush=True)
+"""
+
+
+def test_J1_result_that_its_node_overtakes_with_the_end_of_the_lease_is_the_outcome(programs, tmp_path):
+    started, go = tmp_path / "started", tmp_path / "go"
+    daemon, location = programs.node("-c", "1", "--drain_seconds", "60")
+    client = programs.script(LARGE.format(location=location, started=str(started), go=str(go)))
+    programs.await_file(started)
+    os.kill(daemon.pid, signal.SIGTERM)
+    go.touch()
+    assert client.line() == "60000000"
+    assert daemon.wait() == 0
+
+
+#: One server, which is drained while it runs the first of three jobs.
+WAITING = """
+    import json
+    import threading
+    import time
+    from pathlib import Path
+    from greencoro import Computation, RemoteCoroScheduler, Scheduler, log
+    from greencoro.compute import client
+    client._SAY_EVERY_SECONDS = 0.3
+    log.enable_console()
+
+    def wait(started, go):
+        import time
+        Path(started).touch()
+        while not Path(go).exists():
+            time.sleep(0.05)
+        return "done"
+
+    def add(scheduler, computation):
+        while not Path({second!r}).exists():
+            time.sleep(0.05)
+        scheduler.add_node(Path({second!r}).read_text())
+        while not computation.servers():
+            time.sleep(0.05)
+        Path({go!r}).touch()
+
+    with Scheduler(nodes=[{location!r}]) as scheduler, Computation(timeout=60) as computation:
+        threading.Thread(target=add, args=(scheduler, computation), daemon=True).start()
+        jobs = RemoteCoroScheduler(computation)
+        jobs.map_results(abs, range(20))  # short ones: the server is given several at once from now on
+        print(json.dumps(jobs.map_results(wait, [({started!r}, {go!r})] * 3)), flush=True)
+        print(json.dumps([computation.explain(number) for number in (21, 22, 23)]), flush=True)
+"""
+
+
+def test_Z1_jobs_that_a_drained_node_hands_back_wait_for_capacity_which_is_said_and_told_of_each(programs, tmp_path):
+    started, go, second = tmp_path / "started", tmp_path / "go", tmp_path / "second"
+    daemon, location = programs.node("-c", "1", "--drain_seconds", "60")
+    names = {"location": location, "started": str(started), "go": str(go), "second": str(second)}
+    client = programs.script(WAITING.format(**names))
+    programs.await_file(started)
+    os.kill(daemon.pid, signal.SIGTERM)
+    line = r"jobs? waits? for capacity: server 127\.0\.0\.1:\d+ takes no more jobs, for its node is ending"
+    poll_until(lambda: len(re.findall(line, client.errors())) > 1, 40)
+    _, other = programs.node("-c", "1")
+    (tmp_path / "second.part").write_text(other)
+    (tmp_path / "second.part").rename(second)
+    assert json.loads(client.line()) == ["done"] * 3
+    first, *others = json.loads(client.line())
+    assert first[-1].startswith("finished after")
+    handed_back = [lines for lines in others if any("handed it back" in line for line in lines)]
+    assert handed_back, others
+    for lines in handed_back:
+        assert any(line.endswith("for another server") for line in lines)
+        assert lines[-2].startswith("attempt 2 at")
+        assert lines[-1].startswith("finished after")
 
 
 #: A daemon whose clock on the wall shows a second to seven in the morning until a file is there, then one after seven.
@@ -210,7 +339,7 @@ def test_J10_after_service_stop_what_runs_goes_on_and_nothing_begins(programs, e
     started, go = tmp_path / "started", tmp_path / "go"
     _, location, late = early("--service_stop", "07:00")
     client = programs.script(CLIENT.format(location=location, started=str(started), go=str(go)))
-    poll_until(started.exists, 40)
+    programs.await_file(started)
     other = holder_at(location)
     assert other.reserve(OTHER).refusal is Refusal.BUSY
     late.touch()

@@ -3,7 +3,6 @@
 import os
 import signal
 
-import psutil
 import pytest
 
 from greencoro import Runtime, Settings
@@ -67,7 +66,7 @@ def test_nothing_is_left_after_a_client_was_killed(busy_client):
     busy_client.all_gone_within(END)
 
 
-def test_no_server_and_no_process_of_a_job_outlives_a_killed_daemon(busy_client):
+def test_Z2_no_server_and_no_process_of_a_job_outlives_a_killed_daemon(busy_client):
     kill(busy_client.daemon)
     servers = {member for member in busy_client.family if member.pid != busy_client.pid}
     poll_until(lambda: not [member for member in servers if runs(member)], END, "the end of the servers")
@@ -139,14 +138,15 @@ def test_server_that_hangs_is_lost_and_replaced(programs):
     """Pulses speak for each server: its node daemon is well all the time (J4)."""
     program = programs.script(
         """
-        import os, signal, time
+        import os, time
         from greencoro import Computation, LocalCluster, Settings
+        from tests.support.stopping import stop
 
         settings = Settings(tick_seconds=1)
         with LocalCluster(servers=1, settings=settings) as cluster, Computation(timeout=20) as computation:
             pid = computation.run(os.getpid).value(10)
             job = computation.run(time.sleep, 600)
-            os.kill(pid, signal.SIGSTOP)
+            stop(pid)
             try:
                 job.value(20)
             except Exception as error:
@@ -306,7 +306,7 @@ def test_wrong_secret_gets_nothing_and_says_so(programs, tmp_path):
     fingerprint = client.line()
     line = client.line()
     assert line.startswith(f"NoMatchingServer no server within 4 s: tried {location}")
-    assert line.endswith("copy the secret file of one machine to the other")
+    assert line.endswith("copy the secret file of one machine to the other; `greencoro doctor` finds out more")
     assert client.wait() == 0
     assert fingerprint not in node.announcement
     # One line on each side, however long it is tried; with the fingerprint that the other one lacks.
@@ -401,34 +401,6 @@ def test_plain_runtime_runs_nothing_for_anybody():
                 other.request(peer, operation, {"token": "x"}, [b""], timeout=5)
 
 
-def test_secret_is_in_no_command_line_and_no_environment(programs, tmp_path):
-    secret = "correct horse battery staple"
-    file = tmp_path / "typed"
-    file.write_text(secret)
-    file.chmod(0o600)
-    program = programs.script(
-        """
-        import time
-        from greencoro import Computation, LocalCluster, runtime
-
-        with LocalCluster(servers=1) as cluster, Computation() as computation:
-            print(runtime().secret.key.hex(), computation.run(pow, 2, 5).value(10), flush=True)
-            time.sleep(60)
-        """,
-        GREENCORO_SECRET_FILE=str(file),
-    )
-    key = program.line().split()[0]
-    members = program.look_at_family()
-    assert len(members) >= 4
-    for member in members:
-        try:
-            seen = " ".join(member.cmdline()) + repr(member.environ())
-        except psutil.NoSuchProcess:
-            continue
-        assert secret not in seen
-        assert key not in seen
-
-
 def test_directories_of_servers_are_private_and_removed(programs, tmp_path):
     dest = tmp_path / "dest"
     program = programs.script(
@@ -456,25 +428,19 @@ def test_prints_of_jobs_appear_at_the_client_of_a_local_cluster(programs):
             computation.run(print, "hello from afar").value(10)
         """
     )
-    assert program.line().endswith(" print/2] hello from afar")
+    assert program.line().endswith(" print/3] hello from afar")
     assert program.wait() == 0
 
 
-def test_start_to_first_result_is_quick(programs):
-    def seconds():
-        program = programs.script(
-            """
-            import time
-            began = time.monotonic()
-            from greencoro import Computation, LocalCluster
+def test_nothing_between_start_and_first_result_waits_for_a_tick(programs):
+    program = programs.script(
+        """
+        from greencoro import Computation, LocalCluster
 
-            with LocalCluster(servers=2) as cluster, Computation() as computation:
-                computation.run(pow, 2, 5).value(10)
-                print(time.monotonic() - began)
-            """
-        )
-        return float(program.line())
-
-    # The quickest of a few: other work on the machine makes single ones slow, nothing makes them fast. What waits for a
-    # tick waits for five seconds.
-    assert any(seconds() < 4 for _ in range(5))
+        with LocalCluster(servers=2) as cluster, Computation() as computation:
+            print(computation.run(pow, 2, 5).value(30))
+        """,
+        GREENCORO_TICK_SECONDS="600",
+    )
+    assert program.line() == "32"
+    assert program.wait() == 0

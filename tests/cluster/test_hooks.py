@@ -1,5 +1,6 @@
 """What a computation has run at its nodes and servers before its jobs, and in the end."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def fail():
     raise ValueError("no data here")
 
 
+def give_up():
+    sys.exit("no data here")
+
+
 def hang():
     time.sleep(600)
 
@@ -51,11 +56,16 @@ def test_node_is_set_up_once_and_first_and_everything_is_cleaned_up_in_the_oppos
 
 
 @pytest.mark.parametrize("hook", ["node_setup", "server_setup"])
-def test_server_that_cannot_be_set_up_is_not_used_and_it_is_said_why(cluster, hook, caplog):
+@pytest.mark.parametrize(
+    ("function", "raised"), [(fail, "fail raised ValueError"), (give_up, "give_up raised SystemExit")]
+)
+def test_server_that_cannot_be_set_up_is_not_used_and_it_is_said_why(cluster, hook, function, raised, caplog):
     cluster.wait_for_servers(2)
-    with Computation(timeout=4, **{hook: fail}) as computation, pytest.raises(NoMatchingServer, match="no data here"):
+    with Computation(timeout=4, **{hook: function}) as computation, pytest.raises(NoMatchingServer) as error:
         computation.run(pow, 2, 3)
-    assert "no data here" in caplog.text
+    assert f"could not be set up: {hook} {raised}: no data here" in str(error.value)
+    assert f"could not be set up: {hook} {raised}: no data here" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_clean_up_that_hangs_is_ended(cluster, caplog):
@@ -89,3 +99,34 @@ def test_node_whose_first_server_dies_over_its_set_up_is_set_up_by_another(clust
 def test_hook_that_cannot_be_called_is_refused_at_once(cluster, hook, error):
     with pytest.raises(error):
         Computation(server_setup=hook)
+
+
+def test_a_node_whose_servers_die_over_their_set_up_is_given_up_and_it_is_said_why(programs):
+    _, location = programs.node("-c", "1")
+    client = programs.script(
+        f"""
+        import os
+        from greencoro import *
+
+        def listen(coro=None):
+            while True:
+                message = coro.receive()
+                if isinstance(message, Status) and message.name == "NodeIgnore":
+                    return message.info
+
+        listener = Coro(listen)
+        with Scheduler(nodes="{location}", node="127.0.0.1") as scheduler:
+            computation = Computation(server_setup=lambda: os._exit(9), status_coro=listener, timeout=2)
+            with computation:
+                for _ in range(2):
+                    try:
+                        computation.run(abs, 1)
+                    except NoMatchingServer as error:
+                        print(error, flush=True)
+                    listener.value(60)
+        """
+    )
+    before, after = client.line(), client.line(80)
+    assert "ended with exit code 9" in before
+    assert "is not used any more: 5 servers died before they were set up; the last one ended with exit code 9" in after
+    assert client.wait() == 0, client.errors()

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from greencoro import (
     RemoteError,
     ServerDied,
 )
+from greencoro.compute import big_parts
 
 pytestmark = pytest.mark.cluster
 
@@ -44,6 +46,11 @@ def process_id():
 
 def fail(reason):
     raise Refused(reason)
+
+
+def exit_when_told(coro=None):
+    coro.receive()
+    os._exit(3)
 
 
 def echo(coro=None):
@@ -244,11 +251,11 @@ def test_component_that_is_not_there_is_refused(tmp_path):
         Computation([str(tmp_path / "absent")])
 
 
-def test_arguments_larger_than_a_message_are_refused(computation, cluster):
-    size = cluster.scheduler.runtime.settings.max_message_bytes
-    with pytest.raises(PackagingError, match="max_message_bytes"):
-        computation.run(len, bytes(size))
-    results = RemoteCoroScheduler(computation).map_results(len, [bytes(10), bytes(size), bytes(20)])
+def test_arguments_larger_than_a_server_takes_are_refused_and_the_others_are_not(computation, monkeypatch):
+    monkeypatch.setattr(big_parts, "MAX_CONTENT_BYTES", 1000)
+    with pytest.raises(PackagingError, match="1000 may be sent to a server"):
+        computation.run(len, bytes(2000))
+    results = RemoteCoroScheduler(computation).map_results(len, [bytes(10), bytes(2000), bytes(20)])
     assert results[0::2] == [10, 20]
     assert isinstance(results[1], PackagingError)
 
@@ -290,3 +297,35 @@ def test_a_job_waits_for_a_large_package_that_was_sent_before_it(computation):
         return sum(table)
 
     assert computation.run(total).value(20) == sum(table)
+
+
+def test_whoever_monitors_short_jobs_hears_of_each_once_though_they_are_over(computation):
+    def follow(coro=None):
+        jobs = [computation.run(add_offset, n) for n in range(20)]
+        for job in jobs:
+            job.value(20)
+        failed = computation.run(fail, "no")
+        with pytest.raises(Refused):
+            failed.value(20)
+        jobs += [failed, computation.run(exit_when_told)]
+        jobs[-1].send("exit")
+        assert [coro.monitor(job) for job in jobs] == [0] * len(jobs)
+        return jobs, [coro.receive(20) for _ in jobs], coro.receive(0, "no more")
+
+    jobs, notices, more = Coro(follow).value(60)
+    assert more == "no more"
+    told = {notice.coro: notice for notice in notices}
+    assert set(told) == set(jobs)
+    assert [told[job].value for job in jobs[:20]] == [1000 + n for n in range(20)]
+    assert isinstance(told[jobs[20]].error, Refused)
+    assert (told[jobs[21]].kind, type(told[jobs[21]].error)) == ("lost", ServerDied)
+
+
+def test_a_job_for_the_place_of_a_dead_server_is_refused_at_once(computation):
+    place = computation.servers()[0]
+    with pytest.raises(ServerDied):
+        computation.run_at(place, os._exit, 3).value(20)
+    began = time.monotonic()
+    with pytest.raises(NoMatchingServer, match=f"no server at {place} any more: it ended with exit code 3"):
+        computation.run_at(place, add_offset, 1)
+    assert time.monotonic() - began < 5

@@ -21,6 +21,7 @@ from greencoro.compute.node_words import (
 from greencoro.errors import DeadlineExceeded, NetworkError, RemoteProtocolError
 from tests.cluster.holder import Holder
 from tests.support.polling import poll_until
+from tests.support.stopping import stop
 
 pytestmark = pytest.mark.cluster
 
@@ -103,6 +104,7 @@ def test_what_happened_while_the_connection_was_broken_is_told_afterwards(progra
 def test_a_holder_that_is_silent_for_five_pulses_loses_its_lease(programs, holders):
     _, location = programs.node(*OFTEN)
     holder = holders(location)
+    poll_until(lambda: holder.facts().ready == 1, 20)  # else the lease may be over before the server is there
     holder.reserve(TOKEN, pulse_interval=0.2)
     started = holder.hears(ServerStarted)
     began = time.monotonic()
@@ -132,7 +134,7 @@ def test_J9_a_holder_that_was_paused_for_too_long_hears_that_its_lease_is_over(p
     assert paused.line() == "held"
     other = holders(location)
     assert other.reserve(OTHER).refusal is Refusal.BUSY
-    os.kill(paused.pid, signal.SIGSTOP)
+    stop(paused.pid)
     try:
         poll_until(lambda: is_free(other), 20)
     finally:
@@ -147,7 +149,7 @@ def test_J9_a_daemon_that_was_stopped_ends_no_lease_for_that(programs, holders):
     holder = holders(location)
     holder.reserve(TOKEN, pulse_interval=0.3)
     started = holder.hears(ServerStarted)
-    os.kill(daemon.pid, signal.SIGSTOP)
+    stop(daemon.pid)
     try:
         for _ in range(6):
             with pytest.raises((DeadlineExceeded, NetworkError)):

@@ -23,6 +23,8 @@ def test_it_has_the_servers_that_were_asked_for():
             assert computation.wait_for_servers(2) == 2
             cluster.wait_for_servers()
             assert len(set(computation.servers())) == 2
+            with pytest.raises(DeadlineExceeded, match=r"2 of 3 servers .*: no node has another one to give$"):
+                computation.wait_for_servers(3, 0.01)
             assert computation.run(process_id).value(10) not in (os.getpid(), cluster.pid)
 
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from greencoro.compute.cpu_count import cpu_count
-from greencoro.compute.job_words import SetUp
+from greencoro.compute.job_words import IsAssigned, SetUp
 from greencoro.compute.node_words import (
     LeaseEnded,
     Refusal,
@@ -16,7 +16,7 @@ from greencoro.compute.node_words import (
     ServerStarted,
     lease_token,
 )
-from greencoro.errors import ComputationClosed, RemoteProtocolError
+from greencoro.errors import ComputationClosed, PeerLost, RemoteProtocolError
 from tests.cluster.holder import Holder
 from tests.support.polling import poll_until
 
@@ -63,6 +63,7 @@ def test_server_of_a_lease_serves_its_token_until_the_release(programs, holders)
     for token in (OTHER, "0" * 64, ""):
         with pytest.raises(ComputationClosed):
             holder.runtime.request(peer, "server.set_up", {**set_up, "token": token}, timeout=20)
+    holder.runtime.request(peer, IsAssigned.operation, IsAssigned(TOKEN).to_header(), timeout=20)
     holder.runtime.request(peer, "server.set_up", set_up, timeout=20)
     holder.release(TOKEN)
     assert not psutil.pid_exists(started.pid)
@@ -115,7 +116,7 @@ def test_close_on_standard_input_ends_the_lease_and_says_so(programs, holders):
 
 def test_T1_loss_of_a_holder_ends_its_lease_and_not_that_of_the_next(programs, holders):
     """Link after link of one runtime: the loss of each ends what came by it, whatever came by the next one."""
-    _, location = programs.node("-c", "1")
+    _, location = programs.node("-c", "1", GREENCORO_TICK_SECONDS="0.5")
     holder = holders(location)
     for attempt in range(1, 5):
         token = lease_token(bytes(16), attempt)
@@ -123,8 +124,10 @@ def test_T1_loss_of_a_holder_ends_its_lease_and_not_that_of_the_next(programs, h
         started = holder.hears(ServerStarted, number=attempt)
         assert started.attempt == attempt
         if attempt < 4:
-            wire = holder.runtime.peer_table.links[holder.node.incarnation].wire
-            holder.runtime.reactor.post(wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
+            table = holder.runtime.peer_table
+            link = table.links[holder.node.incarnation]
+            # The node waits a few ticks for the connection to be gone on with.
+            holder.runtime.reactor.post(table.lose, link, PeerLost("nothing was heard"))
             poll_until(lambda pid=started.pid: not psutil.pid_exists(pid), 20)
     assert holder.facts().in_use_by == "a test"
 

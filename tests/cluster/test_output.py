@@ -36,8 +36,8 @@ def work():
     logging.getLogger("mine").warning("logged")
 """
     out, err, _ = client(functions, "computation.run(work).value(10)")
-    assert out == ["[host-1 work/2] out"]
-    assert err == ["[host-1 work/2] err", "[host-1 work/2] logged"]
+    assert out == ["[host-1 work/3] out"]
+    assert err == ["[host-1 work/3] err", "[host-1 work/3] logged"]
 
 
 def test_what_a_job_printed_appears_before_what_its_client_does_with_the_result(client):
@@ -69,7 +69,7 @@ for job in [computation.run(work, n) for n in (1, 2, 3)]:
 """
     out, _, _ = client(functions, body)
     for n in (1, 2, 3):
-        assert out.count(f"[host-1 work/{n + 1}] {'a' * n} {'b' * n} {'c' * n} ") == 20
+        assert out.count(f"[host-1 work/{n + 2}] {'a' * n} {'b' * n} {'c' * n} ") == 20
     assert len(out) == 60
 
 
@@ -101,12 +101,12 @@ computation.run(print, "and then").value(10)
     left_out = sum(int(line.split()[2]) for line in err if line.endswith(" left out"))
     assert len(shown) + left_out >= 300_000 - 1
     assert 100 <= len(shown) < 30_000
-    assert "[host-1 print/4] and then" in out or left_out > 300_000 - len(shown)
+    assert "[host-1 print/5] and then" in out or left_out > 300_000 - len(shown)
 
 
 def test_nothing_in_a_line_steers_the_terminal(client):
     out, _, _ = client("", r'computation.run(print, "\x1b[2J\x07 bell").value(10)')
-    assert out == [r"[host-1 print/2] \x1b[2J\x07 bell"]
+    assert out == [r"[host-1 print/3] \x1b[2J\x07 bell"]
 
 
 def test_what_c_code_writes_goes_to_the_node(client):
@@ -125,8 +125,18 @@ def compute():
 """
     _, err, _ = client(functions, "computation.run(compute).value(20)")
     assert any(
-        line.startswith("[host-1] ") and "the hub has not turned for" in line and "compute/2" in line for line in err
+        line.startswith("[host-1] ") and "the hub has not turned for" in line and "compute/3" in line for line in err
     ), err
+
+
+def test_where_it_is_not_to_be_forwarded_output_stays_at_the_node_as_it_is(programs):
+    node, location = programs.node("-c", "1", "-n", "host")
+    body = 'computation.run(print, "stays").value(10)'
+    script = CLIENT.format(node=location, functions="", body=body)
+    program = programs.script(script.replace("Computation()", "Computation(forward_output=False)"))
+    assert program.wait() == 0, program.errors()
+    assert (program.rest(), program.errors()) == ("", "")
+    assert node.line() == "stays"
 
 
 def test_local_cluster_shows_each_line_once(programs):

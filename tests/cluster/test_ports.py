@@ -15,6 +15,7 @@ from greencoro.hub.native import Thread
 from tests.cluster.holder import Holder
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
+from tests.support.stopping import stop
 
 TOKEN = "ab" * 32
 pytestmark = pytest.mark.cluster
@@ -78,7 +79,7 @@ def test_who_connects_while_nobody_accepts_is_let_in_by_the_next_one(programs, p
     holder = hold(location)
     holder.reserve(TOKEN)
     started = holder.hears(ServerStarted)
-    os.kill(started.pid, signal.SIGSTOP)
+    stop(started.pid)
     with Runtime("127.0.0.1", discover_peers=False, announce=False) as runtime:
         met = Completion()
         Thread(lambda: met.set(runtime.connect(Location("127.0.0.1", port), timeout=30).role), "a stranger").start()

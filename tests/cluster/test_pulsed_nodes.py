@@ -8,10 +8,12 @@ import textwrap
 import psutil
 import pytest
 
+from greencoro.errors import PeerLost
 from greencoro.hub.completion import Completion
 from tests.cluster.programs import runs
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
+from tests.support.stopping import stop
 
 pytestmark = pytest.mark.cluster
 
@@ -23,6 +25,7 @@ PROLOGUE = """
     import greencoro.compute as compute
     compute.MinPulseInterval, compute.MaxPulseInterval = 0.2, 2.0
     from greencoro import *
+    from tests.support.stopping import stop
 
     def tell(**what):
         print(json.dumps(what), flush=True)
@@ -60,7 +63,7 @@ def test_J4_stopped_server_is_given_up_and_one_that_computes_for_ten_pulses_is_n
                 stopped, busy = computation.servers()
                 computing = computation.run_at(busy, compute_for, 4.5)
                 waiting = computation.run_at(stopped, wait)
-                os.kill(computation.run_at(stopped, pid).value(10), signal.SIGSTOP)
+                stop(computation.run_at(stopped, pid).value(10))
                 began = time.monotonic()
                 try:
                     waiting.value(60)
@@ -111,7 +114,7 @@ def test_J9_client_that_was_stopped_for_longer_than_five_pulses_finds_its_comput
                 tell(pid=computation.run(pid).value(10))
                 try:
                     waiting.value(60)
-                except (ComputationClosed, CoroTerminated, ServerDied) as error:
+                except (ComputationClosed, ServerDied) as error:
                     tell(error=type(error).__name__)
                 try:
                     while True:
@@ -130,11 +133,11 @@ def test_J9_client_that_was_stopped_for_longer_than_five_pulses_finds_its_comput
         """,
     )
     before = json.loads(client.line())["pid"]
-    os.kill(client.pid, signal.SIGSTOP)
+    stop(client.pid)
     # The node ends the lease, and with it the server.
     poll_until(lambda: not psutil.pid_exists(before) or not runs(psutil.Process(before)), 30)
     os.kill(client.pid, signal.SIGCONT)
-    assert json.loads(client.line())["error"] in ("ComputationClosed", "CoroTerminated", "ServerDied")
+    assert json.loads(client.line())["error"] in ("ComputationClosed", "ServerDied")
     assert "closed" in json.loads(client.line())["closed"]
     assert json.loads(client.line())["pid"] != before
     assert client.wait() == 0, client.errors()
@@ -176,19 +179,25 @@ def test_computation_without_jobs_is_closed_after_the_zombie_period_and_says_so(
     assert client.wait() == 0, client.errors()
 
 
-def test_connection_to_a_node_that_breaks_ends_no_job(cluster, computation):
+@pytest.mark.parametrize("is_gone_on_with", [True, False], ids=["gone on with", "lost"])
+def test_connection_to_a_node_that_breaks_ends_no_job(cluster, computation, is_gone_on_with):
     runtime = cluster.scheduler.runtime
     job = computation.run(receive)
     servers = set(computation.servers())
     [link] = [link for link in runtime.peer_table.online() if link.info.location == cluster.location]
-    lost = Completion()
+    lost, broken = Completion(), link.wire
     runtime.watch_peers(lambda event: event.online or lost.set(event))
-    runtime.reactor.post(link.wire.abort)
-    assert lost.wait(10)
+    if is_gone_on_with:
+        runtime.reactor.post(broken.on_end, ConnectionResetError(104, "Connection reset by peer"))
+        poll_until(lambda: link.wire not in (None, broken) and link.is_online, 20)
+    else:
+        runtime.reactor.post(runtime.peer_table.lose, link, PeerLost("nothing was heard"), True)
+        assert lost.wait(10)
     poll_until(lambda: "reserved" in {node["state"] for node in cluster.scheduler.status()["nodes"]}, 20)
     assert job.send("still here") == 0
     assert job.value(10) == "still here"
     assert set(computation.servers()) == servers
+    assert lost.done is not is_gone_on_with
 
 
 # Where the scheduler is.

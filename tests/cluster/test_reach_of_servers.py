@@ -1,5 +1,7 @@
 """Jobs of one computation find each other, and nobody else finds them (S16)."""
 
+import os
+
 import pytest
 
 from greencoro import Computation
@@ -67,6 +69,35 @@ def test_S16_holder_of_the_secret_cannot_find_end_or_join_a_job(computation):
         assert stranger.post(client, asking.operation, asking.to_header()) == 0
     assert job.deliver("from its client", timeout=10) == 1
     assert job.value(10) == "from its client"
+
+
+def test_S16_holder_of_the_secret_neither_puts_files_where_jobs_run_nor_removes_theirs(computation, tmp_path):
+    server = computation.servers()[0]
+    (tmp_path / "planted").write_text("by a stranger")
+    computation.run_at(server, lambda: open("kept", "w").close()).value(10)
+    own = current_runtime()
+    with Runtime("127.0.0.1", discover_peers=False, secret_key=own.secret.key) as stranger:
+        assert stranger.send_file(server, tmp_path / "planted") == -1
+        assert stranger.del_file(server, "kept") == -1
+    assert "kept" in computation.run_at(server, os.listdir, ".").value(10)
+
+
+def send_and_remove(location, name):
+    own = current_runtime()
+    with open(name, "w") as file:
+        file.write("by another job")
+    return own.send_file(location, name), own.del_file(location, name)
+
+
+def test_client_and_jobs_put_files_where_jobs_run_and_remove_them(computation, tmp_path):
+    first, second = computation.servers()
+    (tmp_path / "given").write_text("by its client")
+    # Before anything of the computation has a reference to anything there.
+    own = current_runtime()
+    assert own.send_file(first, tmp_path / "given") == 0
+    assert "given" in computation.run_at(first, os.listdir, ".").value(10)
+    assert own.del_file(first, "given") == 0
+    assert computation.run_at(first, send_and_remove, second, "from a sibling").value(20) == (0, 0)
 
 
 def test_S16_servers_of_another_computation_find_nothing(cluster):

@@ -1,4 +1,4 @@
-"""RemoteCoroScheduler on a cluster: one job at a time at a server, in order, with hooks."""
+"""RemoteCoroScheduler on a cluster: one job at a time at a server, in order."""
 
 import itertools
 import os
@@ -19,7 +19,6 @@ from greencoro import (
     RemoteCoroScheduler,
     RemoteError,
     ServerDied,
-    Status,
     sleep,
 )
 from greencoro.hub.completion import Completion
@@ -90,7 +89,7 @@ def lanes_of(scheduler):
 def jobs_seem_short(scheduler):
     """From now on several are sent to each server, however slow the machine is."""
     for lane in lanes_of(scheduler):
-        lane.job_seconds = 0.001
+        lane.estimate(0.001)
 
 
 def test_map_results_keeps_order_and_puts_exceptions_in_their_places(computation):
@@ -172,6 +171,23 @@ def test_execute_returns_the_result_or_raises(computation):
         scheduler.execute(fail, "x")
 
 
+def test_submit_at_begins_at_a_given_place_whatever_runs_there_and_finish_waits_for_it(computation):
+    scheduler = RemoteCoroScheduler(computation)
+    place = computation.servers()[1]
+    busy = scheduler.submit_at(place, echo)
+    job = scheduler.submit_at(place, process_id)
+    by_address = scheduler.submit_at(place.addr, add_offset, 1)
+    assert (busy.location, job.location) == (place, place)
+    assert job.value(10) == computation.run_at(place, process_id).value(10)
+    assert by_address.value(10) == 1001
+    finishing = Coro(scheduler.finish)
+    computation.run_at(place, process_id).value(10)
+    assert finishing.is_alive()
+    busy.send((None, None))
+    finishing.value(10)
+    assert busy.value(10) == "bye"
+
+
 def test_map_results_that_is_terminated_withdraws_its_jobs(computation):
     scheduler = RemoteCoroScheduler(computation)
     stuck = [scheduler.schedule(echo) for _ in range(2)]
@@ -181,7 +197,7 @@ def test_map_results_that_is_terminated_withdraws_its_jobs(computation):
     waiting.terminate()
     with pytest.raises(CoroTerminated):
         waiting.value(5)
-    poll_until(lambda: sum(lane.outstanding for lane in lanes_of(scheduler)) == 2)
+    poll_until(lambda: sum(lane.load for lane in lanes_of(scheduler)) == 2)
     jobs_seem_short(scheduler)
     # The jobs of the next one wait for those that are stuck, although the ones before them are gone.
     again = Coro(lambda: scheduler.map_results(note, range(10, 14)))
@@ -228,7 +244,9 @@ def test_map_results_survives_the_death_of_a_server(computation):
 def test_J3_a_job_that_exits_is_that_elements_outcome_only(computation):
     results = RemoteCoroScheduler(computation).map_results(leave, range(3))
     assert (results[0], results[2]) == (0, 2)
-    assert isinstance(results[1], SystemExit)
+    assert type(results[1]) is RemoteError
+    assert results[1].message == "SystemExit: 3"
+    assert "raise SystemExit(3)" in results[1].traceback_text
 
 
 def test_J3_a_thousand_elements_keep_their_order_though_a_tenth_raise_and_a_server_dies(cluster, tmp_path):
@@ -332,7 +350,7 @@ def test_job_of_whoever_gives_up_waiting_leaves_no_place_taken(computation):
     poll_until(lambda: not scheduler._dispatcher._waiting())
     scheduler.cancel(stuck)
     assert scheduler.execute(add_offset, 1) == 1001
-    poll_until(lambda: sum(lane.outstanding for lane in lanes_of(scheduler)) == 0)
+    poll_until(lambda: sum(lane.load for lane in lanes_of(scheduler)) == 0)
 
 
 def test_cancel_ends_one_many_and_all(computation):
@@ -366,129 +384,6 @@ def test_a_job_to_be_run_again_is_refused_where_a_reference_is_wanted(computatio
             start(Job(add_offset, retries=1), 1)
     assert scheduler.execute(Job(add_offset, retries=1), 1) == 1001
     assert scheduler.execute_at(None, Job(add_offset, retries=1), 2) == 1002
-
-
-def test_hooks_hear_of_servers_and_prepare_them_before_jobs_run_there(cluster):
-    calls, prepared = [], {}
-
-    def status(code, info):
-        calls.append((Status(code, info).name, info))
-
-    def available(location):
-        prepared[location] = computation.run_at(location, note, "prepared").value(10)
-
-    def close(code, location):
-        calls.append(("close", code, computation.run_at(location, noted).value(10)))
-
-    computation = Computation()
-    scheduler = RemoteCoroScheduler(computation, status, available, close)
-    assert computation.status_coro is scheduler.status_coro
-    with computation:
-        cluster.wait_for_servers()
-        poll_until(lambda: len(prepared) == len(lanes_of(scheduler)) == 2)
-        found = scheduler.map_results(lambda x: (globals().get("notes", []), sleep(0.001)), range(10))
-        assert {tuple(notes) for notes, _ in found} == {("prepared",)}
-        servers = set(computation.servers())
-        assert set(prepared) == servers
-        scheduler.finish(close=True)
-    names = [call[0] for call in calls]
-    assert names.count("ServerInitialized") == 2
-    assert names.index("ServerDiscovered") < names.index("ServerInitialized")
-    assert [call[1:] for call in calls if call[0] == "close"] == [(Status.ServerInitialized, ["prepared"])] * 2
-
-
-@pytest.mark.parametrize("hook", ["proc_status", "proc_available"])
-def test_a_server_that_a_hook_refuses_gets_no_jobs_of_the_scheduler(cluster, hook):
-    refused = []
-
-    def refuse(*about):
-        if hook == "proc_status" and about[0] != Status.ServerInitialized:
-            return None
-        if not refused:
-            refused.append(about[-1])
-            return 1
-        return 0
-
-    computation = Computation()
-    scheduler = RemoteCoroScheduler(computation, **{hook: refuse})
-    with computation:
-        cluster.wait_for_servers()
-        locations = {scheduler.schedule(process_id).location for _ in range(6)}
-        assert locations == set(computation.servers()) - set(refused)
-        assert computation.run_at(refused[0], process_id).value(10) > 0
-
-
-def test_where_all_servers_are_refused_that_is_said(cluster):
-    def refuse(location):
-        raise RuntimeError("not this one")
-
-    computation = Computation(timeout=0.5)
-    scheduler = RemoteCoroScheduler(computation, proc_available=refuse)
-    with computation:
-        cluster.wait_for_servers()
-        with pytest.raises(NoMatchingServer, match="refused by proc_available"):
-            scheduler.execute(process_id)
-
-
-def test_a_slow_hook_holds_up_no_other_server(cluster):
-    first = []
-    gate = Completion()
-
-    def slow_first(location):
-        if not first:
-            first.append(location)
-            gate.wait()
-
-    computation = Computation()
-    scheduler = RemoteCoroScheduler(computation, proc_available=slow_first)
-    with computation:
-        cluster.wait_for_servers()
-        assert {scheduler.schedule(process_id).location for _ in range(3)} == set(computation.servers()) - set(first)
-        gate.set()
-        poll_until(lambda: len(lanes_of(scheduler)) == 2)
-
-
-def test_a_server_that_dies_is_told_to_proc_close_and_its_successor_is_prepared(cluster):
-    closed, available = [], []
-    computation = Computation()
-    scheduler = RemoteCoroScheduler(
-        computation, proc_available=available.append, proc_close=lambda *about: closed.append(about)
-    )
-    with computation:
-        cluster.wait_for_servers()
-        location = computation.servers()[0]
-        with pytest.raises(ServerDied):
-            scheduler.execute_at(location, os._exit, 3)
-        poll_until(lambda: closed == [(Status.ServerClosed, location)])
-        poll_until(lambda: len(available) == 3)
-        assert scheduler.execute(add_offset, 1) == 1001
-    assert [code for code, _ in closed[1:]] == [Status.ServerInitialized] * 2
-
-
-def test_status_messages_that_are_passed_on_reach_proc_status(cluster):
-    names = []
-
-    def pass_on(coro=None):
-        while True:
-            message = coro.receive()
-            scheduler.status_coro.send(message)
-            if isinstance(message, Status) and message.status == Status.ComputationClosed:
-                return
-
-    passing = Coro(pass_on)
-    computation = Computation(status_coro=passing)
-    scheduler = RemoteCoroScheduler(computation, lambda code, info: names.append(Status(code, info).name))
-    with computation:
-        assert scheduler.execute(add_offset, 1) == 1001
-    passing.value(10)
-    poll_until(lambda: "ComputationClosed" in names)
-    assert names.count("ServerInitialized") == names.count("ServerDiscovered")
-
-
-@pytest.mark.parametrize("hook", ["proc_status", "proc_available", "proc_close"])
-def test_hooks_that_do_not_take_their_arguments_are_refused_at_once(hook):
-    with pytest.raises(TypeError):
-        RemoteCoroScheduler(Computation(), **{hook: lambda: None})
 
 
 def test_J1_whoever_waits_for_a_place_hears_of_the_close(cluster):

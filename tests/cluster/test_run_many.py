@@ -71,12 +71,13 @@ def test_server_that_is_killed_in_mid_call_is_named_and_the_others_run(programs)
         """
         import os, signal, threading, time
         from greencoro import Computation, LocalCluster, PartialFailure
+        from tests.support.stopping import stop
 
         with LocalCluster(servers=3), Computation(timeout=5) as computation:
             computation.wait_for_servers(3)
             pids = [job.value(10) for job in computation.run_servers(os.getpid)]
             victim = computation.servers()[1]
-            os.kill(pids[1], signal.SIGSTOP)
+            stop(pids[1])
             threading.Timer(0.5, os.kill, (pids[1], signal.SIGKILL)).start()
             began = time.monotonic()
             try:
@@ -96,3 +97,32 @@ def test_server_that_is_killed_in_mid_call_is_named_and_the_others_run(programs)
     assert "was killed by SIGKILL" in line
     assert client.line().startswith("getpid was started at 2 of 3 places; 127.0.0.1:")
     assert client.wait() == 0
+
+
+def test_a_node_that_is_lost_in_mid_call_is_named_and_the_others_run(programs):
+    """Its stopped server takes the request and does not answer: then its daemon is killed, and it with that."""
+    (_, first), (two, second) = (programs.node("-c", "1", "-i", address) for address in ("127.0.0.1", "127.0.0.2"))
+    client = programs.script(
+        f"""
+        import os, signal, threading
+        from greencoro import Computation, PartialFailure, Scheduler
+        from tests.support.stopping import stop
+
+        with Scheduler(nodes=[{first!r}, {second!r}]), Computation(timeout=5) as computation:
+            computation.wait_for_servers(2)
+            pids = {{job.location.addr: job.value(10) for job in computation.run_nodes(os.getpid)}}
+            stop(pids["127.0.0.2"])
+            threading.Timer(0.5, os.kill, ({two.pid}, signal.SIGKILL)).start()
+            try:
+                computation.run_nodes(os.getpid)
+            except PartialFailure as failure:
+                print([job.value(10) for job in failure.results] == [pids["127.0.0.1"]])
+                [(place, error)] = failure.failures.items()
+                print(place, type(error).__name__, error)
+            print(computation.nodes())
+        """
+    )
+    assert client.line() == "True"
+    assert client.line().startswith("127.0.0.2 ServerDied the server process that ran getpid")
+    assert client.line() == "['127.0.0.1']"
+    assert client.wait() == 0, client.errors()

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import random
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ from greencoro.config import Settings
 from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.transfer import Transfers
 from greencoro.hub.coroutine import Coro
-from tests.cluster.peer_process import KEY, peer_process
+from tests.cluster.peer_process import BUSY_TICK, KEY, peer_process
 from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster
@@ -66,6 +65,15 @@ told("result %s" % transfers.send_file(sys.argv[1], sys.argv[2], overwrite=True,
 time.sleep(60)
 """
 
+
+# Its arguments: a directory, and a place. It says what it is told of peers.
+TELLING_RECEIVER = """
+from greencoro.distributed.transfer import Transfers
+transfers = Transfers(runtime, sys.argv[1])
+runtime.watch_peers(lambda event: told("online" if event.online else "lost: " + event.reason))
+assert runtime.peer(Location.parse(sys.argv[2])) == 0
+time.sleep(170)
+"""
 
 # Its arguments: a directory to save in, and one where it waits for another process that found no file there either.
 SLOW_RECEIVER = """
@@ -127,15 +135,15 @@ class Reader:
             self.seen.append(hashlib.sha256(self.file.read_bytes()).hexdigest())
 
 
-@pytest.mark.parametrize("seed", range(5))
+# With those of a sender, of cuts and of full disks these are more than 50 points.
+@pytest.mark.parametrize("point", [1, 3, 5, 7, 9, 11, 13, 16, -1])
 def test_F1_F7_a_receiver_that_is_killed_leaves_the_old_file_and_its_rests_are_removed_at_the_next_start(
-    runtime, transfers, tmp_path, seed
+    runtime, transfers, tmp_path, point
 ):
     dest, source = tmp_path / "dest", tmp_path / "f"
     dest.mkdir()
     (dest / "f").write_bytes(b"old")
     source.write_bytes(os.urandom(8 << 20))
-    point = random.Random(seed).choice([1, *range(2, 16), -1])
     with (
         Reader(dest / "f") as reader,
         peer_process(RECEIVER, False, str(dest), str(point), settings={"tick_seconds": 5.0}) as peer,
@@ -281,6 +289,32 @@ def test_M9_messages_take_no_longer_than_100_ms_while_a_file_of_200_MiB_is_sent(
     assert len(taken) >= 20
     print(f"{len(taken)} pings, median {taken[len(taken) // 2] * 1e3:.2f} ms, longest {taken[-1] * 1e3:.2f} ms")
     assert taken[int(len(taken) * 0.99)] < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_N2_nobody_is_lost_while_a_file_of_1_GiB_is_sent(tmp_path):
+    source, dest = tmp_path / "f", tmp_path / "dest"
+    source.touch()
+    os.truncate(source, 1 << 30)
+    settings = {"tick_seconds": BUSY_TICK}
+    with (
+        Runtime("127.0.0.1", secret_key=KEY, settings=Settings(**settings), discover_peers=False) as runtime,
+        peer_process(TELLING_RECEIVER, False, str(dest), str(runtime.location), settings=settings) as peer,
+    ):
+        transfers = Transfers(runtime, tmp_path / "received")
+        events = []
+        runtime.watch_peers(events.append)
+        assert peer.line() == "online"
+        began = time.monotonic()
+        assert transfers.send_file(peer.location, source, timeout=60) == 0
+        print(f"{time.monotonic() - began:.1f} s")
+        assert [event.online for event in events] == [True]
+        transfers.close()
+        peer.signal(signal.SIGKILL)
+        assert peer.rest() == ""
+    # pytest keeps the directories of the last runs.
+    (dest / "f").unlink()
 
 
 def test_a_patched_process_sends_files_from_its_main_thread(runtime, transfers, tmp_path):

@@ -13,7 +13,7 @@ from greencoro.errors import PeerLost
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
-from tests.cluster.peer_process import KEY, TICK, peer_process
+from tests.cluster.peer_process import BUSY_TICK, KEY, TICK, peer_process
 from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster
@@ -85,7 +85,7 @@ def test_N1_a_killed_peer_is_noticed_at_once(runtime):
         waiting = Coro(there.value)
         assert run(ask, there, 1) == 1
         (link,) = runtime.peer_table.online()
-        poll_until(lambda: link.on_lost)
+        poll_until(lambda: len(link.notices))
         peer.signal(signal.SIGKILL)
         with pytest.raises(PeerLost) as caught:
             waiting.value(10)
@@ -99,7 +99,7 @@ def test_N1_a_stopped_peer_is_noticed_after_4_ticks_of_silence(runtime):
         there = located(runtime, peer)
         waiting = Coro(there.value)
         (link,) = runtime.peer_table.online()
-        poll_until(lambda: link.on_lost)
+        poll_until(lambda: len(link.notices))
         began = time.monotonic()
         # What was heard last was heard after that.
         assert run(ask, there, 1) == 1
@@ -123,28 +123,33 @@ def test_N4_a_stopped_peer_that_goes_on_is_a_new_link_and_old_references_work_ag
         assert run(ask, there, "back") == "back"
 
 
-def test_N2_a_busy_peer_is_not_lost(runtime):
+def test_N2_a_busy_peer_is_not_lost():
     busy = """
+    runtime.watch_peers(lambda event: told("online" if event.online else "lost: " + event.reason))
     def compute(coro=None):
         coro.register("echo")
         told("ready")
         until = time.monotonic() + coro.receive()
         while time.monotonic() < until:
             pass
-        return "computed"
+        told("computed")
+        return coro.receive()
     Coro(compute).value()
     """
-    with peer_process(busy) as peer:
-        there = located(runtime, peer)
+    settings = {"tick_seconds": BUSY_TICK}
+    with (
+        Runtime("127.0.0.1", discover_peers=False, secret_key=KEY, settings=Settings(**settings)) as runtime,
+        peer_process(busy, settings=settings) as peer,
+    ):
         events = []
         runtime.watch_peers(events.append)
-        waiting = Coro(there.value)
-        poll_until(lambda: runtime.peer_table.online()[0].on_lost)
-        # Eight ticks; it is given up after four.
-        there.send(8 * TICK)
-        assert waiting.value(20) == "computed"
-        assert [event.online for event in events] in ([], [False])
-        assert not events or "it finished" in events[0].reason
+        there = located(runtime, peer)
+        assert peer.line() == "online"
+        # Forty ticks; a silent peer is given up after four.
+        there.send(10 * 4 * BUSY_TICK)
+        assert peer.line() == "computed", "it was told of nothing meanwhile"
+        assert [event.online for event in events] == [True]
+        assert there.send("over") == 0
 
 
 @pytest.mark.parametrize("way", ["the main thread ends", "a coroutine ends last", "sys.exit", "peer not yet connected"])

@@ -60,7 +60,7 @@ def test_M6_what_had_not_begun_to_go_when_its_delivery_timed_out_never_arrives(s
                 took.append((there.deliver(message(f"late{number}", size), TIMEOUT), time.monotonic() - started))
 
             senders = [runtime.spawn(deliver, number) for number in range(20)]
-            poll_until(lambda: len(link.pending) == 20)
+            poll_until(lambda: len(link.answers.pending) == 20)
             hold.set()
             for sender in senders:
                 sender.value(10)

@@ -4,14 +4,22 @@ from types import SimpleNamespace
 
 from greencoro import Coro
 from greencoro.compute import client_words as words
+from greencoro.compute.job_journal import journal
 from greencoro.compute.node_words import NodeFacts
 from greencoro.compute.submission import Submission
 from greencoro.distributed.location import Location
+from greencoro.distributed.outcomes import Watch
 from greencoro.errors import PackagingError
-from greencoro.hub.completion import Completion
 
 HERE, AT, OTHER = Location("10.0.0.9", 1), Location("10.0.0.1", 5), Location("10.0.0.1", 6)
 S, T, N = "aa" * 16, "bb" * 16, "cc" * 16
+
+
+def watch(number):
+    """A watch with that number; it is set by the test."""
+    made = Watch()
+    made.id = number
+    return made
 
 
 class Runtime:
@@ -45,10 +53,10 @@ class Runtime:
     def peer_infos(self):
         return self.online
 
-    def open_watch(self, peer, name):
+    def open_watch(self, peer):
         if self.refuses_watches is not None:
             raise self.refuses_watches
-        self.watches.append(SimpleNamespace(id=len(self.watches) + 1, outcome=Completion()))
+        self.watches.append(watch(len(self.watches) + 1))
         return self.watches[-1]
 
     def lose(self, server, reason="reset"):
@@ -101,8 +109,11 @@ class Transport:
 
     def __init__(self, runtime):
         self.runtime = runtime
-        self.forgotten, self.withdrawn = [], []
+        self.forgotten, self.withdrawn, self.sent_ahead = [], [], []
         self.fails = None
+
+    def send_ahead(self, server):
+        self.sent_ahead.append(server)
 
     def set_up(self, server, timeout):
         if server.location == OTHER:
@@ -130,4 +141,5 @@ def queue(computation):
     """A job on its way to the server."""
     jobs = computation._jobs
     prepared = jobs.shipping.prepare(len, ("abc",), {})
-    return jobs.submit(jobs.claim(None, 0.0), prepared, "lane")
+    number = journal.submitted(prepared.name)
+    return jobs.submit(jobs.claim(number, None, 0.0), prepared, "lane", number=number)

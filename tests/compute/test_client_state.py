@@ -1,11 +1,13 @@
 """What a computation does at its client, whatever its scheduler says."""
 
+import dataclasses
+
 import pytest
 
-from greencoro.compute import client_state as decisions
+from greencoro.compute import client_vocabulary as decisions
 from greencoro.compute import client_words as words
 from greencoro.compute.avail_info import NodeAvailInfo
-from greencoro.compute.client_state import ClientState, Phase
+from greencoro.compute.client_state import DEATHS_IN_SET_UP, ClientState, Phase
 from greencoro.compute.node_words import Free, NodeFacts, lease_token
 from greencoro.compute.server_pool import ServerState
 from greencoro.distributed.location import Location
@@ -73,6 +75,46 @@ def test_the_usual_order_of_statuses_is_that_of_the_seed(state):
         "ComputationClosed",
     ]
     assert said(instructions) == [words.Verdict(1, "n", True), words.SetUpDone(1, "s"), words.Close(1)]
+
+
+def test_a_node_that_is_offered_again_and_again_is_told_of_once(state):
+    instructions = hear(state, BEGUN, OFFERED)
+    instructions += state.judged("n", False, "too small")
+    instructions += hear(state, words.NodeOffered(1, 3, "n", FACTS))
+    instructions += state.judged("n", False, "too small")
+    instructions += hear(state, words.NodeOffered(1, 4, "n", FACTS))
+    instructions += state.judged("n", True, "")
+    assert statuses(instructions) == ["ComputationScheduled", "NodeDiscovered", "NodeIgnore"]
+    assert [verdict.accepted for verdict in said(instructions)] == [False, False, True]
+
+
+def die(state, server):
+    instructions = hear(state, words.ServerGone(1, 4, server, "was killed", False))
+    return [*instructions, *state.gone(state.pool.get(server), "was killed", False)]
+
+
+def test_a_node_whose_servers_die_one_after_another_over_their_set_up_is_given_back(ready):
+    assert said(die(ready, "s")) == []  # that one was set up
+    for number in range(1, DEATHS_IN_SET_UP):
+        hear(ready, started(f"s{number}"))
+        assert said(die(ready, f"s{number}")) == []
+    hear(ready, started("last"))
+    instructions = die(ready, "last")
+    assert "NodeIgnore" in statuses(instructions)
+    [verdict] = said(instructions)
+    assert (verdict.node, verdict.accepted) == ("n", False)
+    assert verdict.reason == f"{DEATHS_IN_SET_UP} servers died before they were set up; the last one was killed"
+
+
+def test_a_server_that_is_set_up_between_deaths_has_them_counted_anew(ready):
+    for number in range(3 * DEATHS_IN_SET_UP):
+        server = f"s{number}"
+        hear(ready, started(server))
+        if number % (DEATHS_IN_SET_UP - 1) == 0:
+            ready.set_up_done(ready.pool.get(server))
+        if number % 3 == 0:
+            ready.set_up_failed(ready.pool.get(server), "no")
+        assert said(die(ready, server)) == []
 
 
 def test_it_is_scheduled_once(state):
@@ -218,6 +260,29 @@ def test_server_that_ended_is_heard_out_before_it_is_gone(ready):
     assert ready.gone(server, "again", False) == []
 
 
+def in_the_place_of_s(server):
+    return words.ServerStarted(1, 3, "n", 8, server, AT, "name of s")
+
+
+def test_server_that_takes_the_place_of_one_that_is_heard_out_is_told_of_after_its_end(ready):
+    first = ready.pool.get("s")
+    hear(ready, words.ServerGone(1, 4, "s", "was killed"))
+    assert hear(ready, in_the_place_of_s("u")) == []
+    # Another one has nothing to wait for.
+    assert statuses(hear(ready, started("t", OTHER))) == ["ServerDiscovered"]
+    assert statuses(ready.gone(first, "was killed", False)) == ["ServerDisconnected", "ServerDiscovered"]
+    assert ready.pool.get("u") is not None
+
+
+@pytest.mark.parametrize("end", [words.ServerGone(1, 4, "u", "was killed, too"), words.ServerDraining(1, 4, "u")])
+def test_server_that_is_over_before_its_predecessor_was_heard_out_is_never_told_of(ready, end):
+    first = ready.pool.get("s")
+    hear(ready, words.ServerGone(1, 4, "s", "was killed"))
+    hear(ready, in_the_place_of_s("u"), end)
+    assert statuses(ready.gone(first, "was killed", False)) == ["ServerDisconnected"]
+    assert ready.pool.get("u") is None
+
+
 def test_server_whose_lease_was_ended_is_told_as_closed(ready):
     server = ready.pool.get("s")
     [hear_out] = hear(ready, words.ServerGone(1, 4, "s", "was closed", closed=True))
@@ -229,8 +294,53 @@ def test_server_that_is_being_heard_out_when_the_computation_ends_is_told_of_all
     hear(ready, started("t", OTHER))
     hear(ready, words.ServerGone(1, 4, "s", "was closed", closed=True))
     ready.unreachable("t", "reset")
-    told = statuses(hear(ready, words.Ended(1, 5, "all were closed")))
+    first = ready.pool.get("s")
+    assert hear(ready, words.Ended(1, 5, "all were closed")) == []
+    told = statuses(ready.gone(first, "was closed", closed=True))
     assert told == ["ServerClosed", "ServerDisconnected", "ComputationClosed"]
+
+
+def abandoned(ready):
+    """Its two servers, which the node has closed with the computation."""
+    hear(ready, started("t", OTHER))
+    servers = [ready.pool.get("s"), ready.pool.get("t")]
+    hear(ready, *(words.ServerGone(1, 4, each.id, "was closed", closed=True) for each in servers))
+    assert hear(ready, words.Ended(1, 6, "the node has closed it")) == []
+    return servers
+
+
+def test_jobs_of_a_computation_that_its_nodes_end_hear_so_when_all_servers_were_heard_out(ready):
+    first, second = abandoned(ready)
+    assert (ready.phase, ready.reason) == (Phase.ENDING, "the node has closed it")
+    assert ready.gone(first, "was closed", closed=True) == []
+    ends = others(ready.gone(second, "was closed", closed=True))
+    assert ends == [decisions.EndJobs("the node has closed it"), decisions.End("the node has closed it")]
+    assert ready.phase is Phase.OVER
+    assert ready.gone(second, "was closed", closed=True) == []
+
+
+def test_server_that_died_before_its_node_ended_the_computation_tells_its_jobs_how(ready):
+    died = ready.pool.get("s")
+    hear(ready, words.ServerGone(1, 4, "s", "was killed"), words.Ended(1, 5, "the node has closed it"))
+    told = others(ready.gone(died, "was killed", closed=False))
+    assert [type(each) for each in told] == [decisions.Gone, decisions.EndJobs, decisions.End]
+    assert died.explanation == "was killed"
+
+
+def test_computation_that_its_nodes_end_waits_for_nothing_else(ready):
+    first, _ = abandoned(ready)
+    assert ready.close() == ready.unreachable("s", "reset") == ready.submitted(1) == []
+    assert hear(ready, words.ServerGone(1, 7, "s", "again"), words.Ended(1, 8)) == []
+    assert ready.set_up_done(first) == []
+    assert (ready.phase, ready.reason) == (Phase.ENDING, "the node has closed it")
+
+
+def test_computation_whose_scheduler_is_lost_or_that_was_closed_waits_for_nobody(ready):
+    hear(ready, words.ServerGone(1, 4, "s", "was closed", closed=True))
+    assert others(hear(ready, words.Ended(1, 5, "no pulse", lost=True))) == [
+        decisions.EndJobs("no pulse", lost=True),
+        decisions.End("no pulse"),
+    ]
 
 
 def test_server_that_cannot_be_reached_is_asked_about_once(ready):
@@ -311,3 +421,26 @@ def test_server_of_a_node_that_was_not_offered_is_not_used(state):
 
 def test_server_that_is_told_of_twice_is_set_up_once(ready):
     assert hear(ready, started()) == []
+
+
+def test_a_node_whose_only_server_could_not_be_set_up_is_given_back_in_the_end(state):
+    hear(state, BEGUN, OFFERED, started())
+    state.judged("n", True, "")
+    state.set_up_failed(state.pool.get("s"), "no")
+    closed = words.NodeChanged(1, 4, "n", "10.0.0.1", words.NodeChange.CLOSED)
+    assert statuses([*state.close(), *hear(state, closed)]) == ["NodeClosed"]
+
+
+def test_a_node_that_was_ignored_is_not_given_back(state):
+    hear(state, BEGUN, OFFERED)
+    state.judged("n", False, "no")
+    assert statuses(hear(state, words.NodeChanged(1, 4, "n", "10.0.0.1", words.NodeChange.CLOSED))) == []
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_where_ports_are_listed_another_server_may_come_to_the_place_of_a_dead_one(state, listed):
+    facts = dataclasses.replace(FACTS, has_listed_ports=listed)
+    hear(state, BEGUN, words.NodeOffered(1, 2, "n", facts), started())
+    state.judged("n", True, "")
+    die(state, "s")
+    assert state.pool.death_at(AT) == ("" if listed else "was killed")

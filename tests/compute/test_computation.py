@@ -12,6 +12,7 @@ from greencoro.compute import client as clients
 from greencoro.compute import client_words as words
 from greencoro.compute import computation as computations
 from greencoro.compute.client_state import Phase
+from greencoro.compute.job_journal import journal
 from greencoro.errors import (
     BusyResource,
     ComputationClosed,
@@ -86,10 +87,29 @@ def test_a_computation_that_waits_for_its_turn_says_so(link, monkeypatch, caplog
     computation.close()
 
 
+def test_a_computation_that_waits_for_its_turn_says_so_again_when_that_has_changed(link, monkeypatch, caplog):
+    link.begins = False
+    before = ["one and 2 more", "one and 2 more", "one and 2 more", "one and 1 more"]
+    monkeypatch.setattr(link, "why_no_turn", lambda: before.pop(0) if len(before) > 1 else before[0], raising=False)
+    monkeypatch.setattr(clients, "_SAY_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(clients, "_SAY_EVERY_SECONDS", 0.01)
+    computation = Computation()
+    waiting = threading.Thread(target=computation.schedule)
+    waiting.start()
+    try:
+        poll_until(lambda: "one and 1 more" in caplog.text)
+        said = [text for text in caplog.messages if text.startswith("a computation waits for ")]
+        assert said == [f"a computation waits for one and {number} more" for number in (2, 1)]
+    finally:
+        link.notice(words.Begun, location=HERE)
+        waiting.join()
+    computation.close()
+
+
 def test_computation_without_servers_says_why(link, monkeypatch, caplog):
     monkeypatch.setattr(clients, "_SAY_EVERY_SECONDS", 0.01)
     with Computation():
-        poll_until(lambda: "no servers yet: nobody is there" in caplog.text)
+        poll_until(lambda: "no servers: nobody is there" in caplog.text)
 
 
 def test_computation_that_its_scheduler_ends_says_why(link):
@@ -121,7 +141,7 @@ def test_server_that_cannot_be_set_up_is_not_used(computation, link, caplog):
 
 def test_J1_job_at_a_server_that_died_gets_the_nodes_explanation(computation, link):
     job, other = queue(computation), queue(computation)
-    link.runtime.watches[0].outcome.set(LOST)
+    link.runtime.watches[0].set(LOST)
     link.notice(words.ServerGone, server=S, explanation="was killed by SIGKILL")
     for each in (job, other):
         assert each.outcome.wait(5)
@@ -136,10 +156,80 @@ def test_what_a_server_sent_before_it_died_is_waited_for(computation, link):
     link.notice(words.ServerGone, server=S, explanation="was killed")
     poll_until(lambda: not computation.servers())
     assert not job.outcome.wait(0.2)
-    link.runtime.watches[0].outcome.set(MonitorException(None, "finished", 3))
+    link.runtime.watches[0].set(MonitorException(None, "finished", 3))
     link.runtime.online = []
+    link.runtime.lose(S)
     assert job.outcome.wait(5)
     assert job.notice().value == 3
+
+
+def closes(link):
+    """The node has said that it has ended its servers, and nobody has heard yet what these said before."""
+    link.runtime.online = [SimpleNamespace(incarnation=bytes.fromhex(S))]
+    link.notice(words.ServerGone, server=S, explanation="was ended with its node", closed=True)
+    link.notice(words.Ended, reason="the last of its nodes has closed its servers")
+
+
+def test_J1_outcomes_on_their_way_are_waited_for_where_the_nodes_have_ended_the_computation(computation, link):
+    finished, terminated, under_way = [queue(computation) for _ in range(3)]
+    closes(link)
+    poll_until(lambda: computation._jobs.client.phase is not Phase.CURRENT)
+    with pytest.raises(ComputationClosed, match="the last of its nodes"):
+        computation.run(len, "abc")
+    assert not finished.outcome.wait(0.2)
+    link.runtime.watches[0].set(MonitorException(None, "finished", 3))
+    # What is ended with its server is no outcome of its own.
+    link.runtime.watches[1].set(MonitorException(None, "terminated"))
+    link.runtime.watches[2].set(LOST)
+    link.runtime.online = []
+    link.runtime.lose(S)
+    assert finished.outcome.wait(5)
+    assert finished.notice().value == 3
+    for job in (terminated, under_way):
+        assert job.outcome.wait(5)
+        with pytest.raises(ComputationClosed, match="the last of its nodes has closed its servers"):
+            raise job.notice().error
+
+
+def test_J1_outcomes_that_do_not_come_are_not_waited_for_longer_than_a_moment(computation, link, monkeypatch):
+    monkeypatch.setattr(clients, "_LAST_WORDS_SECONDS", 0.05)
+    job = queue(computation)
+    closes(link)
+    assert job.outcome.wait(5)
+    assert isinstance(job.notice().error, ComputationClosed)
+    computation.close()
+    assert computation._jobs.client.phase is Phase.OVER
+
+
+def test_computation_whose_nodes_have_ended_it_is_over_though_its_runtime_finishes_meanwhile(
+    computation, link, monkeypatch
+):
+    """With a runtime end the coroutines that it has spawned."""
+    monkeypatch.setattr(clients, "_LAST_WORDS_SECONDS", 0.5)
+    spawned = []
+    spawn = link.runtime.spawn
+    monkeypatch.setattr(link.runtime, "spawn", lambda *args: spawned.append(spawn(*args)) or spawned[-1])
+    closes(link)
+    client = computation._jobs.client
+    poll_until(lambda: client.phase is Phase.ENDING)
+    Coro(lambda: None).value(5)  # by then the hub has carried out what follows from that
+    for coro in spawned:
+        coro.terminate()
+    assert client.over.wait(5)
+    assert client.phase is Phase.OVER
+
+
+def test_who_is_online_is_looked_up_once_for_a_server_that_is_gone(computation, link, monkeypatch):
+    """At the end of a computation all of its servers go at once."""
+    looks = []
+    peer_infos = link.runtime.peer_infos
+    monkeypatch.setattr(link.runtime, "peer_infos", lambda: looks.append(None) or peer_infos())
+    job = queue(computation)
+    closes(link)
+    assert not job.outcome.wait(0.2)
+    link.runtime.lose(S)
+    assert job.outcome.wait(5)
+    assert len(looks) == 1
 
 
 def test_J1_lost_connection_that_the_scheduler_does_not_explain_ends_the_jobs_all_the_same(computation, link):
@@ -147,7 +237,7 @@ def test_J1_lost_connection_that_the_scheduler_does_not_explain_ends_the_jobs_al
     link.runtime.lose(S)
     poll_until(lambda: link.said[-1] == words.Unreachable(1, S, "reset"))
     assert computation.servers() == []
-    link.runtime.watches[0].outcome.set(LOST)
+    link.runtime.watches[0].set(LOST)
     assert job.outcome.wait(5)
     assert isinstance(job.notice().error, ServerDied)
     assert "its node does not say why: reset" in str(job.notice().error)
@@ -188,10 +278,11 @@ def test_job_that_a_server_takes_no_more_is_not_counted_for_it(computation, link
 
 def test_job_for_a_server_that_went_meanwhile_hears_of_it(computation, link):
     jobs = computation._jobs
-    server = jobs.claim(None, 0.0)
+    number = journal.submitted("len")
+    server = jobs.claim(number, None, 0.0)
     link.notice(words.ServerGone, server=S, explanation="was killed")
     poll_until(lambda: server.is_gone)
-    job = jobs.submit(server, jobs.shipping.prepare(len, ("abc",), {}))
+    job = jobs.submit(server, jobs.shipping.prepare(len, ("abc",), {}), number=number)
     assert job.outcome.wait(5)
     assert "was killed" in str(job.notice().error)
     poll_until(lambda: jobs._submissions == {})
@@ -215,7 +306,7 @@ def test_status_coroutine_with_a_full_mailbox_is_told_all_in_order(link):
         link.start()
         poll_until(computation.servers)
         job = computation._jobs.run_at(None, len, ("abc",), {})
-        link.runtime.watches[0].outcome.set(MonitorException(None, "finished", 3))
+        link.runtime.watches[0].set(MonitorException(None, "finished", 3))
         assert job.outcome.wait(5)
     go_on.set()
     poll_until(lambda: len(heard) >= 9)

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from greencoro.compute.confinement import User, find_user
+from greencoro.compute.confinement import User, find_user, hand_over
 from greencoro.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -158,3 +158,18 @@ def test_only_root_can_name_a_user(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match="only root can start servers as another user"):
         find_user(pwd.getpwuid(0).pw_name)
+
+
+@AS_ROOT
+@pytest.mark.parametrize(("mode", "becomes"), [(0o700, 0o711), (0o750, 0o751), (0o1777, 0o1777)])
+def test_S17_way_to_the_users_directory_is_opened_and_what_others_may_do_on_it_is_left_to_them(tmp_path, mode, becomes):
+    named = tmp_path / "named"
+    directory = named / "daemon" / "1"
+    directory.mkdir(parents=True)
+    directory.parent.chmod(0o700)
+    named.chmod(mode)
+    tmp_path.chmod(0o700)
+    hand_over(directory, NOBODY)
+    modes = [path.stat().st_mode & 0o7777 for path in (tmp_path, named, directory.parent)]
+    assert modes == [0o700, becomes, 0o711]
+    assert directory.stat().st_uid == NOBODY.uid

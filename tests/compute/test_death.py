@@ -70,3 +70,10 @@ def test_a_line_without_end_takes_no_room():
     for _ in range(1000):
         lines.feed(b"x" * 65536)
     assert lines.lines() == ("x" * 300,)
+
+
+def test_how_much_it_used_is_said_where_it_was_killed():
+    assert explain(Death(-24, cpu_seconds=60.24, peak_bytes=5 * 2**30)) == (
+        "was killed by SIGXCPU (it used up its limit of CPU time) after 60.2 s of CPU time, with at most 5120 MiB"
+    )
+    assert explain(Death(3, cpu_seconds=60.2, peak_bytes=2**30)) == "ended with exit code 3"

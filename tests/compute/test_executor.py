@@ -1,19 +1,30 @@
 """What concurrent.futures promises of an executor, kept by one that runs jobs of a computation."""
 
-import asyncio
 import concurrent.futures
+import gc
 import itertools
 import threading
-import time
 
 import pytest
 
-from greencoro import Computation, Coro, CoroTerminated, Executor, Job, PackagingError, WouldBlock, as_completed, sleep
+from greencoro import (
+    Computation,
+    Coro,
+    CoroTerminated,
+    Executor,
+    Job,
+    PackagingError,
+    Scheduler,
+    as_completed,
+    sleep,
+)
+from greencoro.compute import client as clients
+from greencoro.compute.job_handle import JobHandle
+from greencoro.compute.job_journal import journal
 from greencoro.hub.completion import Completion
+from tests.compute.executors import busy, opened_gate, receive, square, wait
 from tests.compute.inline_cluster import inline_cluster
 from tests.support.polling import poll_until
-
-gate = Completion()
 
 
 @pytest.fixture
@@ -30,35 +41,12 @@ def executor(cluster):
 
 @pytest.fixture
 def opened():
-    """`wait` returns when this is called."""
-    global gate
-    gate = Completion()
-    yield lambda: gate.set("opened")
-    gate.set("opened")
-
-
-def square(x):
-    return x * x
+    with opened_gate() as opened:
+        yield opened
 
 
 def fail(x):
     raise KeyError(x)
-
-
-def wait():
-    gate.wait()
-    return gate.value
-
-
-def receive(coro=None):
-    return coro.receive()
-
-
-def busy(executor):
-    """A future that runs until the gate is opened."""
-    future = executor.submit(wait)
-    poll_until(future.running)
-    return future
 
 
 def test_submit_gives_a_future_of_the_result(executor):
@@ -186,17 +174,6 @@ def test_a_coroutine_that_waits_for_a_result_lets_the_one_run_that_it_waits_for(
     assert client.value(10) == "opened"
 
 
-def test_futures_are_broken_where_what_sends_their_jobs_was_ended(cluster, opened):
-    executor = Executor(cluster)
-    busy(executor)
-    waiting = executor.submit(square, 3)
-    executor._feeder.terminate()
-    with pytest.raises(concurrent.futures.BrokenExecutor):
-        waiting.result(5)
-    opened()
-    executor.shutdown()
-
-
 def test_map_gives_results_in_order(executor):
     assert list(executor.map(pow, range(20), itertools.repeat(2))) == [x * x for x in range(20)]
 
@@ -210,12 +187,14 @@ def test_map_raises_what_a_call_raised_in_its_place(executor):
 
 def test_map_begins_at_the_call_and_has_a_time_limit(executor, opened):
     results = executor.map(lambda x: wait(), range(3), timeout=0.05)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"was not over after 0.05 s"):
         next(results)
 
 
 def test_map_takes_chunks(executor):
     assert list(executor.map(square, range(10), chunksize=3)) == [x * x for x in range(10)]
+    _, reports = journal.last(4)
+    assert {report["name"] for report in reports} == {"square"}
     with pytest.raises(ValueError, match="chunksize"):
         executor.map(square, range(10), chunksize=0)
 
@@ -236,66 +215,9 @@ def test_map_takes_no_more_of_an_endless_input_than_its_buffer(executor, chunksi
     results.close()
 
 
-def test_shutdown_waits_for_all_and_refuses_more(cluster, opened):
-    executor = Executor(cluster)
-    future = busy(executor)
-    ended = Completion()
-    thread = threading.Thread(target=lambda: (executor.shutdown(), ended.set()))
-    thread.start()
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        while True:
-            executor.submit(square, 1)
-            time.sleep(0.001)
-    assert not ended.done
-    opened()
-    thread.join(10)
-    assert ended.done
-    assert future.result(0) == "opened"
-    executor.shutdown()
-
-
-def test_shutdown_cancels_what_was_not_sent(cluster, opened):
-    executor = Executor(cluster)
-    running, waiting = busy(executor), executor.submit(square, 3)
-    executor.shutdown(wait=False, cancel_futures=True)
-    assert waiting.cancelled()
-    opened()
-    assert running.result(5) == "opened"
-    executor.shutdown()
-
-
 def test_an_executor_that_was_never_used_can_be_shut_down(cluster):
     with Executor(cluster):
         pass
-
-
-def test_submit_waits_while_too_many_calls_wait(cluster, opened):
-    with Executor(cluster, max_waiting=2) as executor:
-        busy(executor)
-        waiting = [executor.submit(square, x) for x in range(2)]
-        third = Completion()
-        thread = threading.Thread(target=lambda: third.set(executor.submit(square, 5)))
-        thread.start()
-        assert not third.wait(0.05)
-        opened()
-        assert third.result(5).result(5) == 25
-        thread.join()
-        assert [future.result(5) for future in waiting] == [0, 1]
-
-
-def test_asyncio_programs_await_futures_and_are_never_stopped_by_submit(cluster, opened):
-    with Executor(cluster, max_waiting=2) as executor:
-        running = busy(executor)
-
-        async def main():
-            loop = asyncio.get_running_loop()
-            waiting = [loop.run_in_executor(executor, square, x) for x in range(4)]
-            with pytest.raises(WouldBlock):
-                executor.submit(square, 5)
-            opened()
-            return await asyncio.gather(*waiting, asyncio.wrap_future(running))
-
-        assert asyncio.run(main()) == [0, 1, 4, 9, "opened"]
 
 
 def test_a_computation_of_ones_own_stays_open(cluster):
@@ -303,18 +225,6 @@ def test_a_computation_of_ones_own_stays_open(cluster):
         with Executor(computation) as executor:
             assert executor.submit(square, 3).result(5) == 9
         assert computation.run(square, 4).value(5) == 16
-
-
-def test_an_executor_whose_computation_is_closed_is_broken(cluster, opened):
-    with Computation() as computation:
-        executor = Executor(computation)
-        busy(executor)
-        waiting = executor.submit(square, 3)
-    with pytest.raises(concurrent.futures.BrokenExecutor):
-        waiting.result(5)
-    with pytest.raises(concurrent.futures.BrokenExecutor):
-        executor.submit(square, 3)
-    executor.shutdown()
 
 
 def test_jobs_carry_their_options(executor):
@@ -330,6 +240,28 @@ def test_progress_is_said_on_standard_error(cluster, capfd):
     assert "5 of 5 jobs" in capfd.readouterr().err
 
 
+def test_it_takes_the_scheduler_of_this_process_while_that_is_open():
+    with Scheduler(nodes="127.0.0.1:9", node="127.0.0.1") as scheduler:
+        executor = Executor(scheduler)
+        assert executor._cluster is None
+        executor.shutdown()
+    with pytest.raises(ValueError, match="closed"):
+        Executor(scheduler)
+
+
+def test_a_computation_that_waits_for_the_end_of_an_executor_says_so(executor, monkeypatch, caplog):
+    assert executor.submit(square, 2).result(10) == 4
+    monkeypatch.setattr(clients, "_SAY_AFTER_SECONDS", 0.01)
+    computation = Computation()
+    waiting = threading.Thread(target=computation.schedule)
+    waiting.start()
+    poll_until(lambda: "shutdown() that, or use Executor(computation)" in caplog.text)
+    executor.shutdown()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    computation.close()
+
+
 @pytest.mark.parametrize("where", ["somewhere", 5])
 def test_places_that_are_none_are_refused(where):
     with pytest.raises(TypeError, match="LocalCluster"):
@@ -341,3 +273,19 @@ def test_notebooks_are_shown_what_a_future_is(executor):
     future.result(5)
     assert "square" in future._repr_html_()
     assert "finished" in future._repr_html_()
+
+
+def test_futures_that_are_over_keep_nothing_of_their_jobs(executor):
+    """Of many thousand futures the garbage collector looks at whatever each keeps, again and again."""
+
+    def remembered(x):
+        return x
+
+    def handles():
+        return [each for each in gc.get_objects() if isinstance(each, JobHandle) and each.name == "remembered"]
+
+    futures = [executor.submit(remembered, x) for x in range(10)]
+    assert [future.result(5) for future in futures] == list(range(10))
+    poll_until(lambda: not handles())
+    assert futures[3].explain()[-1].startswith("finished after ")
+    assert not futures[3].terminate()

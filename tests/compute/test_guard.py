@@ -6,6 +6,7 @@ import threading
 
 import psutil
 
+from greencoro.compute import guard as guards
 from greencoro.compute.guard import Guard
 from tests.support.polling import poll_until
 
@@ -19,7 +20,7 @@ guard = Guard()
 for sleeper in sleepers:
     guard.watch(sleeper.pid)
 guard.forget(sleepers[1].pid)
-print(sleepers[0].pid, sleepers[1].pid, guard._process.pid, flush=True)
+print(sleepers[0].pid, sleepers[1].pid, guard.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -66,38 +67,25 @@ def test_close_without_groups_kills_nothing():
     sleeper.wait()
 
 
-class Pipe:
-    """In place of the shell and of the pipe to it: keeps the lines, giving way to other threads before each."""
-
-    def __init__(self):
-        self.stdin = self
-        self.lines = []
-        self.writing = threading.Event()
-        self.go_on = threading.Event()
-
-    def write(self, line):
-        if threading.current_thread() is not threading.main_thread():
-            self.writing.set()
-            self.go_on.wait(20)
-        self.lines.append(line)
-
-    def close(self):
-        pass
-
-    def wait(self):
-        pass
-
-
 def test_last_line_is_the_last_state_whichever_threads_tell(monkeypatch):
-    pipe = Pipe()
-    monkeypatch.setattr(Guard, "_start", lambda guard: pipe)
     guard = Guard()
+    lines, writing, go_on = [], threading.Event(), threading.Event()
+
+    def write(pipe, line):
+        """Gives way to other threads before each line."""
+        if threading.current_thread() is not threading.main_thread():
+            writing.set()
+            go_on.wait(20)
+        lines.append(line)
+
+    monkeypatch.setattr(guards.os, "write", write)
     guard.watch(1)
     ending = threading.Thread(target=guard.forget, args=(1,))
     ending.start()
-    assert pipe.writing.wait(20)  # its line is made, and not written yet
-    threading.Timer(0.05, pipe.go_on.set).start()
+    assert writing.wait(20)  # its line is made, and not written yet
+    threading.Timer(0.05, go_on.set).start()
     guard.watch(2)
     ending.join()
-    assert pipe.lines == [b"1\n", b"\n", b"2\n"]
+    monkeypatch.undo()
     guard.close()
+    assert lines == [b"1\n", b"\n", b"2\n"]

@@ -1,5 +1,6 @@
 """Jobs in the process of their client."""
 
+import functools
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ from greencoro import (
     Job,
     JobTimeLimit,
     LocalCluster,
+    NoMatchingServer,
     PackagingError,
     RemoteCoroScheduler,
     RemoteError,
@@ -121,6 +123,21 @@ def test_what_a_job_raises_is_raised_and_not_logged_as_nobodys(computation, capl
     assert not [record for record in caplog.records if "fail" in record.getMessage()]
 
 
+def test_a_job_that_fails_before_who_starts_it_goes_on_is_not_logged_either(computation, caplog, monkeypatch):
+    begin = Coro.at_home
+
+    def begin_and_wait(*args):
+        coro = begin(*args)
+        poll_until(lambda: not coro.is_alive(), 10)
+        return coro
+
+    monkeypatch.setattr(Coro, "at_home", begin_and_wait)
+    job = computation.run(fail, "x")
+    with pytest.raises(KeyError, match="x"):
+        job.value(5)
+    assert not [record for record in caplog.records if "fail" in record.getMessage()]
+
+
 def test_jobs_get_messages_and_can_be_terminated(computation):
     job = computation.run(receive)
     job.send("hello")
@@ -161,6 +178,19 @@ def test_jobs_are_ended_with_their_computation_and_the_next_one_has_its_turn(clu
     assert waiting.value(5) == 0
     assert second.run(len, "abc").value(5) == 3
     second.close()
+
+
+def test_J1_who_waits_for_a_place_hears_that_the_computation_was_closed(cluster, capfd):
+    with Computation() as computation:
+        scheduler = RemoteCoroScheduler(computation)
+        running = scheduler.schedule(receive)
+        waiting = Coro(scheduler.schedule, receive)
+        poll_until(scheduler._dispatcher._waiting)
+        assert running.is_alive()
+    with pytest.raises(ComputationClosed):
+        waiting.value(5)
+    poll_until(lambda: computation._jobs.counts == (0, 0))
+    assert capfd.readouterr().err == ""
 
 
 def test_the_status_coroutine_hears_what_it_hears_elsewhere(cluster):
@@ -213,3 +243,63 @@ def test_notebooks_are_shown_what_there_is(cluster):
     assert str(cluster.location) in cluster._repr_html_()
     cluster.close()
     assert "closed" in cluster._repr_html_()
+
+
+def test_hooks_run_around_the_jobs_in_their_order(cluster):
+    order = []
+
+    def noting(name):
+        return lambda: order.append(name)
+
+    names = ("node_setup", "server_setup", "server_cleanup", "node_cleanup")
+    with Computation(**{name: noting(name) for name in names}) as computation:
+        computation.run(noting("job")).value(5)
+    assert order == ["node_setup", "server_setup", "job", "server_cleanup", "node_cleanup"]
+
+
+def test_a_server_that_a_hook_cannot_set_up_is_not_used_and_it_is_said_why(cluster, caplog):
+    hook = functools.partial(fail, "no licence")
+    with Computation(timeout=0.2, server_setup=hook) as computation, pytest.raises(NoMatchingServer):
+        computation.run(os.getpid)
+    assert "could not be set up: server_setup fail raised KeyError: 'no licence'" in caplog.text
+
+
+def test_a_clean_up_that_does_not_end_is_terminated(cluster):
+    ended = []
+
+    def hang(coro=None):
+        try:
+            coro.receive()
+        finally:
+            ended.append(True)
+
+    with Computation(timeout=0.1, server_cleanup=hang):
+        cluster.wait_for_servers()
+    assert ended == [True]
+
+
+def test_jobs_have_one_object_that_was_scattered(cluster):
+    with Computation() as computation:
+        thing = Thing()
+        things = [thing]
+        scattered = computation.scatter(things)
+        assert computation.run(change, scattered).value(5)[1:] == ["changed"]
+        jobs = RemoteCoroScheduler(computation)
+        deep = jobs.map_results(
+            lambda whole, n: (id(whole["deep"][0]), len(whole["deep"][0])), [({"deep": [scattered]}, 1)] * 3
+        )
+        assert len(set(deep)) == 1
+        assert deep[0][1] == 2
+        assert things == [thing]
+        scattered.free()
+        with pytest.raises(PackagingError, match="was freed"):
+            computation.run(change, scattered)
+    with Computation() as other, pytest.raises(PackagingError, match="another computation"):
+        other.run(change, scattered)
+
+
+def test_a_job_that_exits_is_nobodys_exit(computation):
+    job = computation.run(sys.exit, 3)
+    for result in (job.value, lambda: RemoteCoroScheduler(computation).execute(sys.exit, 3)):
+        with pytest.raises(RemoteError, match="SystemExit: 3"):
+            result()

@@ -8,6 +8,7 @@ from greencoro import Coro, Job
 from greencoro.compute import job_launcher as launchers
 from greencoro.compute.client_state import Phase
 from greencoro.compute.job import Outcome
+from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher
 from greencoro.compute.server_pool import Server, ServerPool
 from greencoro.compute.shipping import Shipping
@@ -24,7 +25,7 @@ from greencoro.errors import (
     ServerDied,
 )
 from greencoro.hub import native
-from greencoro.hub.completion import Completion
+from tests.compute.client_stand_ins import watch
 from tests.support.polling import poll_until
 
 FINISHED = MonitorException(None, "finished", 42)
@@ -43,8 +44,8 @@ class Transport:
         #: Does the server answer what it is told?
         self.is_obeyed = True
 
-    def open_watch(self, peer, name):
-        return SimpleNamespace(id=len(self.attempts) + 1, outcome=Completion())
+    def open_watch(self, peer):
+        return watch(len(self.attempts) + 1)
 
     def open(self, server, call, on_over, lane=None):
         if self.refuses is not None:
@@ -58,7 +59,7 @@ class Transport:
     def withdraw(self, attempt):
         self.withdrawn.append(attempt)
         if self.is_obeyed:
-            attempt._watch.outcome.set(TERMINATED)
+            attempt._watch.set(TERMINATED)
 
 
 class Client:
@@ -124,7 +125,7 @@ def attempts(client, count):
 
 
 def comes(attempt, notice):
-    attempt._watch.outcome.set(notice)
+    attempt._watch.set(notice)
 
 
 def test_J2_job_whose_server_is_lost_goes_to_another_and_comes_to_one_outcome(launcher, client):
@@ -185,6 +186,88 @@ def test_job_that_was_handed_back_runs_elsewhere_without_retries(launcher, clien
     comes(again, FINISHED)
     assert job.outcome.wait(5)
     assert client.transport.withdrawn == []
+
+
+def test_server_that_has_handed_a_job_back_is_not_sent_it_again(launcher, client):
+    client.add(1)
+    job = call(launcher)
+    comes(client.transport.queued[0], HANDED_BACK)
+    poll_until(lambda: job in launcher._waiting, 5)
+    second = client.add(2)
+    _, again = attempts(client, 2)
+    assert again.server is second
+    comes(again, FINISHED)
+    assert job.outcome.wait(5)
+
+
+def test_late_word_of_a_server_that_is_gone_changes_nothing(launcher, client):
+    server = client.add(1)
+    job = call(launcher)
+    client.pool.gone(server, "was killed")
+    comes(client.transport.queued[0], HANDED_BACK)
+    assert job.outcome.wait(5)
+
+
+def test_what_became_of_a_job_is_told(launcher, client):
+    first, second = client.add(1), client.add(2)
+    job = call(launcher, retries=1)
+    assert job.explain()[-1].startswith("attempt 1 at 10.0.0.1:1 for ")
+    comes(client.transport.queued[0], LOST)
+    client.lose(first)
+    _, again = attempts(client, 2)
+    comes(again, FINISHED)
+    assert again.server is second
+    assert job.outcome.wait(5)
+    poll_until(lambda: job.explain()[-1].startswith("finished after"), 5)
+    lines = job.explain()
+    assert lines[0].startswith(f"job {job.number} len: submitted ")
+    assert lines[1].endswith("for a server")
+    assert lines[2].endswith("the server process that ran len (10.0.0.1:1) was killed")
+    assert lines[3].endswith("for another server")
+    assert lines[4].startswith("attempt 2 at 10.0.0.1:2 for ")
+    assert lines[5].startswith("finished after")
+
+
+@pytest.mark.parametrize("phase", [Phase.CLOSING, Phase.ENDING, Phase.OVER])
+def test_nothing_is_scattered_once_the_computation_is_about_to_be_over(launcher, client, phase):
+    client.phase = phase
+    with pytest.raises(ComputationClosed, match="the computation is closed"):
+        launcher.scatter("abc")
+
+
+def test_job_that_finds_no_server_is_told_of_too(launcher, client):
+    with pytest.raises(NoMatchingServer):
+        call(launcher)
+    [line], _ = journal.last(1)
+    assert "len: not sent after" in line
+
+
+def test_job_that_could_not_be_sent_is_told_of_too(launcher, client):
+    client.add(1)
+    client.transport.refuses = BusyResource("too many")
+    with pytest.raises(BusyResource):
+        call(launcher)
+    [report] = journal.last(1)[1]
+    assert (report["outcome"], report["explanation"]) == ("lost", "BusyResource: too many")
+
+
+def test_jobs_wait_for_capacity_where_there_is_no_server_for_them(launcher, client):
+    assert launcher.shortage() == (0, "")
+    launcher.on_shortage.append(lambda: 2)
+    assert launcher.shortage() == (2, "nobody is there")
+    launcher.timeout = 20
+    waiting = Coro(lambda: call(launcher))
+    poll_until(lambda: launcher.shortage() == (3, "nobody is there"), 5)
+    assert journal.last(1)[0][0].endswith(": nobody is there")
+    elsewhere = Coro(lambda: launcher.call_at("10.0.0.2", len, ("abc",), {}))
+    poll_until(lambda: launcher.shortage()[0] == 4, 5)
+    client.add(1)
+    comes(attempts(client, 1)[0], FINISHED)
+    assert waiting.value(5).outcome.wait(5)
+    # Those that wait for their turn at a server that is there have what they need.
+    poll_until(lambda: launcher.shortage() == (1, "there are 10.0.0.1:1"), 5)
+    elsewhere.terminate()
+    poll_until(lambda: launcher.shortage() == (0, ""), 5)
 
 
 def test_job_that_was_handed_back_and_finds_no_server_says_so(launcher, client):
@@ -277,6 +360,27 @@ def test_job_that_an_ending_server_does_not_take_is_started_at_another(launcher,
     with pytest.raises(ComputationClosed, match="the computation is closed"):
         launcher.run_at(ending.location, len, ("abc",), {})
     comes(client.transport.attempts[-1], FINISHED)
+
+
+@pytest.mark.parametrize("end", ["with its server", "cancelled"])
+def test_job_that_is_over_before_it_is_started_is_not_sent(launcher, client, monkeypatch, end):
+    """Of its arguments nothing is left by then."""
+    server = client.add(1)
+    submit = launcher.submit
+
+    def submit_slowly(*args, **options):
+        job = submit(*args, **options)
+        if end == "cancelled":
+            job.cancel()
+        else:
+            client.lose(server)
+        assert job.outcome.wait(5)
+        return job
+
+    monkeypatch.setattr(launcher, "submit", submit_slowly)
+    monkeypatch.setattr(client.transport, "start", lambda *args: pytest.fail("it was sent"), raising=False)
+    with pytest.raises(CoroTerminated if end == "cancelled" else ServerDied):
+        launcher.run_at(None, len, ("abc",), {})
 
 
 # Cancelling.

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from greencoro import Computation, ComputationClosed, Coro, CoroTerminated, RemoteCoroScheduler
+from greencoro import Computation, ComputationClosed, Coro, CoroTerminated, LocalCluster, RemoteCoroScheduler
 from greencoro.errors import BusyResource
 from tests.compute.inline_cluster import inline_cluster
 from tests.support.polling import poll_until
@@ -15,6 +15,10 @@ from tests.support.polling import poll_until
 def computation(tmp_path):
     with inline_cluster(tmp_path), Computation() as computation:
         yield computation
+
+
+def receive(coro=None):
+    return coro.receive()
 
 
 def refuse(*args, **kwargs):
@@ -87,12 +91,22 @@ def test_threads_share_the_servers(computation):
     assert results == [[1] * 50] * 4
 
 
-def test_notebooks_are_shown_what_a_computation_is_at(computation):
+def test_people_are_shown_what_a_computation_is_at(computation):
     computation.wait_for_servers()
-    assert str(computation.servers()[0]) in computation._repr_html_()
+    server = str(computation.servers()[0])
+    assert server in computation._repr_html_()
+    scheduler = RemoteCoroScheduler(computation)
+    running = [computation.run(receive), scheduler.schedule(receive)]
+    assert repr(computation) == f"<Computation at {server}: 1 server, 2 jobs at servers, 0 waiting>"
+    assert repr(scheduler) == "<RemoteCoroScheduler: 1 server, 1 job not over>"
+    assert computation.cancel(running) == 2
+    poll_until(lambda: repr(scheduler) == "<RemoteCoroScheduler: 1 server, 0 jobs not over>")
     computation.close()
-    assert "over" in computation._repr_html_()
-    assert "new" in Computation()._repr_html_()
+    assert repr(computation) == "<Computation: closed>"
+    assert repr(scheduler) == "<RemoteCoroScheduler of <Computation: closed>>"
+    assert "closed" in computation._repr_html_()
+    assert repr(Computation()) == "<Computation: not scheduled>"
+    assert "not scheduled" in Computation()._repr_html_()
 
 
 def test_cancel_ends_a_flow_that_has_more_elements_to_send(computation):
@@ -104,3 +118,22 @@ def test_cancel_ends_a_flow_that_has_more_elements_to_send(computation):
     with pytest.raises(CoroTerminated, match="cancelled"):
         taking.value(5)
     assert list(flow) == []
+
+
+@pytest.mark.parametrize("jobs", [3, "job", [3]])
+def test_what_is_no_job_is_refused_by_a_sentence(computation, jobs):
+    for cancel in (RemoteCoroScheduler(computation).cancel, computation.cancel):
+        with pytest.raises(TypeError, match=r"a job is cancelled by its reference, and .* is none"):
+            cancel(jobs)
+
+
+def test_what_is_no_computation_is_refused_by_a_sentence():
+    with pytest.raises(TypeError, match="the jobs of a Computation, not None"):
+        RemoteCoroScheduler(None)
+
+
+def test_what_is_no_number_of_servers_is_refused_by_a_sentence(computation):
+    with pytest.raises(TypeError, match="whole number of servers, not 'x'"):
+        computation.wait_for_servers("x")
+    with pytest.raises(TypeError, match="whole number of servers, not 'x'"):
+        LocalCluster(servers="x")

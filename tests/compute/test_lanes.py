@@ -22,7 +22,7 @@ def test_a_job_takes_from_when_the_server_was_free_to_its_end(lane):
     lane.begin("c", 20.0)
     lane.end("c", 22.0, ran=True)
     assert lane.job_seconds == 2.0
-    assert lane.outstanding == 0
+    assert lane.load == 0
 
 
 def test_waiting_of_a_withdrawn_job_is_not_the_time_of_a_job(lane):
@@ -48,7 +48,7 @@ def lanes_of_short_jobs(*servers):
     for server in servers:
         lanes.open(server, "n", 0.0)
     for server in servers:
-        lanes._lanes[server].job_seconds = 0.01
+        lanes._lanes[server].estimate(0.01)
     return lanes
 
 
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_while_a_lane_is_empty(self):
         assert sorted(self.lanes.waiting()) == sorted(self.waiting)
-        empty = [lane for lane in self.lanes._lanes.values() if lane.is_open and not lane.outstanding]
+        empty = [lane for lane in self.lanes._lanes.values() if lane.is_open and not lane.load]
         assert not (empty and self.waiting)
 
     @invariant()

@@ -169,6 +169,17 @@ def test_content_that_never_came_is_reported(pair):
         pair.loader.install(bare)
 
 
+def test_a_package_is_there_from_its_installation_until_another_changes_a_part_of_it(pair):
+    pair.define("def helper(): return 1\ndef job(): return helper()")
+    before = pair.pack("job").package.digest
+    assert pair.loader.has([]) and not pair.loader.has([before])
+    pair.run("job")
+    assert pair.loader.has([before]) and not pair.loader.has([before, "other"])
+    pair.define("def helper(): return 2")
+    assert pair.run("job") == 2
+    assert not pair.loader.has([before])
+
+
 def test_installing_what_is_installed_opens_nothing(pair, monkeypatch):
     pair.define("def helper(): return 1\ndef job(): return helper()")
     pair.run("job")
@@ -430,3 +441,29 @@ def test_a_job_that_cannot_be_shipped_sends_nothing(client):
         """
     )
     assert printed == ["job.args[1].lock: cannot pickle '_thread.RLock' object", "None"]
+
+
+def test_a_large_file_is_kept_on_the_disk_alone_and_is_there_for_another_place(pair):
+    content = bytes(2 << 20)
+    pair.loader.install(package(file("one", content)))
+    assert not pair.loader._kept
+    again = package(file("two", content)).without({digest_of(content)})
+    assert not pair.loader.missing(again)
+    pair.loader.install(again)
+    assert (pair.directory / "two").read_bytes() == content
+    assert not pair.loader._kept
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("x"), lambda path: path.unlink()])
+def test_a_large_file_that_a_job_has_changed_is_not_taken_for_what_came(pair, change):
+    content = bytes(2 << 20)
+    pair.loader.install(package(file("one", content)))
+    change(pair.directory / "one")
+    with pytest.raises(PackagingError, match="file 'one' was changed here"):
+        pair.loader.install(package(file("two", content)).without({digest_of(content)}))
+
+
+def test_a_part_whose_content_came_in_pieces_is_installed(pair):
+    pair.loader.keep_content(digest_of(b"x" * 10), bytearray(b"x" * 10))
+    pair.loader.install(package(file("one", b"x" * 10)).without({digest_of(b"x" * 10)}))
+    assert (pair.directory / "one").read_bytes() == b"x" * 10

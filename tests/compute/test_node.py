@@ -84,20 +84,6 @@ def test_S13_servers_show_the_certificate_of_their_node(tmp_path):
     hold(tmp_path / "dest", use, shown, **shown)
 
 
-def test_servers_take_no_larger_files_than_their_node_says(tmp_path):
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(b"x" * 10)
-    large.write_bytes(b"x" * 11)
-
-    def use(holder, started):
-        send, at = holder.runtime.send_file, started.location
-        assert send(at, large, overwrite=True, timeout=20) == -1
-        assert send(at, small, overwrite=True, timeout=20) == 0
-        assert holder.runtime.del_file(at, "small", timeout=20) == 0
-
-    hold(tmp_path / "dest", use, max_file_size=10)
-
-
 def test_servers_behind_a_gateway_say_its_address(tmp_path):
     def use(holder, started):
         assert started.location.addr == "127.0.0.2"
@@ -107,7 +93,7 @@ def test_servers_behind_a_gateway_say_its_address(tmp_path):
 
 def asks(address):
     wire = None if address is None else SimpleNamespace(stream=SimpleNamespace(peer_address=address))
-    return SimpleNamespace(link=SimpleNamespace(wire=wire), reply=lambda: None)
+    return SimpleNamespace(link=SimpleNamespace(wire=wire), reply=lambda header: None)
 
 
 @pytest.mark.parametrize("command", [Command.RELEASE, Command.DRAIN])

@@ -90,6 +90,16 @@ def found_daemon(runtime, answers=None, **options):
     return made
 
 
+def test_where_a_daemon_was_guessed_to_be_is_told_of_only_while_there_is_none(finder, runtime, told):
+    finder.add(ABSENT, is_guess=True)
+    poll_until(lambda: "refused" in "".join(finder.problems()))
+    assert finder.problems()[-1] == "`greencoro doctor` finds out more"
+    with daemon(runtime) as first:
+        finder.add(first.location)
+        poll_until(lambda: told and not finder.problems())
+    poll_until(lambda: "refused" in "".join(finder.problems()))
+
+
 def test_a_daemon_that_becomes_a_peer_is_used_and_again_when_it_comes_back(finder, runtime, told):
     with found_daemon(runtime) as daemon:
         daemon.connect(runtime.location)

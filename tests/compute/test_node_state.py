@@ -219,10 +219,10 @@ def test_stop_tells_the_holder(state):
 def test_J9_a_lease_that_has_ended_is_dead_for_good(state, end):
     lease(state)
     end(state)
-    assert lease(state) == [refused("request", Refusal.EXPIRED, "the lease has ended")]
+    assert lease(state) == [refused("request", Refusal.EXPIRED, "the reservation has ended")]
     assert another(state) == [Answer("other", GRANTED)]
     release(state, U)
-    assert lease(state) == [refused("request", Refusal.EXPIRED, "the lease has ended")]
+    assert lease(state) == [refused("request", Refusal.EXPIRED, "the reservation has ended")]
     assert release(state) == [Answer("bye", Released())]
 
 
@@ -231,7 +231,7 @@ def test_leases_that_have_ended_fill_no_memory(state):
         another(state, token=f"{number:064x}")
         state.close()
     assert len(state._ended) == 10_000
-    assert another(state, token=f"{10_009:064x}") == [refused("other", Refusal.EXPIRED, "the lease has ended")]
+    assert another(state, token=f"{10_009:064x}") == [refused("other", Refusal.EXPIRED, "the reservation has ended")]
 
 
 def test_stop_ends_everything_at_once_and_says_when_it_is_done(state):

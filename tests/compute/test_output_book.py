@@ -29,6 +29,18 @@ def test_lines_come_in_the_order_printed(book):
     assert book.take() is None
 
 
+def test_a_book_is_empty_when_all_was_taken_and_no_line_is_begun(book):
+    assert not book
+    book.write("stdout", "f#1", "half", 0.0)
+    assert book
+    book.over("f#1", 0.0)
+    assert book
+    book.take()
+    assert not book
+    book.not_sent(Batch((), 3))
+    assert book
+
+
 def test_half_lines_of_several_jobs_and_streams_do_not_mix(book):
     for stream, job, text in [
         ("stdout", "f#1", "a"),

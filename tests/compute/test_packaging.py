@@ -100,6 +100,18 @@ def test_packing_again_pickles_nothing(pair, monkeypatch):
     assert pair.pack(pair.client.lambdas[0]) is first[1]
 
 
+def test_a_function_that_holds_much_is_packed_once_however_much(pair):
+    pair.define("""
+        def make(size):
+            held = bytes(size)
+            def job(): return len(held)
+            return job
+        jobs = [make(70_000_000), make(70_000)]
+    """)
+    for job in pair.client.jobs:
+        assert pair.pack(job) is pair.pack(job)
+
+
 def test_only_the_name_that_changed_is_pickled_again(pair, monkeypatch):
     pair.define("""
         N = 1
@@ -298,11 +310,13 @@ def test_components_are_functions_classes_and_files(pair, tmp_path, monkeypatch)
     pair.define("class A: pass\ndef helper(): return A\ndef job(): helper()")
     with pair.at(pair.client):
         package = pair.packager.components(
-            [pair.client.job, pair.client.A, "data/in.txt", tmp_path.parent / "above.txt"]
+            [pair.client.job, pair.client.A, "data/in.txt", "../above.txt", tmp_path / "data/in.txt", "./data/in.txt"]
         )
     files = [(part.path, part.mode, part.content) for part in package.parts if isinstance(part, DataFile)]
     assert files[0] == ("data/in.txt", 0o750, b"1")
     assert (files[1][0], files[1][2]) == ("above.txt", b"2")
+    # By an absolute path it is at the top wherever the client was started.
+    assert [path for path, _, _ in files[2:]] == ["in.txt"]
     assert {"A", "helper", "job"} <= set(names(package))
 
 
@@ -321,3 +335,36 @@ def test_components_that_cannot_be_shipped_are_named_by_their_place(pair, tmp_pa
         ]:
             with pytest.raises(PackagingError, match=message):
                 pair.packager.components(components)
+
+
+def test_a_closure_variable_that_gets_a_value_is_seen(pair):
+    pair.define("""
+        def make():
+            def job(): return early, late
+            early = 1
+            if not early:
+                late = 2
+            return job
+        job = make()
+        late = job.__closure__[1]
+    """)
+    before = pair.pack("job")
+    pair.define("late.cell_contents = 2")
+    assert pair.pack("job") is not before
+
+
+@pytest.mark.parametrize("values", [(), (1, 2.5, True, None, "x", b"y", 1j)])
+def test_plain_arguments_are_the_same_there_and_need_nothing(pair, values):
+    pair.define("def job(*args): return args")
+    assert pair.run("job", *values) == values
+    arguments = pair.packager.arguments(values, {})
+    assert not arguments.package and not arguments.scattered
+
+
+def test_what_only_looks_like_a_plain_argument_is_shipped_with_its_class(pair):
+    pair.define("""
+        class Number(int): pass
+        def job(number): return type(number).__name__
+    """)
+    assert pair.run("job", pair.client.Number(3)) == "Number"
+    assert names(pair.packager.arguments((1,), {}).package) == []

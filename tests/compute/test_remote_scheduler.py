@@ -1,11 +1,13 @@
 """A client's way to a scheduler elsewhere, which is whatever the test has it say."""
 
+import socket
+
 import pytest
 
 from greencoro import Coro, Location, Runtime
 from greencoro.compute import client_words as words
 from greencoro.compute import remote_scheduler
-from greencoro.compute.remote_scheduler import SCHEDULER_NAME, find_remote
+from greencoro.compute.remote_scheduler import SCHEDULER_NAME, find_remote, find_scheduler_peer
 from greencoro.errors import BusyResource, ComputeError, DeadlineExceeded, NetworkError
 from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
@@ -79,6 +81,37 @@ def submit(scheduler, heard, pulse_interval=0.0, timeout=20.0):
     link = find_remote(scheduler.runtime.location, 20.0)
     assert link.submit(words.Ask(TOKEN, "client", pulse_interval), heard.append, timeout) == NUMBER
     return link
+
+
+@pytest.fixture
+def _often(monkeypatch):
+    monkeypatch.setattr("greencoro.hub.waiting_aloud.SAY_SECONDS", 0.05)
+
+
+def test_whoever_waits_for_a_scheduler_is_told_of_schedulers_and_of_what_to_try(runtime, caplog, _often):
+    with Runtime(node="127.0.0.1", discover_peers=False, name="other", secret_key=runtime.secret.key) as other:
+        runtime.connect(other.location)  # a peer that is none
+        with pytest.raises(DeadlineExceeded) as caught:
+            find_scheduler_peer(runtime, None, 0.3, ", or make one")
+    assert str(caught.value) == (
+        "no scheduler has been found within 0.3 s: start one with `greencoro scheduler`, or make one"
+    )
+    said = [text for text in caplog.messages if text.startswith("still waiting for ")]
+    assert said
+    assert said[0].startswith("still waiting for a scheduler, which `greencoro scheduler` starts, for 0 s: asked ")
+    assert "1 peer is online. Does it run" in said[0]
+    assert not [text for text in said if "coroutine" in text or "registered" in text or SCHEDULER_NAME in text]
+
+
+def test_whoever_waits_for_a_scheduler_at_a_place_is_told_that_place(runtime, caplog, _often):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = Location(*silent.getsockname())
+        with pytest.raises((DeadlineExceeded, NetworkError)):
+            find_scheduler_peer(runtime, location, 0.3)
+    said = [text for text in caplog.messages if text.startswith("still waiting for ")]
+    assert said
+    start = f"still waiting for a scheduler (`greencoro scheduler` starts one) at {location}, for 0 s: asked "
+    assert said[0].startswith(start)
 
 
 def queued(number, position=0):
@@ -225,8 +258,11 @@ def test_scheduler_is_found_by_its_name(scheduler, runtime):
 
 
 def test_J1_scheduler_that_is_nowhere_is_not_waited_for_longer_than_the_timeout(runtime):
-    with pytest.raises(DeadlineExceeded, match="greencoro scheduler"):
+    with pytest.raises(DeadlineExceeded, match="`greencoro scheduler`, or make a Scheduler"):
         find_remote(None, 0.2)
+    # Whoever typed a command has no process to make one in.
+    with pytest.raises(DeadlineExceeded, match=r"start one with `greencoro scheduler`$"):
+        find_scheduler_peer(runtime, None, 0.2)
     with pytest.raises(NetworkError):
         find_remote(Location("127.0.0.1", 9), 5.0)
 

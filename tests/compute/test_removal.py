@@ -47,6 +47,17 @@ def test_what_links_lead_to_stays_as_it_is(tmp_path):
     assert outside.stat().st_mode & 0o777 == 0o500
 
 
+@pytest.mark.parametrize(("user", "opened"), [(0, []), (1000, ["top"])])
+def test_root_changes_no_modes_in_what_others_can_change_as_well(tmp_path, monkeypatch, user, opened):
+    found = []
+    (tmp_path / "top" / "within").mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(removal.shutil, "rmtree", lambda *args, **kwargs: None)
+    monkeypatch.setattr(removal, "_open_up", lambda directory: found.append(directory.name))
+    assert not removal.remove(tmp_path / "top")
+    assert found == opened
+
+
 def test_name_is_free_at_once_and_the_rest_follows(tmp_path):
     directory = tmp_path / "server"
     directory.mkdir()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from greencoro import ConfigError, Location, Runtime, Scheduler
+from greencoro import Computation, ConfigError, Location, Runtime, Scheduler
 from greencoro.compute import client_words, node_client
 from greencoro.compute import scheduler as schedulers
 from greencoro.compute import scheduler_vocabulary as vocabulary
@@ -41,10 +41,58 @@ def test_nodes_are_one_or_several(runtime, nodes):
         assert scheduler._finder.places == [ABSENT]
 
 
+def test_a_scheduler_says_what_it_is_at(runtime):
+    with Scheduler(nodes=ABSENT) as scheduler:
+        assert repr(scheduler) == (
+            f"<Scheduler at {runtime.location}: 0 nodes, 0 servers, 0 computations open, 0 waiting>"
+        )
+        computations = [Computation(timeout=0.1) for _ in range(2)]
+        computations[0].schedule()
+        waiting = threading.Thread(target=computations[1].schedule)
+        waiting.start()
+        poll_until(lambda: "1 computation open, 1 waiting>" in repr(scheduler))
+        assert repr(computations[1]) == "<Computation: waits for its turn>"
+        computations[0].close()
+        waiting.join(10)
+        computations[1].close()
+    assert repr(scheduler) == "<Scheduler: closed>"
+
+
+def test_where_no_node_is_named_those_of_this_machine_are_looked_for_at_all_its_addresses(runtime, monkeypatch):
+    monkeypatch.setattr(schedulers, "listening_addresses", lambda: ["127.0.0.1", "127.0.0.2"])
+    monkeypatch.setattr(schedulers.runtimes, "DEFAULT_PORT", ABSENT.port)
+    with Scheduler() as scheduler:
+        assert scheduler._finder.places == [ABSENT, Location("127.0.0.2", ABSENT.port)]
+
+
 def test_nodes_are_given_by_name(runtime):
     with pytest.raises(TypeError):
         Scheduler("127.0.0.1:9")
     assert schedulers.current_scheduler() is None
+
+
+@pytest.mark.parametrize("nodes", [5, [5]])
+def test_what_is_no_node_is_refused_by_a_sentence(runtime, nodes):
+    with pytest.raises(TypeError, match=r"takes .*Location.*, not 5"):
+        Scheduler(nodes=nodes)
+
+
+@pytest.mark.parametrize("zombie_period", [-3, float("nan"), float("inf"), "1", True])
+def test_a_zombie_period_that_is_none_makes_no_scheduler(runtime, zombie_period):
+    with pytest.raises((TypeError, ValueError), match="zombie_period"):
+        Scheduler(nodes=ABSENT, zombie_period=zombie_period)
+    assert schedulers.current_scheduler() is None
+
+
+def test_a_zombie_period_is_turned_off_again(daemon, heard):
+    where = daemon.runtime.location
+    for period in (300.0, None, 0):
+        scheduler = Scheduler(nodes=where, zombie_period=period)
+        number = submit(scheduler, heard, zombie_period=0.0)
+        poll_until(lambda number=number: len(daemon.of(Reserve)) == number)
+        scheduler.tell(client_words.Close(number))
+        poll_until(lambda number=number: number in [each.computation for each in notices(heard, client_words.Ended)])
+    assert [each.zombie_period for each in daemon.of(Reserve)] == [300.0, 300.0, 0.0]
 
 
 def test_second_call_gives_the_first_ones_object_and_adds_nodes(runtime):
@@ -84,6 +132,16 @@ def test_scheduler_that_could_not_be_made_is_in_nobodys_way(runtime):
         assert schedulers.current_scheduler() is scheduler
         with pytest.raises(ConfigError, match="has a Runtime already"):
             Scheduler(nodes=ABSENT, node="127.0.0.1")
+
+
+def test_S15_runtime_whose_peers_run_nothing_here_is_no_schedulers():
+    with pytest.raises(ConfigError, match=r"need a Runtime\(serializer='pickle'\)"):
+        Scheduler(nodes=ABSENT, node="127.0.0.1", serializer="json")
+    with Runtime("127.0.0.1", discover_peers=False, serializer="json"):
+        with pytest.raises(ConfigError, match="with 'json' runtimes exchange messages"):
+            Scheduler(nodes=ABSENT)
+        with pytest.raises(ConfigError, match="with 'json' runtimes exchange messages"):
+            Computation().schedule(ABSENT)
 
 
 def test_node_that_is_not_to_be_used_is_looked_for_no_more(runtime):
@@ -152,13 +210,13 @@ def reserved(daemon, heard):
     return scheduler, poll_until(lambda: daemon.of(Reserve))[0]
 
 
-def submit(scheduler, heard):
+def submit(scheduler, heard, zombie_period=100.0):
     def listen(notice):
         heard.append(notice)
         if isinstance(notice, client_words.NodeOffered):
             scheduler.tell(client_words.Verdict(notice.computation, notice.node, True))
 
-    return scheduler.submit(client_words.Ask(TOKEN.hex(), "client", 20.0, 100.0), listen)
+    return scheduler.submit(client_words.Ask(TOKEN.hex(), "client", 20.0, zombie_period), listen)
 
 
 def notices(heard, kind):
@@ -218,6 +276,7 @@ def test_reservation_that_is_not_answered_is_released_and_tried_again(daemon, he
     submit(scheduler, heard)
     [released] = poll_until(lambda: daemon.of(Release))
     assert released.token == lease_token(TOKEN, 1)
+    poll_until(lambda: "node 127.0.0.1 could not be reserved: " in scheduler.why_no_server())
     daemon.reserve.set()
     poll_until(lambda: len(daemon.of(Reserve)) == 2)
     assert daemon.of(Reserve)[1].token == lease_token(TOKEN, 2)

@@ -59,7 +59,7 @@ def test_node_without_servers_is_lost_at_once(state):
 
 def test_node_that_has_ended_the_lease_while_it_was_away_is_asked_for_another_one(state):
     feed(state, *PULSED, LOSS, up())
-    instructions = feed(state, vocabulary.Refused("n", 1, "does not take the computation: the lease has ended"))
+    instructions = feed(state, vocabulary.Refused("n", 1, "does not take the computation: the reservation has ended"))
     assert [(each.server, each.closed) for each in told(instructions)] == [("s", True)]
     assert orders(feed(state, vocabulary.Retry("n", 1))) == [vocabulary.Reserve("n", 1, 2)]
 
@@ -84,7 +84,7 @@ def test_node_is_lost_at_once_where_one_of_its_servers_cannot_be_reached_either(
     unreachable = client.Unreachable(1, "s", "reset")
     instructions = feed(state, *(unreachable if each == "unreachable" else each for each in events))
     server, node = told(instructions)
-    assert "node 10.0.0.1 was lost: reset" in server.explanation
+    assert "was lost with its node 10.0.0.1: reset" in server.explanation
     assert node.change is LOST
     assert state.nodes == {}
 
@@ -96,7 +96,8 @@ def test_close_does_not_wait_for_a_node_that_is_away_but_for_the_others(state):
 
 
 @pytest.mark.parametrize(
-    "late", [vocabulary.Granted("n", 1), vocabulary.Refused("n", 1, "busy"), vocabulary.Unanswered("n", 1)]
+    "late",
+    [vocabulary.Granted("n", 1), vocabulary.Refused("n", 1, "busy"), vocabulary.Unanswered("n", 1, "did not say")],
 )
 def test_answer_of_a_node_that_is_away_counts_for_nothing(state, late):
     feed(state, *PULSED, LOSS)
@@ -108,6 +109,8 @@ def test_what_is_free_at_a_node_is_told_of_the_present_reservation(state):
     feed(state, *PULSED)
     free = Free(99.0, 1, 2, 100.0)
     [notice] = told(feed(state, vocabulary.NodeFree("n", 1, free), vocabulary.NodeFree("n", 2, free)))
+    # The next computation's filters are told what was free last.
+    assert state.nodes["n"].facts.free == free
     assert (notice.node, notice.address, notice.free) == ("n", "10.0.0.1", free)
     feed(state, CLOSE)
     assert feed(state, vocabulary.NodeFree("n", 1, free)) == []

@@ -1,11 +1,10 @@
+import dataclasses
+
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from greencoro.compute import client_words as client
 from greencoro.compute import scheduler_vocabulary as vocabulary
-from greencoro.compute.scheduler_records import NodeState
+from greencoro.compute.node_words import Free
 from greencoro.compute.scheduler_report import problems, ready_locations
 from greencoro.compute.scheduler_state import SchedulerState
 from greencoro.errors import LocalProtocolError
@@ -15,6 +14,7 @@ from tests.compute.scheduler_events import (
     CLOSE,
     CLOSED,
     HERE,
+    LOOKED,
     LOST,
     READY,
     SUBMITTED,
@@ -28,7 +28,7 @@ from tests.compute.scheduler_events import (
     up,
 )
 
-_OF_USE = (NodeState.RESERVED, NodeState.RESERVING, NodeState.AWAY)
+REFUSED = client.Verdict(1, "n", accepted=False, reason="too small")
 
 
 @pytest.fixture
@@ -52,7 +52,8 @@ def test_a_notice_says_what_it_is_about(state):
 
 def test_node_that_comes_before_the_computation_is_offered_once(state):
     assert feed(state, up()) == []
-    assert names(feed(state, SUBMITTED)) == ["Begun", "NodeOffered"]
+    assert names(feed(state, SUBMITTED)) == ["Begun"]
+    assert names(feed(state, LOOKED)) == ["NodeOffered"]
     assert feed(state, up()) == []
 
 
@@ -64,9 +65,30 @@ def test_node_is_reserved_when_the_client_accepts_it_and_once(state):
 
 def test_node_that_the_client_does_not_want_is_not_reserved_and_offered_to_the_next(state):
     feed(state, SUBMITTED, vocabulary.Submitted(2), up())
-    assert feed(state, client.Verdict(1, "n", accepted=False, reason="too small")) == []
+    assert feed(state, REFUSED) == [vocabulary.LookLater("n", facts("10.0.0.1"), 1)]
     assert problems(state) == ["node 10.0.0.1 is not used: too small"]
-    assert names(feed(state, CLOSE)) == ["Ended", "Begun", "NodeOffered"]
+    assert names(feed(state, CLOSE)) == ["Ended", "Begun"]
+    assert names(feed(state, LOOKED)) == ["NodeOffered"]
+
+
+def test_a_node_is_offered_with_what_is_free_there_now(state):
+    feed(state, *READY, vocabulary.Submitted(2))
+    *_, look = feed(state, CLOSE, vocabulary.Released("n", 1))
+    assert look == vocabulary.Look("n", facts("10.0.0.1"))
+    fresh = dataclasses.replace(facts("10.0.0.1"), free=Free(50.0, 1000, 2000, 0.0))
+    [offered] = told(feed(state, vocabulary.Looked("n", fresh)))
+    assert offered.facts.free.memory == 1000
+
+
+def test_a_node_that_was_not_wanted_is_offered_again_when_it_was_looked_at(state):
+    feed(state, SUBMITTED, up(), REFUSED)
+    assert names(feed(state, LOOKED)) == ["NodeOffered"]
+    assert problems(state) == ["node 10.0.0.1 is not used: too small"]
+    assert feed(state, accept()) == [vocabulary.Reserve("n", 1, 1)]
+    # Of one that is in use, is given back or is lost, nothing is decided anew.
+    assert feed(state, LOOKED, vocabulary.Granted("n", 1), LOOKED) == [vocabulary.Watch("n", 1, 1)]
+    assert feed(state, CLOSE, LOOKED) == [vocabulary.Release("n", 1, 1)]
+    assert feed(state, vocabulary.NodeLost("n", "x"), LOOKED)[2:] == []
 
 
 def test_verdict_of_another_computation_counts_for_nothing(state):
@@ -106,7 +128,29 @@ def test_dead_server_is_told_once(state):
     [gone] = told(feed(state, vocabulary.ServerDied("n", 1, "s", "was killed")))
     assert (gone.server, gone.explanation, gone.closed) == ("s", "was killed", False)
     assert feed(state, vocabulary.ServerDied("n", 1, "s", "again"), client.Unreachable(1, "s", "x")) == []
-    assert problems(state) == ["node 10.0.0.1 has no server running yet"]
+    assert problems(state) == ["node 10.0.0.1 has no server running yet, the last one was killed"]
+    feed(state, started("t"), client.SetUpDone(1, "t"))
+    assert state.nodes["n"].last_end == ""
+
+
+def test_a_node_that_the_client_gives_back_is_released_and_not_offered_to_it_again(state):
+    feed(state, *READY)
+    reject = client.Verdict(1, "n", accepted=False, reason="its servers die")
+    instructions = feed(state, reject)
+    assert orders(instructions) == [vocabulary.Release("n", 1, 1)]
+    [gone] = told(instructions)
+    assert gone.closed
+    assert problems(state) == ["node 10.0.0.1 is not used any more: its servers die"]
+    assert names(feed(state, vocabulary.Released("n", 1))) == ["NodeChanged"]
+    assert problems(state) == ["node 10.0.0.1 is not used any more: its servers die"]
+    feed(state, vocabulary.Submitted(2))
+    assert names(feed(state, CLOSE, LOOKED)) == ["Ended", "Begun", "NodeOffered"]
+
+
+def test_a_close_waits_for_a_node_that_is_given_back(state):
+    feed(state, *READY, client.Verdict(1, "n", accepted=False, reason="its servers die"))
+    assert feed(state, CLOSE) == []
+    assert names(feed(state, vocabulary.Released("n", 1))) == ["NodeChanged", "Ended"]
 
 
 def test_draining_server_is_not_ready_any_more(state):
@@ -150,25 +194,29 @@ def test_node_in_use_is_asked_again_later_with_a_new_attempt(state):
 
 def test_reservation_that_is_not_answered_is_released_before_it_is_tried_again(state):
     feed(state, *ASKED)
-    assert feed(state, vocabulary.Unanswered("n", 1)) == [vocabulary.Release("n", 1, 1)]
+    assert feed(state, vocabulary.Unanswered("n", 1, "did not say")) == [vocabulary.Release("n", 1, 1)]
     assert feed(state, started()) == []
     assert feed(state, vocabulary.Released("n", 1)) == [vocabulary.RetryLater("n", 1)]
     assert feed(state, vocabulary.Retry("n", 1)) == [vocabulary.Reserve("n", 1, 2)]
+    # Until it is reserved, that is what is known of it.
+    assert problems(state) == ["node 10.0.0.1 did not say"]
+    feed(state, vocabulary.Granted("n", 2))
+    assert problems(state) == ["node 10.0.0.1 has no server running yet"]
 
 
 def test_servers_of_a_reservation_that_is_not_answered_are_gone(state):
     feed(state, *ASKED, started())
-    assert names(feed(state, vocabulary.Unanswered("n", 1))) == ["ServerGone"]
+    assert names(feed(state, vocabulary.Unanswered("n", 1, "did not say"))) == ["ServerGone"]
 
 
 def test_close_during_a_reservation_that_is_not_answered_releases_it(state):
     feed(state, *ASKED, CLOSE)
-    assert orders(feed(state, vocabulary.Unanswered("n", 1))) == [vocabulary.Release("n", 1, 1)]
+    assert orders(feed(state, vocabulary.Unanswered("n", 1, "did not say"))) == [vocabulary.Release("n", 1, 1)]
     assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
 
 
 def test_close_while_an_unanswered_reservation_is_released_waits_for_that(state):
-    feed(state, *ASKED, vocabulary.Unanswered("n", 1))
+    feed(state, *ASKED, vocabulary.Unanswered("n", 1, "did not say"))
     assert feed(state, CLOSE) == []
     assert names(feed(state, vocabulary.Released("n", 1)))[-1] == "Ended"
 
@@ -178,7 +226,7 @@ def test_close_while_an_unanswered_reservation_is_released_waits_for_that(state)
     [
         vocabulary.Granted("n", 1),
         vocabulary.Refused("n", 1, "x"),
-        vocabulary.Unanswered("n", 1),
+        vocabulary.Unanswered("n", 1, "did not say"),
         vocabulary.Released("n", 1),
         vocabulary.LeaseEnded("n", 1, "x"),
     ],
@@ -198,16 +246,15 @@ def test_lease_that_the_node_ends_takes_its_servers_with_it_and_is_not_asked_for
     server, node = told(feed(state, vocabulary.LeaseEnded("n", 1, "was closed")))
     assert (server.explanation, server.closed) == ("was closed", True)
     assert node.change is CLOSED
-    assert "was closed" in problems(state)[0]
+    assert problems(state)[0] == "node 10.0.0.1 takes no jobs of this computation any more: its reservation was closed"
     assert feed(state, vocabulary.Retry("n", 1), started("t"), vocabulary.LeaseEnded("n", 1, "x")) == []
     feed(state, vocabulary.Submitted(2), CLOSE)
     assert names(feed(state, vocabulary.Released("m", 2))) == [
         "NodeChanged",
         "Ended",
         "Begun",
-        "NodeOffered",
-        "NodeOffered",
     ]
+    assert names(feed(state, LOOKED, vocabulary.Looked("m", facts("b")))) == ["NodeOffered", "NodeOffered"]
 
 
 def test_computation_is_over_when_the_last_of_its_nodes_has_closed_its_servers(state):
@@ -273,7 +320,7 @@ def test_computations_have_their_turn_in_the_order_submitted_and_know_their_plac
     feed(state, *READY)
     places = told(feed(state, vocabulary.Submitted(2), vocabulary.Submitted(3)))
     assert places == [client.Queued(2, 1, 0), client.Queued(3, 1, 1)]
-    _, ended, begun, moved, offered = told(feed(state, CLOSE, vocabulary.Released("n", 1)))
+    _, ended, begun, moved, offered = told(feed(state, CLOSE, vocabulary.Released("n", 1), LOOKED))
     assert isinstance(ended, client.Ended)
     assert begun == client.Begun(2, 2, HERE)
     assert moved == client.Queued(3, 2, 0)
@@ -304,175 +351,3 @@ def test_event_that_cannot_happen_raises_and_changes_nothing(state):
     with pytest.raises(LocalProtocolError, match=r"server 10\.0\.0\.1:5 that is ready cannot take 'set_up'"):
         state.handle(client.SetUpDone(1, "s"))
     assert ready_locations(state) == [AT]
-
-
-class Machine(RuleBasedStateMachine):
-    """Nodes that come, go, are mute and end leases, and clients: each computation begins and ends once, in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.state = SchedulerState(HERE)
-        self.begun, self.ended, self.submitted = [], [], 0
-        self.offered = set()
-        #: What the shell has under way: (node, attempt), of requests to reserve and to release.
-        self.asked, self.releasing, self.retries = set(), set(), set()
-        #: What the nodes know: attempts that were granted and not released.
-        self.leases = set()
-        self.servers = {}
-        self.numbers = {}
-        self.count = 0
-
-    def feed(self, event):
-        for order in self.state.handle(event):
-            if isinstance(order, vocabulary.Reserve):
-                assert order.attempt not in {attempt for _, attempt in self.asked}
-                self.asked.add((order.node, order.attempt))
-            elif isinstance(order, vocabulary.Release):
-                self.releasing.add((order.node, order.attempt))
-            elif isinstance(order, vocabulary.RetryLater):
-                self.retries.add((order.node, order.attempt))
-            elif isinstance(order, vocabulary.Tell):
-                self.hear(order.notice)
-        # A node that is lost, or away when the computation ends, hears no more of it and ends the lease by itself.
-        self.leases = {lease for lease in self.leases if lease[0] in self.state.nodes}
-
-    def hear(self, notice):
-        assert notice.computation not in self.ended
-        self.numbers[notice.computation] = self.numbers.get(notice.computation, 0) + 1
-        assert notice.number == self.numbers[notice.computation]
-        if isinstance(notice, client.Begun):
-            self.begun.append(notice.computation)
-        elif isinstance(notice, client.Ended):
-            self.ended.append(notice.computation)
-        elif isinstance(notice, client.NodeOffered):
-            self.offered.add((notice.computation, notice.node))
-        elif isinstance(notice, client.ServerStarted):
-            self.servers[notice.server] = notice.computation
-        elif isinstance(notice, client.ServerGone):
-            assert self.servers.pop(notice.server) == notice.computation
-
-    def draw(self, data, things):
-        return data.draw(st.sampled_from(sorted(things)))
-
-    @rule(pulses=st.booleans())
-    def submit(self, pulses):
-        self.submitted += 1
-        self.feed(vocabulary.Submitted(self.submitted, pulses))
-
-    @rule(data=st.data())
-    def close(self, data):
-        self.feed(client.Close(data.draw(st.integers(1, max(1, self.submitted)))))
-
-    @rule(node=st.sampled_from("abc"))
-    def up(self, node):
-        self.feed(vocabulary.NodeUp(node, facts(node)))
-
-    @rule(node=st.sampled_from("abc"))
-    def lose(self, node):
-        # The node hears of that too. What was asked of it stays under way, and is answered late.
-        self.leases = {lease for lease in self.leases if lease[0] != node}
-        self.feed(vocabulary.NodeLost(node, "x", for_good=True))
-
-    @rule(node=st.sampled_from("abc"))
-    def go_away(self, node):
-        self.feed(vocabulary.NodeLost(node, "x"))
-        # What was asked of it fails with the connection.
-        for lease in [lease for lease in self.asked if lease[0] == node]:
-            self.asked.discard(lease)
-            self.feed(vocabulary.Unanswered(*lease))
-
-    @rule()
-    def oversleep(self):
-        if self.state.current is not None:
-            self.feed(vocabulary.Overslept(self.state.current, "x"))
-
-    @precondition(lambda self: self.offered)
-    @rule(data=st.data(), accepted=st.booleans())
-    def judge(self, data, accepted):
-        computation, node = self.draw(data, self.offered)
-        self.offered.discard((computation, node))
-        self.feed(client.Verdict(computation, node, accepted))
-
-    @precondition(lambda self: self.asked)
-    @rule(data=st.data(), answer=st.sampled_from(["granted", "refused", "lost answer", "lost question"]))
-    def answer(self, data, answer):
-        lease = self.draw(data, self.asked)
-        self.asked.discard(lease)
-        node = self.state.nodes.get(lease[0])
-        if answer in ("granted", "lost answer") and node is not None and node.attempt == lease[1]:
-            self.leases.add(lease)
-        if answer == "granted":
-            self.feed(vocabulary.Granted(*lease))
-        elif answer == "refused":
-            self.feed(vocabulary.Refused(*lease, "x"))
-        else:
-            self.feed(vocabulary.Unanswered(*lease))
-
-    @precondition(lambda self: self.releasing)
-    @rule(data=st.data())
-    def release(self, data):
-        lease = self.draw(data, self.releasing)
-        self.releasing.discard(lease)
-        self.leases.discard(lease)
-        self.feed(vocabulary.Released(*lease))
-
-    @precondition(lambda self: self.retries)
-    @rule(data=st.data())
-    def retry(self, data):
-        lease = self.draw(data, self.retries)
-        self.retries.discard(lease)
-        self.feed(vocabulary.Retry(*lease))
-
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data())
-    def end_lease(self, data):
-        lease = self.draw(data, self.leases)
-        self.leases.discard(lease)
-        self.feed(vocabulary.LeaseEnded(*lease, "x"))
-
-    @precondition(lambda self: self.leases | self.asked)
-    @rule(data=st.data())
-    def start_server(self, data):
-        self.count += 1
-        node, attempt = self.draw(data, self.leases | self.asked)
-        self.feed(vocabulary.ServerStarted(node, attempt, f"s{self.count}", AT, "x"))
-
-    @precondition(lambda self: self.servers)
-    @rule(data=st.data(), what=st.sampled_from(["unreachable", "unexplained"]))
-    def lose_server(self, data, what):
-        server = self.draw(data, self.servers)
-        if what == "unreachable":
-            self.feed(client.Unreachable(self.servers[server], server, "x"))
-        else:
-            self.feed(vocabulary.Unexplained(server, "x"))
-
-    @invariant()
-    def one_at_a_time(self):
-        assert len(self.begun) - len([each for each in self.ended if each in self.begun]) <= 1
-        assert len(set(self.begun)) == len(self.begun)
-        assert self.begun == sorted(self.begun)
-
-    @invariant()
-    def nothing_is_kept_from_its_node(self):
-        """Whoever has a lease is using it or giving it back."""
-        for node, attempt in self.leases:
-            known = self.state.nodes[node]
-            in_use = known.attempt == attempt and known.state in _OF_USE
-            assert in_use or (node, attempt) in self.releasing
-
-    def teardown(self):
-        for number in range(1, self.submitted + 1):
-            self.feed(client.Close(number))
-        while self.asked or self.releasing:
-            for lease in sorted(self.asked):
-                self.feed(vocabulary.Unanswered(*lease))
-            self.asked.clear()
-            for lease in sorted(self.releasing):
-                self.feed(vocabulary.Released(*lease))
-                self.releasing.discard(lease)
-        assert sorted(self.ended) == list(range(1, self.submitted + 1))
-        assert self.state.current is None
-
-
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -48,14 +48,14 @@ def test_rejected_server_stays_so_until_it_is_gone(pool):
     for event in ("failed", "silent", "drain"):
         server.advance(event)
         assert server.state is ServerState.REJECTED
-    pool.gone(server, "was killed")
+    pool.gone(server, "was killed", for_good=True)
     assert server.is_gone
 
 
 def test_gone_server_is_forgotten_and_keeps_its_explanation(pool):
     server = add(pool, "s", ONE)
     assert not server.is_gone
-    pool.gone(server, "was killed")
+    pool.gone(server, "was killed", for_good=True)
     assert server.is_gone
     assert server.explanation == "was killed"
     assert pool.get("s") is None
@@ -88,7 +88,7 @@ def test_jobs_are_counted_for_placement(pool):
 def test_end_of_a_job_at_a_server_that_is_gone_is_counted_nowhere_else(pool):
     server = add(pool, "s", ONE)
     pool.job_started("s")
-    pool.gone(server, "why")
+    pool.gone(server, "why", for_good=True)
     pool.job_over(server)
     assert server.load == 0
 
@@ -103,3 +103,17 @@ def test_clearing_tells_which_took_jobs(pool):
 
 def test_token_is_in_no_text_of_a_server(pool):
     assert "token" not in repr(add(pool, "s", ONE))
+
+
+def test_where_a_server_has_died_for_good_is_known_until_another_one_is_there(pool):
+    pool.gone(add(pool, "one", ONE), "was killed", for_good=True)
+    pool.gone(add(pool, "two", TWO), "was killed", for_good=False)
+    assert [pool.death_at(where) for where in (ONE, TWO, ELSEWHERE, "10.0.0.1", None)] == ["was killed", "", "", "", ""]
+    add(pool, "next", ONE)
+    assert pool.death_at(ONE) == ""
+
+
+def test_of_many_deaths_the_last_are_known(pool):
+    for port in range(1, 1011):
+        pool.gone(add(pool, f"s{port}", Location("10.0.0.1", port)), "was killed", for_good=True)
+    assert [pool.death_at(Location("10.0.0.1", port)) for port in (1, 10, 11)] == ["", "", "was killed"]

@@ -32,7 +32,7 @@ CONFIGURE_ALL = dataclasses.replace(
     has_listener=True,
 )
 ORDERS = [Assign(KEY), CountJobs(), Drain(), End()]
-REPORTS = [Ready("cd" * 16, Location("10.0.0.1", 5), "node-1"), Jobs(3), Drained()]
+REPORTS = [Ready("cd" * 16, Location("10.0.0.1", 5), "node-1", 4711), Jobs(3), Drained()]
 
 
 def sent(word):

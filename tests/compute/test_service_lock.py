@@ -88,7 +88,10 @@ def file_of(directory):
 
 def test_J10_a_live_lock_refuses_and_names_the_process(holder, directory):
     process = held(holder())
-    with pytest.raises(ConfigError, match=rf"10\.0\.0\.5, port 7, is running already: process {process.pid}$"):
+    words = (
+        rf"10\.0\.0\.5, port 7, is running already: process {process.pid}; `greencoro node status 10\.0\.0\.5:7` says "
+    )
+    with pytest.raises(ConfigError, match=words + "what it is at, --port is for a second one, --phoenix replaces it$"):
         lock(directory).__enter__()
     assert process.poll() is None
 
@@ -191,7 +194,7 @@ def test_J10_of_several_that_start_at_once_one_gets_the_lock(holder):
     said = {process.pid: process.stdout.readline().strip() for process in [holder() for _ in range(4)]}
     winners = [pid for pid, line in said.items() if line == "held"]
     assert len(winners) == 1
-    assert sum(line.endswith(f"process {winners[0]}") for line in said.values()) == 3
+    assert sum(f": process {winners[0]};" in line for line in said.values()) == 3
 
 
 def test_J10_of_several_phoenixes_at_once_one_gets_the_lock_in_the_end(holder, directory):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from greencoro import Coro
+from greencoro.compute import big_parts
 from greencoro.compute.job import Job
 from greencoro.compute.shipping import Shipping
 from greencoro.distributed.location import Location
@@ -95,11 +96,11 @@ def test_what_could_not_be_sent_to_a_server_that_is_gone_is_a_loss(shipping):
         shipping.send(runtime, SERVER, "token", packages(shipping, first))
 
 
-def test_package_larger_than_a_message_is_refused(shipping):
-    runtime = Runtime()
-    runtime.settings.max_message_bytes = 10
-    with pytest.raises(PackagingError, match="max_message_bytes is 10"):
-        shipping.send(runtime, SERVER, "token", packages(shipping, first))
+def test_component_larger_than_a_server_takes_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(big_parts, "MAX_CONTENT_BYTES", 10)
+    (tmp_path / "large").write_bytes(bytes(11))
+    with pytest.raises(PackagingError, match=r"'large'.*11 bytes; 10 may be sent to a server"):
+        Shipping([tmp_path / "large"])
 
 
 def test_who_waits_for_room_holds_up_no_other_coroutine_of_the_hub(shipping):
@@ -136,6 +137,6 @@ def test_a_job_is_prepared_as_its_function_with_what_it_asks_for(shipping):
     job = Job(first, retries=2, time_limit=3)
     shipping.check(job)
     prepared, plain = shipping.prepare(job, (), {}), shipping.prepare(first, (), {})
-    assert (prepared.name, prepared.entry, prepared.arguments) == (plain.name, plain.entry, plain.arguments)
+    assert (prepared.name, prepared.shipment, prepared.arguments) == (plain.name, plain.shipment, plain.arguments)
     assert (prepared.retries, prepared.time_limit) == (2, 3)
     assert (plain.retries, plain.time_limit) == (0, None)

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ from greencoro.compute.submission import Submission
 from greencoro.distributed.location import Location
 from greencoro.errors import BusyResource, ComputationClosed, MonitorException, PeerLost, ServerDied
 from greencoro.hub.completion import Completion
+from tests.compute.client_stand_ins import watch
 from tests.support.polling import poll_until
 
 LOST = MonitorException(None, "lost", None, PeerLost("connection reset"))
@@ -20,12 +23,12 @@ JOB = SimpleNamespace(name="job")
 class FakeRuntime:
     def __init__(self, reachable=True):
         self.reachable = reachable
-        self.outcome = Completion()
+        self.outcome = watch(7)
 
-    def open_watch(self, peer, name):
+    def open_watch(self, peer):
         if not self.reachable:
             raise PeerLost("gone")
-        return SimpleNamespace(id=7, outcome=self.outcome)
+        return self.outcome
 
 
 @pytest.fixture
@@ -52,6 +55,28 @@ def test_notice_becomes_the_outcome(runtime, submission, over):
     assert submission.outcome.wait(5)
     assert submission.notice().value == 42
     poll_until(lambda: over == [submission])
+
+
+def test_submission_that_is_over_is_gone_with_its_last_reference(runtime, submission):
+    """Whoever is told of its end keeps it: a job keeps its attempts, a launcher its jobs."""
+
+    told = Completion()
+
+    class Keeper:
+        def over(self, submission):
+            told.set()
+
+    keeper = Keeper()
+    keeper.submission = Submission(runtime, SERVER, JOB, keeper.over)
+    runtime.outcome.set(FINISHED)
+    assert told.wait(5)
+    gone = weakref.ref(keeper)
+    gc.disable()
+    try:
+        del keeper
+        poll_until(lambda: gone() is None, 5)
+    finally:
+        gc.enable()
 
 
 def test_loss_waits_for_its_explanation(runtime, submission, over):
@@ -94,7 +119,7 @@ def test_server_lost_before_the_job_was_sent_is_explained_too(over):
 
 
 def test_server_that_takes_no_more_jobs_says_so(runtime, over):
-    def refuse(peer, name):
+    def refuse(peer):
         raise BusyResource("too many")
 
     runtime.open_watch = refuse

@@ -38,7 +38,7 @@ class World:
         self, *, secret_key: bytes | None = SECRET_KEY, tcp_port: int = 0, redials: bool = False, **kwargs: Any
     ) -> Runtime:
         names = {"name", "peers", "secret", "discover_peers", "udp_port", "ext_ip_addr", "node", "role"}
-        names |= {"closed", "listen_on", "accepting"}
+        names |= {"closed", "listen_on", "accepting", "dest_path", "serializer", "announce"}
         settings = Settings(**{k: v for k, v in kwargs.items() if k not in names})
         # Runtimes of one test find each other only where that is what it is about.
         place = {} if "listen_on" in kwargs else {"node": "127.0.0.1"}

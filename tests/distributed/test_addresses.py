@@ -59,6 +59,11 @@ def test_where_loopback_is_IPv6_alone_there_is_no_way_to_be_heard(machine):
     assert addresses.channels("::1") == []
 
 
+def test_a_program_here_may_listen_at_loopback_and_at_what_others_can_use():
+    found = ["10.8.0.2", "192.0.2.17", "2001:db8::17", "203.0.113.65"]
+    assert addresses.listening_addresses() == ["127.0.0.1", *found]
+
+
 def test_the_own_addresses_are_those_of_interfaces_that_are_up():
     own = addresses.own_addresses()
     assert {"127.0.0.1", "::1", "192.0.2.17", "fe80::1"} <= own and "198.51.100.9" not in own

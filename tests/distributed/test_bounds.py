@@ -31,9 +31,9 @@ class Scene:
     made: list
     events: list
 
-    def client(self, name="hand-made", port=9, incarnation=None):
+    def client(self, name="hand-made", port=9, identity=None):
         known = len(self.events)
-        self.made.append(HandMade(self.victim, name, port, incarnation=incarnation))
+        self.made.append(HandMade(self.victim, name, port, identity=identity))
         poll_until(lambda: [event.online for event in self.events[known:]][-1:] == [True])
         return self.made[-1]
 
@@ -41,7 +41,7 @@ class Scene:
         """The same one, after its connection broke."""
         client.close()
         poll_until(lambda: not self.victim.peers())
-        return self.client(incarnation=client.incarnation)
+        return self.client(identity=client.identity)
 
     @property
     def link(self):
@@ -249,7 +249,7 @@ def test_B2_requests_to_a_peer_that_does_not_read_wait_for_room_and_are_refused(
     results = [each.value(20) for each in took]
     assert set(results) == {0, -1}
     assert link._queue.waiting[1] <= WINDOW + MIB
-    assert not link._queue.waiters and not link.pending
+    assert not link._queue.waiters and not link.answers.pending
     # Who reads makes room.
     for _ in range(results.count(0)):
         assert client.first(15, about=b"test.any") is not None

@@ -158,7 +158,7 @@ def test_M6_that_a_large_delivery_is_taken_back_is_said_after_it_came(runtime_pa
     is_held, go_on = threading.Event(), threading.Event()
 
     def hold_when_it_has_begun():
-        if mine.wire.connection._outbox._begun:
+        if mine.wire.connection.session.outbox._begun:
             is_held.set()
             go_on.wait(20)
         else:

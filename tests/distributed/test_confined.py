@@ -4,6 +4,7 @@ import pytest
 
 from greencoro.distributed import confined
 from greencoro.distributed.plain_names import is_plain
+from tests.support.descriptors import await_closed, opened
 
 
 @pytest.fixture
@@ -12,10 +13,6 @@ def directory(tmp_path):
     inside.mkdir()
     (tmp_path / "outside").mkdir()
     return inside
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_a_plain_name_is_one_entry_of_a_directory():
@@ -39,12 +36,12 @@ def test_F3_no_link_and_no_file_is_followed(directory, way):
     for place in (directory, directory / "a"):
         (place / "link").symlink_to(directory.parent / "outside")
     (directory / "file").touch()
-    before = descriptors()
+    before = opened()
     with pytest.raises(OSError) as refused, confined.opened(directory, way, make=True):
         pass
     assert confined.leads_elsewhere(refused.value)
     assert os.listdir(directory.parent / "outside") == []
-    assert descriptors() == before
+    await_closed(before)
 
 
 def test_F3_a_directory_that_is_replaced_by_a_link_in_between_is_not_left(directory):

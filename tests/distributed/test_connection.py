@@ -11,7 +11,9 @@ from greencoro.distributed import messages
 from greencoro.distributed.connection import Connection, Established, Introduced, Limits
 from greencoro.distributed.handshake_states import Role
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import Identity
 from greencoro.distributed.location import Location
+from greencoro.distributed.messages import Ping, Pong
 from greencoro.distributed.preamble import PREAMBLE_BYTES
 from greencoro.errors import AuthenticationError, LocalProtocolError, PeerLost, RemoteProtocolError
 
@@ -24,12 +26,20 @@ LIMITS = Limits(
 )
 
 
+def identity(number):
+    return Identity(bytes([number]) * 32)
+
+
 def hello(number, name="peer"):
-    return Hello(bytes([number]) * 16, Location("127.0.0.1", 1000 + number), name, "3.11", "0.1", 10, 10_000, 10_000)
+    return Hello(
+        identity(number).incarnation, Location("127.0.0.1", 1000 + number), name, "3.11", "0.1", 10, 10_000, 10_000
+    )
 
 
 def connection(role, number, psk=b"k" * 32, now=0.0):
-    return Connection(role, psk, hello(number), os.urandom(32), f"print-{psk[:1].decode()}", LIMITS, now)
+    return Connection(
+        role, psk, hello(number), identity(number), os.urandom(32), f"print-{psk[:1].decode()}", LIMITS, now
+    )
 
 
 def pair(**kwargs):
@@ -68,7 +78,7 @@ def test_two_ends_that_share_a_secret_introduce_and_establish_themselves(cut):
     one, other = pair()
     at_one, at_other = talk(one, other, cut)
     assert at_one == [Introduced(hello(2)), Established(hello(2))]
-    assert at_other == [Introduced(hello(1)), Established(hello(1)), messages.Ping()]
+    assert at_other == [Introduced(hello(1)), Established(hello(1))]
     assert one.established and other.established
 
 
@@ -79,6 +89,7 @@ def test_B1_no_side_begins_more_large_messages_than_the_other_takes(windows):
             role,
             b"k" * 32,
             dataclasses.replace(hello(number), max_queue_bytes=window),
+            identity(number),
             os.urandom(32),
             "print",
             LIMITS,
@@ -131,7 +142,7 @@ def test_a_responder_is_established_only_by_the_first_record_so_a_replay_is_not(
     assert not other.established
     one.receive_data(everything(other), 0.0)
     recorded.append(everything(one))
-    assert other.receive_data(recorded[-1], 0.0) == [Established(hello(1)), messages.Ping()]
+    assert other.receive_data(recorded[-1], 0.0) == [Established(hello(1))]
 
     _, replayed = pair()
     for data in recorded[:2]:
@@ -174,8 +185,9 @@ def test_a_stranger_is_refused():
 def test_garbage_after_the_handshake_ends_the_connection():
     one, other = pair()
     talk(one, other)
-    with pytest.raises(RemoteProtocolError):
+    with pytest.raises(AuthenticationError):
         other.receive_data(b"\xff" * 100, 0.0)
+    assert other.is_altered
 
 
 def test_an_altered_record_ends_the_connection():
@@ -261,7 +273,7 @@ def test_B5_a_peer_that_speaks_and_reads_nothing_is_lost_after_the_timeout():
     one, other = pair()
     talk(one, other)
     for half in range(1, 40):
-        one.tick(half / 2, is_stuck=half % 8 != 0)
+        one.tick(half / 2, is_blocked=True, has_moved=half % 8 == 0)
         send(other, 1, b"x")
         talk(one, other, now=half / 2)
     assert not one.is_silent, "it read something every four seconds"
@@ -269,5 +281,101 @@ def test_B5_a_peer_that_speaks_and_reads_nothing_is_lost_after_the_timeout():
         for half in range(40, 50):
             send(other, 1, b"x")
             talk(one, other, now=half / 2)
-            one.tick(half / 2, is_stuck=True)
-    assert half == 40 and one.is_silent
+            one.tick(half / 2, is_blocked=True)
+    assert half == 41 and one.is_silent
+
+
+def test_B5_a_peer_is_lost_that_reads_nothing_though_the_network_takes_all_of_it_and_our_pings():
+    """Where its buffers hold all that may be on its way, nothing is ever refused."""
+    one, other = pair()
+    talk(one, other)
+    while not one.session.is_full:
+        send(one, 1, bytes(4000))
+        everything(one)
+    with pytest.raises(PeerLost, match="the peer read nothing for 4 s"):
+        for half in range(1, 20):
+            send(other, 1, b"x")
+            one.receive_data(everything(other), half / 2)
+            one.tick(half / 2, is_blocked=False, has_moved=True)
+            everything(one)
+    # It had done well until the first look, for all that one could tell.
+    assert 4.0 <= half / 2 <= 5.0
+
+
+def test_B5_a_peer_for_which_the_network_makes_room_is_not_lost_though_it_has_acknowledged_nothing():
+    one, other = pair()
+    talk(one, other)
+    while not one.session.is_full:
+        send(one, 1, bytes(4000))
+        everything(one)
+    for half in range(1, 40):
+        one.receive_data(everything(other), half / 2)
+        send(other, 1, b"x")
+        one.tick(half / 2, is_blocked=half % 6 > 0, has_moved=half % 6 == 0)
+    # It hears us.
+    assert one.seconds_left(19.5) == 18.0 + 4.25 - 19.5
+
+
+def test_M4_an_answer_to_the_handshake_is_one():
+    one, other = pair()
+    talk(one, other, now=3.0)
+    assert one.seconds_left(3.0) == other.seconds_left(3.0) == 4.25
+
+
+def answers(one, other, now):
+    """``other`` answers what ``one`` asks."""
+    if Ping() in talk(one, other, now=now)[1]:
+        other.push_control(Pong().encode())
+        talk(one, other, now=now)
+
+
+def test_N1_after_the_end_the_time_out_counts_from_the_last_answer():
+    one, other = pair()
+    talk(one, other)
+    for half in range(1, 9):
+        one.tick(half / 2)
+        if half <= 4:
+            answers(one, other, half / 2)
+            assert one.seconds_left(half / 2) == 4.25 - half % 2 / 2
+        else:
+            # From here on it hears nothing, and is heard.
+            everything(one)
+            send(other, 1, b"x")
+            one.receive_data(everything(other), half / 2)
+    assert one.heard_at == 4.0
+    assert one.seconds_left(4.0) == 2.25
+
+
+def impostor(role, number, said):
+    """A side that says to be ``said`` and can prove to be ``number``."""
+    return Connection(role, b"k" * 32, hello(said), identity(number), os.urandom(32), "print-k", LIMITS, 0.0)
+
+
+def test_S16_who_dials_and_does_not_prove_to_be_who_it_says_is_never_established():
+    liar, honest = impostor(Role.INITIATOR, 3, 1), connection(Role.RESPONDER, 2)
+    with pytest.raises(AuthenticationError, match="does not prove that it is the incarnation"):
+        talk(liar, honest)
+    assert not honest.established
+    with pytest.raises(LocalProtocolError):
+        send(honest, 1, b"for the honest one")
+
+
+def test_S16_who_was_dialled_and_does_not_prove_to_be_who_it_says_is_heard_of_nothing():
+    honest, liar = connection(Role.INITIATOR, 1), impostor(Role.RESPONDER, 3, 2)
+    with pytest.raises(AuthenticationError, match="does not prove that it is the incarnation"):
+        talk(honest, liar)
+
+
+@pytest.mark.parametrize("payload", [b"small", bytes(50_000)], ids=["batch", "chunk"])
+def test_S16_what_comes_before_the_proof_is_refused(payload):
+    honest, hasty = connection(Role.RESPONDER, 1), connection(Role.INITIATOR, 2)
+    for _ in range(4):
+        for here, there in ((honest, hasty), (hasty, honest)):
+            if hasty.established:
+                break
+            there.receive_data(everything(here), 0.0)
+    hasty._proof = b""
+    send(hasty, 1, payload)
+    said = b"".join(hasty.data_to_send())
+    with pytest.raises((RemoteProtocolError, AuthenticationError), match="prove"):
+        honest.receive_data(said, 0.0)

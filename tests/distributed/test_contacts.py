@@ -53,7 +53,8 @@ def test_a_host_where_nobody_is_gives_minus_1_and_says_what_was_tried(tcp_world,
     one = tcp_world.runtime()
     assert one.peer("127.0.0.1", udp_port=nowhere, timeout=0.3) == -1
     assert f"127.0.0.1:{nowhere}: Connection refused" in caplog.text
-    assert f"UDP port {nowhere}" in caplog.text
+    assert f"UDP port {nowhere}. Where several programs there share that port, one alone hears it" in caplog.text
+    assert "name the TCP port, 127.0.0.1:PORT" in caplog.text
 
 
 def test_a_host_that_is_no_name_gives_minus_1(tcp_world, caplog, monkeypatch):
@@ -179,7 +180,7 @@ def test_whoever_waits_says_where_it_asked_and_what_to_try(tcp_world, caplog, mo
 
 
 def test_where_there_is_no_broadcast_whoever_waits_says_so(tcp_world, monkeypatch, nowhere):
-    monkeypatch.setattr("greencoro.distributed.options.channels", lambda address, group: [])
+    monkeypatch.setattr("greencoro.distributed.places.channels", lambda address, group: [])
     one = tcp_world.runtime(discover_peers=True, udp_port=nowhere)
     assert "asked nobody but named peers, for 127.0.0.1 has no broadcast" in one._contacts.situation()
 
@@ -307,4 +308,31 @@ def test_peer_that_fails_is_told_once_to_those_who_set_up_no_logging(tcp_world, 
     assert [line for line in errors if "runtime.started" not in line] == [
         f"greencoro: peer(127.0.0.1:{nowhere}) failed: cannot reach 127.0.0.1:{nowhere}: Connection refused",
         "greencoro: peer(nix.invalid) failed: cannot reach nix.invalid: Name or service not known",
+    ]
+
+
+def test_of_peers_that_cannot_be_reached_people_are_told_once_each(tcp_world, capsys, monkeypatch, nowhere):
+    monkeypatch.setattr("greencoro.hub.telling._is_heard", lambda logger: False)
+    names(monkeypatch)
+    kept = tcp_world.runtime(
+        peers=[f"127.0.0.1:{nowhere}", "nix.invalid:7", "nix.invalid"], udp_port=nowhere, tick_seconds=0.02
+    )
+    tcp_world.runtime(peers=[f"127.0.0.3:{nowhere}"], announce=False)
+    said = []
+
+    def lines():
+        said.extend(line for line in capsys.readouterr().err.splitlines() if "not reached" in line)
+        return said
+
+    poll_until(lambda: len(lines()) == 3)
+    # More tries, of which nobody is told.
+    first = kept._contacts._kept[0].named.error
+    poll_until(lambda: kept._contacts._kept[0].named.error is not first)
+    assert sorted(lines()) == [
+        f"greencoro: {place}, one of the peers that were named, is not reached, and is tried again and again: {why}"
+        for place, why in [
+            (f"127.0.0.1:{nowhere}", f"cannot reach 127.0.0.1:{nowhere}: Connection refused"),
+            ("nix.invalid", "cannot reach nix.invalid: Name or service not known"),
+            ("nix.invalid:7", "cannot reach nix.invalid: Name or service not known"),
+        ]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -11,14 +12,17 @@ from typing import Any
 
 import pytest
 
+from greencoro.distributed.incoming import Incoming
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
+from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.runtime import PeerEvent, Runtime
 from greencoro.errors import NetworkError, PeerUnreachable
 from tests.distributed.conftest import World, reference
 from tests.distributed.forwarder import Forwarder
 from tests.distributed.hand_made import PREAMBLE
+from tests.distributed.hand_made_server import silent_place, taken
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
@@ -54,17 +58,17 @@ def forwarder(stack: contextlib.ExitStack, to: Runtime) -> Forwarder:
 def test_L3_a_connection_that_was_cut_unread_is_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch, cuts: int
 ) -> None:
-    accept = Peers.let_in
+    accept = Incoming.let_in
     cut: list[Any] = []
 
-    def cuts_first(table: Peers, stream: Any) -> None:
+    def cuts_first(incoming: Incoming, stream: Any) -> None:
         if len(cut) < cuts:
             cut.append(stream)
             stream.abort()
         else:
-            accept(table, stream)
+            accept(incoming, stream)
 
-    monkeypatch.setattr(Peers, "let_in", cuts_first)
+    monkeypatch.setattr(Incoming, "let_in", cuts_first)
     one, other = world.runtime(), world.runtime()
     assert one.peer(other.location) == 0
     assert len(cut) == cuts
@@ -76,11 +80,11 @@ def test_one_that_cuts_every_connection_is_given_up_in_a_while(
     monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.5)
     cut: list[Any] = []
 
-    def cuts(table: Peers, stream: Any) -> None:
+    def cuts(incoming: Incoming, stream: Any) -> None:
         cut.append(stream)
         stream.abort()
 
-    monkeypatch.setattr(Peers, "let_in", cuts)
+    monkeypatch.setattr(Incoming, "let_in", cuts)
     one, other = tcp_world.runtime(), tcp_world.runtime()
     with pytest.raises(PeerUnreachable, match="cannot reach"):
         one.connect(other.location, 60)
@@ -135,7 +139,7 @@ def test_who_is_cut_off_is_not_told_of_a_wrong_secret(
     monkeypatch.setattr("greencoro.distributed.dialling._TRIES", 0)
     monkeypatch.setattr("greencoro.distributed.dialling._TRY_AGAIN_SECONDS", 0.0)
     # As for one more than may be in their handshake.
-    monkeypatch.setattr(Peers, "on_introduced", lambda table, wire, hello: table._drop_unproven(wire))
+    monkeypatch.setattr(Peers, "on_introduced", lambda table, wire, hello: table.incoming._drop(wire))
     one, other = world.runtime(), world.runtime()
     with pytest.raises(PeerUnreachable, match="Connection reset by peer"):
         one.connect(other.location)
@@ -149,7 +153,7 @@ def test_who_gives_its_dial_up_is_not_told_of_as_a_wrong_secret(
     with socket.create_connection((one.location.addr, one.location.port), 10) as sock:
         sock.sendall(PREAMBLE)
         assert sock.recv(16) == PREAMBLE
-    poll_until(lambda: not one.peer_table._unproven)
+    poll_until(lambda: not one.peer_table.incoming._unproven)
     assert "secret" not in caplog.text
 
 
@@ -163,6 +167,43 @@ def test_L3_forty_runtimes_on_one_machine_find_each_other(tcp_world: World, monk
     began = time.monotonic()
     poll_until(lambda: all(len(one.peers()) == 39 for one in made), 30)
     print(f"forty know each other after {time.monotonic() - began:.2f} s")
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_peer_can_have_one_connection_made_to_a_place_of_its_choice_and_that_for_half_a_second(
+    tcp_world: World, monkeypatch: pytest.MonkeyPatch, is_cut: bool
+) -> None:
+    # Time for many tries.
+    monkeypatch.setattr("greencoro.distributed.dialling._REFUSED_SECONDS", 0.01)
+    monkeypatch.setattr("greencoro.distributed.dialling._PAUSE_SECONDS", (0.0, 0.01))
+    one = tcp_world.runtime(redials=True)
+    dials_left: list[int] = []
+    made: list[socket.socket] = []
+    with silent_place() as place:
+        where = Location("127.0.0.1", place.getsockname()[1])
+        of_it, refusing = PeerInfo(where, "it", os.urandom(16)), Location("127.0.0.1", free_port())
+
+        def on_gone() -> None:
+            dials_left.append(len(one.peer_table._dialling._dials))
+
+        def is_gone() -> bool:
+            for sock in taken(place):
+                made.append(sock)
+                if is_cut:
+                    sock.close()
+            return bool(dials_left)
+
+        one.reactor.post(one.peer_table.redials.broke, of_it, refusing, on_gone)
+        poll_until(is_gone)
+        assert dials_left == [0]
+        made += taken(place)
+        (sock,) = made
+        if not is_cut:
+            sock.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(4096):
+                    pass
+            sock.close()
 
 
 # Places with two names.
@@ -196,7 +237,7 @@ def test_a_second_name_of_a_peer_costs_one_connection_and_no_event(
     for _ in range(3):
         assert one.connect(alias.location) == info
     assert alias.taken == 1
-    poll_until(lambda: not other.peer_table._unproven)
+    poll_until(lambda: not other.peer_table.incoming._unproven)
     assert events == [[], []]
 
 
@@ -281,7 +322,8 @@ def test_N3_nobody_but_the_log_is_told_of_a_peer_that_is_refused(
     assert third.peer(one.location) == third.peer(second.location) == 0
     poll_until(lambda: all(heard))
     assert [[(event.peer.name, event.online) for event in events] for events in heard] == [[("third", True)]] * 2
-    assert "'twin' at" in caplog.text and "does not take this runtime as a peer" in caplog.text
+    # The log is written by a thread of its own.
+    poll_until(lambda: "'twin' at" in caplog.text and "does not take this runtime as a peer" in caplog.text)
 
 
 def test_M3_what_was_queued_for_one_that_is_not_reached_is_counted_in_a_warning_and_told_of_to_nobody_else(

@@ -14,7 +14,7 @@ from greencoro.errors import PeerLost, RemoteProtocolError
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.distributed.test_bounds import waiting_in
-from tests.distributed.test_link import INFO, make, up
+from tests.distributed.test_link import INFO, call, make, up
 from tests.support.polling import poll_until
 
 MESSAGES, BYTES = 6, 100
@@ -332,11 +332,11 @@ def test_what_was_read_before_the_connection_broke_is_credit_again_soon_after(wo
 def test_what_may_be_unread_goes_from_link_to_link_until_the_peer_has_said_what_is():
     first = make(messages=3)
     assert first.send_credited(7, [b"12"], None) and first.send_credited(7, [b"3"], None)
-    first.lose(PeerLost("gone"))
+    first.lose(PeerLost("gone"), call)
     assert first.unread() == {7: (2, 3)}
     second = Link(INFO, lambda *args: None, first._own, first.unread())
     assert second.send_credited(8, [b"1"], None)
-    second.lose(PeerLost("gone"))
+    second.lose(PeerLost("gone"), call)
     assert second.unread() == {7: (2, 3), 8: (1, 1)}
     third, woken = Link(INFO, lambda *args: None, first._own, second.unread()), []
     assert third.send_credited(7, [b"1"], None)

@@ -8,7 +8,7 @@ from greencoro.distributed import messages
 from greencoro.distributed.connection import Connection, Established, Introduced, Limits
 from greencoro.distributed.handshake_states import Role
 from greencoro.errors import NetworkError, PeerLost
-from tests.fuzz.checks import PSK, Edit, damaged, hello
+from tests.fuzz.checks import PSK, Edit, damaged, hello, identity
 
 LIMITS = Limits(
     tick_seconds=1.0,
@@ -26,7 +26,8 @@ class Side:
 
     def __init__(self, number, ephemeral):
         role = (Role.INITIATOR, Role.RESPONDER)[number]
-        self.end = Connection(role, PSK, hello(number + 1), bytes((ephemeral,)) * 32, "print", LIMITS, 0.0)
+        who = number + 1
+        self.end = Connection(role, PSK, hello(who), identity(who), bytes((ephemeral,)) * 32, "print", LIMITS, 0.0)
         self.on_its_way = b""
         self.records = []
         self.heard = 0
@@ -181,7 +182,7 @@ class HostileNetwork(RuleBasedStateMachine):
     @invariant()
     def no_more_is_kept_than_came(self):
         for side in getattr(self, "sides", ()):
-            opener, streams = side.end._opener, side.end._assembly._streams.values()
+            opener, streams = side.end._opener, side.end.session._assembly._streams.values()
             kept = sum(len(collected) for collected, _ in streams)
             assert kept + (0 if opener is None else opener.buffered_bytes) <= side.heard
 

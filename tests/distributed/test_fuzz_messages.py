@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from greencoro.distributed import messages, refs
 from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.decoding import decode
 from greencoro.distributed.fields import MAX_JSON_BYTES, MAX_PARTS
+from greencoro.distributed.kinds import Kind
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import Kind
 from greencoro.errors import LocalProtocolError, RemoteProtocolError
-from tests.distributed.test_messages import any_message
+from tests.distributed.test_messages import any_message, as_sent
 from tests.fuzz.checks import (
     KEY,
     Edit,
@@ -115,7 +116,7 @@ def test_a_number_that_no_JSON_of_ours_could_have_is_refused(number):
     body = struct.pack("!BI", Kind.REQUEST, 1) + bytes(4)
     text = b'{"a":' + number + b"}"
     with pytest.raises(RemoteProtocolError):
-        messages.decode(body + struct.pack("!I", len(text)) + text + bytes(4))
+        decode(body + struct.pack("!I", len(text)) + text + bytes(4))
 
 
 @given(st.binary(max_size=400))
@@ -169,11 +170,11 @@ def test_S11_a_header_or_parts_beyond_their_bounds_are_refused_before_they_are_o
     try:
         for data in hostile:
             with pytest.raises(RemoteProtocolError, match="are allowed"):
-                messages.decode(data)
+                decode(data)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
-    assert len(messages.decode(request(b"{}", struct.pack("!I", MAX_PARTS) + bytes(8 * MAX_PARTS))).parts) == MAX_PARTS
+    assert len(decode(request(b"{}", struct.pack("!I", MAX_PARTS) + bytes(8 * MAX_PARTS))).parts) == MAX_PARTS
 
 
 @pytest.mark.parametrize("make", [messages.Request, messages.Reply])
@@ -184,4 +185,4 @@ def test_what_no_peer_would_take_is_refused_where_it_is_made(make):
     with pytest.raises(LocalProtocolError, match="parts"):
         make(1, *operation, {}, [b""] * (MAX_PARTS + 1)).encode()
     largest = make(1, *operation, {"a": "x" * (MAX_JSON_BYTES - 9)}, [b""] * MAX_PARTS)
-    assert messages.decode(b"".join(largest.encode())) == largest
+    assert as_sent(decode(b"".join(largest.encode()))) == largest

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise.connection import NoiseConnection  # an independent implementation
@@ -12,6 +13,7 @@ from noise.connection import NoiseConnection  # an independent implementation
 from greencoro.distributed.handshake import MAX_FRAME_BYTES, Handshake, TlsBinding
 from greencoro.distributed.handshake_states import TRANSITIONS, Event, Role, State
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import PROOF_BYTES, Identity
 from greencoro.distributed.location import Location
 from greencoro.distributed.noise import PROTOCOL_NAME, HandshakeState
 from greencoro.distributed.preamble import PREAMBLE_BYTES
@@ -27,9 +29,10 @@ from greencoro.errors import (
 PSK = bytes(range(32))
 FINGERPRINT = "3f9a-22c1-77d0"
 PREAMBLE = b"greencoro" + struct.pack(">H", 1) + bytes(5)
-ALICE = Hello(b"A" * 16, Location("10.0.0.7", 51347), "alice", "3.11.9", "1.0", 7, 9_000, 8_000)
+WHO = {Role.INITIATOR: Identity(b"A" * 32), Role.RESPONDER: Identity(b"B" * 32)}
+ALICE = Hello(WHO[Role.INITIATOR].incarnation, Location("10.0.0.7", 51347), "alice", "3.11.9", "1.0", 7, 9_000, 8_000)
 BOB = Hello(
-    b"B" * 16,
+    WHO[Role.RESPONDER].incarnation,
     Location("2001:db8::1", 2),
     "bob \u00fc",
     "3.11.1",
@@ -42,13 +45,16 @@ BOB = Hello(
 
 
 def initiator(**changes):
-    arguments = {"psk": PSK, "hello": ALICE, "ephemeral_private": b"\x11" * 32, "fingerprint": FINGERPRINT} | changes
-    return Handshake(Role.INITIATOR, **arguments)
+    return _side(Role.INITIATOR, ALICE, b"\x11" * 32, FINGERPRINT, changes)
 
 
 def responder(**changes):
-    arguments = {"psk": PSK, "hello": BOB, "ephemeral_private": b"\x22" * 32, "fingerprint": "aaaa-bbbb-cccc"} | changes
-    return Handshake(Role.RESPONDER, **arguments)
+    return _side(Role.RESPONDER, BOB, b"\x22" * 32, "aaaa-bbbb-cccc", changes)
+
+
+def _side(role, hello, ephemeral_private, fingerprint, changes):
+    arguments = {"hello": hello, "ephemeral_private": ephemeral_private, "fingerprint": fingerprint}
+    return Handshake(role, **({"psk": PSK, "identity": WHO[role]} | arguments | changes))
 
 
 def talk(a, b, size=None, alter=lambda sender, data: data):
@@ -290,14 +296,15 @@ def test_a_responder_does_not_talk_to_its_own_runtime():
     assert b.data_to_send() == b"" and b.state is State.FAILED
 
 
-def noise_responder_says(payload):
-    """What an initiator raises or becomes when a holder of the secret answers with that payload."""
+def noise_responder_says(introduction, proving=lambda signed: WHO[Role.RESPONDER].prove(Role.RESPONDER, signed)):
+    """What an initiator raises or becomes when a holder of the secret answers with that, behind its proof."""
     a = initiator()
     a.data_to_send()
     a.receive_data(PREAMBLE)
     noise = HandshakeState(initiator=False, prologue=PREAMBLE + PREAMBLE, psk=PSK, ephemeral_private=b"\x22" * 32)
     noise.read_message(a.data_to_send()[2:])
-    message = noise.write_message(payload)
+    signed = noise.transcript_hash + X25519PrivateKey.from_private_bytes(b"\x22" * 32).public_key().public_bytes_raw()
+    message = noise.write_message(proving(signed) + introduction)
     try:
         a.receive_data(struct.pack(">H", len(message)) + message)
     finally:
@@ -335,12 +342,13 @@ def test_the_bound_for_frames_can_be_set():
 def test_the_longest_hello_fits_into_a_frame():
     texts = "n" * 255, "p" * 255, "v" * 255
     longest = Hello(b"L" * 16, Location("h" * 255, 65535), *texts, 1, 2048, 1024, certificate_hash=b"c" * 32)
-    a, b = initiator(hello=longest), responder(hello=replace(longest, incarnation=b"M" * 16))
+    a, b = initiator(hello=longest), responder(hello=replace(longest, incarnation=BOB.incarnation))
     for each in (a, b):
         each.bind(TlsBinding(b"c" * 32, b"c" * 32, b""))
-    sent, _ = talk(a, b, size=100)
+    sent, answer = talk(a, b, size=100)
     assert b.peer_hello == longest
     assert len(sent) - PREAMBLE_BYTES - 2 == 1147
+    assert len(answer) - PREAMBLE_BYTES - 2 == 1147 + PROOF_BYTES
 
 
 def captures():
@@ -394,10 +402,15 @@ def test_an_independent_noise_implementation_is_understood_in_both_roles(ours_di
         other.start_handshake()
         ours.receive_data(PREAMBLE)
         assert ours.data_to_send() == PREAMBLE
-    message = bytes(other.write_message(hello.encode()))
+    proof = b""
+    if ours_dials:
+        exchange = other.noise_protocol
+        ephemeral = exchange.handshake_state.e = exchange.dh_fn.generate_keypair()
+        proof = WHO[Role.RESPONDER].prove(Role.RESPONDER, exchange.symmetric_state.h + ephemeral.public_bytes)
+    message = bytes(other.write_message(proof + hello.encode()))
     ours.receive_data(struct.pack(">H", len(message)) + message)
     if not ours_dials:
-        assert Hello.decode(bytes(other.read_message(ours.data_to_send()[2:]))) == BOB
+        assert Hello.decode(bytes(other.read_message(ours.data_to_send()[2:]))[PROOF_BYTES:]) == BOB
     assert ours.peer_hello == hello
     assert ours.handshake_hash == other.get_handshake_hash()
     (record,) = Sealer(ours.send_key).batch([b"hi"])

@@ -1,6 +1,7 @@
 """The handshake inside TLS, as bytes in, bytes out: what ties it to one TLS session."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -8,22 +9,24 @@ from greencoro.distributed.connection import Connection, Established, Limits
 from greencoro.distributed.handshake import Handshake, TlsBinding
 from greencoro.distributed.handshake_states import Role, State
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import Identity
 from greencoro.distributed.location import Location
 from greencoro.errors import AuthenticationError, LocalProtocolError
 from tests.distributed.test_connection import everything, send, talk
 
 PSK = b"k" * 32
 A, B = b"a" * 32, b"b" * 32  # hashes of certificates
+WHO = {role: Identity(bytes([number]) * 32) for number, role in enumerate(Role)}
 LIMITS = Limits(1.0, 4.0, 4096, 100_000, 4096)
 
 
 def hello(role):
     number = 1 if role is Role.INITIATOR else 2
-    return Hello(bytes([number]) * 16, Location("127.0.0.1", number), "peer", "3.11", "0.1", 10, 10_000, 10_000)
+    return Hello(WHO[role].incarnation, Location("127.0.0.1", number), "peer", "3.11", "0.1", 10, 10_000, 10_000)
 
 
 def handshake(role, binding, psk=PSK):
-    made = Handshake(role, psk, hello(role), os.urandom(32), "print")
+    made = Handshake(role, psk, hello(role), WHO[role], os.urandom(32), "print")
     if binding is not None:
         made.bind(binding)
     return made
@@ -109,7 +112,8 @@ def test_TLS_at_a_side_without_is_named(role, first):
 
 
 def connection(role, binding):
-    made = Connection(role, PSK, hello(role), os.urandom(32), "print", LIMITS, 0.0)
+    said = replace(hello(role), incarnation=WHO[role].incarnation)
+    made = Connection(role, PSK, said, WHO[role], os.urandom(32), "print", LIMITS, 0.0)
     if binding is not None:
         made.bind(binding)
     return made

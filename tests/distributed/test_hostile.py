@@ -6,6 +6,7 @@ import os
 import pickle
 import select
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -15,10 +16,14 @@ import time
 import psutil
 import pytest
 
+from greencoro.distributed import datagrams
 from greencoro.distributed.preamble import MAGIC, PROTOCOL
+from greencoro.errors import NetworkError
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
+from tests.distributed.hand_made import HandMade
 from tests.support.polling import poll_until
+from tests.support.ports import free_port
 
 PREAMBLE = struct.pack(">9sH5s", MAGIC, PROTOCOL, bytes(5))
 
@@ -72,7 +77,7 @@ def test_who_does_not_prove_the_secret_is_told_the_protocol_number_and_nothing_e
     with connected(runtime) as sock:
         sock.sendall(PREAMBLE + frame)
         assert answer(sock) == PREAMBLE
-    poll_until(lambda: not runtime.peer_table._unproven)
+    poll_until(lambda: not runtime.peer_table.incoming._unproven)
 
 
 def test_another_protocol_number_is_named_to_both(tcp_world, caplog):
@@ -96,7 +101,7 @@ def test_S9_the_handshake_has_one_deadline_however_the_bytes_drip(tcp_world):
         assert time.monotonic() - began < 10
         answer(silent)
     assert 0.4 < time.monotonic() - began < 20
-    poll_until(lambda: not runtime.peer_table._unproven)
+    poll_until(lambda: not runtime.peer_table.incoming._unproven)
 
 
 FLOOD = """
@@ -135,10 +140,12 @@ def test_S9_2000_silent_connections_do_not_keep_an_honest_peer_out(tcp_world):
             took.append(time.monotonic() - began)
             peer.finish()
         assert flood.stdout.readline() == b"made\n"
-        assert len(runtime.peer_table._unproven) <= 16
+        assert len(runtime.peer_table.incoming._unproven) <= 16
         flood.stdin.close()
     print(f"2000 silent connections, {len(took)} honest ones, slowest {max(took):.3f} s")
-    poll_until(lambda: not runtime.peer_table._unproven, what="all are dropped")
+    # Of the ones meanwhile, for other work on the machine may make one slow.
+    assert statistics.median(took) < 2
+    poll_until(lambda: not runtime.peer_table.incoming._unproven, what="all are dropped")
     poll_until(lambda: process.num_fds() <= before, what="descriptors are back")
 
 
@@ -148,7 +155,7 @@ def test_S9_of_too_many_the_oldest_unproven_is_dropped(tcp_world):
     try:
         for _ in range(5):
             socks.append(socket.create_connection((runtime.location.addr, runtime.location.port)))
-            poll_until(lambda: len(runtime.peer_table._unproven) == min(len(socks), 3))
+            poll_until(lambda: len(runtime.peer_table.incoming._unproven) == min(len(socks), 3))
         for sock in socks[:2]:
             sock.settimeout(5)
             assert answer(sock) == b""
@@ -266,6 +273,64 @@ def test_S1_nothing_is_unpickled_before_its_sender_is_authenticated(tcp_world, t
     assert os.path.exists(path)
 
 
+def test_S1_nothing_is_unpickled_in_place_of_a_step_of_the_handshake(tcp_world, tmp_path):
+    runtime = tcp_world.runtime()
+    path = str(tmp_path / "marker")
+    bomb = pickle.dumps(Marker(path))
+    # Instead of what the dialled one says first, and second.
+    for words in (bomb, PREAMBLE + bomb, PREAMBLE + struct.pack("!H", len(bomb)) + bomb):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def serve(listener=listener, words=words):
+                sock, _ = listener.accept()
+                with sock, contextlib.suppress(OSError):
+                    sock.sendall(words)
+                    sock.shutdown(socket.SHUT_WR)
+                    answer(sock)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            with pytest.raises(NetworkError):
+                runtime.connect(f"127.0.0.1:{listener.getsockname()[1]}", 10)
+            thread.join(10)
+    # Instead of the proof in the first record, by one who knows the secret.
+
+    class Bombs(HandMade):
+        def _proof(self, role, unique):
+            return bomb
+
+    client = Bombs(runtime)
+    assert client.is_cut_off()
+    client.close()
+    assert not os.path.exists(path)
+
+
+def test_S1_nothing_is_unpickled_that_comes_by_UDP(tcp_world, tmp_path):
+    port = free_port()
+    one = tcp_world.runtime(discover_peers=True, udp_port=port)
+    path = str(tmp_path / "marker")
+    bomb = pickle.dumps(Marker(path))
+    heads = [
+        datagrams._HEAD.pack(datagrams.MAGIC, kind, 0, bytes(16), 9, size)
+        for kind in (datagrams.PING, datagrams.QUESTION, datagrams.ANSWER, 77)
+        for size in (0, len(bomb))
+    ]
+    # Never, not even of one who knows the secret.
+    keys = b"q" * 32, one.secret.discovery_key()
+    signed = [head + bomb + datagrams._tag(key, head + bomb) for head in heads for key in keys]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as voice:
+        voice.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for datagram in (bomb, struct.pack("!I", len(bomb)) + bomb, PREAMBLE + bomb, *heads, *signed):
+            for place in ("127.0.0.1", "127.255.255.255"):
+                voice.sendto(datagram, (place, port))
+    # Who comes after them is heard after them.
+    other = tcp_world.runtime(discover_peers=True, udp_port=port)
+    poll_until(lambda: one.peers() == [other.location] and other.peers() == [one.location])
+    assert not os.path.exists(path)
+    pickle.loads(bomb)
+    assert os.path.exists(path), "the trap works"
+
+
 def test_S18_the_log_is_not_filled_by_strangers(tcp_world, caplog):
     runtime = tcp_world.runtime()
     with caplog.at_level(logging.WARNING, "greencoro"):
@@ -280,6 +345,27 @@ def test_S18_the_log_is_not_filled_by_strangers(tcp_world, caplog):
     refused = [line for line in lines if line.startswith("refused a connection from 127.0.0.1: ")]
     assert len(refused) == 1, "one address and one cause make one line"
     assert not any("\n" in line or "\x1b" in line or "root logged in" in line for line in lines)
+
+
+def test_who_is_called_with_a_wrong_secret_is_told_once_though_it_set_up_no_logging(tcp_world, capsys, monkeypatch):
+    monkeypatch.setattr("greencoro.hub.telling._is_heard", lambda logger: False)
+    # Both would be told again at once, as after a minute; those who set up no logging are not.
+    monkeypatch.setattr("greencoro.distributed.peers._REPORT_SECONDS", 0.0)
+    one = tcp_world.runtime(announce=False)
+    with_another = tcp_world.runtime(announce=False, secret="another", discover_peers=False)
+    lines = []
+
+    def said():
+        lines.extend(line for line in capsys.readouterr().err.splitlines() if "refused" in line)
+        return lines
+
+    for _ in range(2):
+        assert with_another.peer(one.location) == -1
+        poll_until(said)
+    tcp_world.finish()
+    said()
+    wrong = "wrong secret or not greencoro; ours has fingerprint"
+    assert lines == [f"greencoro: refused a connection from 127.0.0.1: {wrong} {one.secret.fingerprint}"]
 
 
 def test_a_bug_in_a_handler_ends_one_connection_and_nothing_else(tcp_world, caplog):

@@ -49,7 +49,7 @@ LIMITS = {
     "watches.MAX_WATCHED": 15,
     "locate.MAX_OUTSTANDING": 12,
     "subscriptions.MAX_SUBSCRIPTIONS": 3,
-    "link._MAX_ANSWERS": 2000,
+    "send_queue._MAX_ANSWERS": 2000,
 }
 
 
@@ -139,8 +139,8 @@ CROSSINGS = {
         lambda s: s.client.send_raw(b"\xff" * 4 + bytes(100)),
     ),
     "a record of an unknown type": (
-        "unknown type 2",
-        lambda s: s.client.send_raw(s.client.sealed(2, b"")),
+        "unknown type 3",
+        lambda s: s.client.send_raw(s.client.sealed(3, b"")),
     ),
     "a record with a wrong tag": (
         "altered on its way",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from greencoro.distributed import refs
+from greencoro.distributed.location import Location
+from greencoro.distributed.refs import Reference
 from greencoro.distributed.runtime import Runtime
 from greencoro.hub.channel import Channel
 from greencoro.hub.coroutine import Coro
@@ -27,6 +29,7 @@ from tests.distributed.hand_made import (
     asked,
     text,
 )
+from tests.distributed.hand_made_server import WELCOME, hand_made_server
 from tests.distributed.test_rci import rci_at
 from tests.distributed.test_remote_channel import channel_at
 from tests.support.polling import poll_until
@@ -206,7 +209,7 @@ def test_S16_who_goes_on_as_one_that_had_the_key_has_to_show_it_all_the_same(sce
     assert result(first, 1) == 1
     first.close()
     poll_until(lambda: not scene.victim.peers())
-    second = scene.another(incarnation=first.incarnation)
+    second = scene.another(identity=first.identity)
     poll_until(lambda: len(scene.victim.peers()) == 1)
     second.send(struct.pack(">BQI", DELIVER, busy.id, 1) + b"\0\0\x80\x05K\x01.")
     assert result(second, 1) == 0
@@ -221,10 +224,37 @@ def test_who_is_connected_anew_hears_of_the_end_of_what_it_had_sent_to(scene):
     assert result(first, 1) == 1
     first.close()
     poll_until(lambda: not scene.victim.peers())
-    second = scene.another(incarnation=first.incarnation)
+    second = scene.another(identity=first.identity)
     poll_until(lambda: len(scene.victim.peers()) == 1)
     busy.terminate()
     assert second.first(GONE, about=struct.pack(">Q", busy.id)) is not None
+
+
+@pytest.mark.parametrize("dials", [True, False], ids=["it dials", "it is dialled"])
+def test_S16_who_says_to_be_the_closed_runtime_is_shown_no_key(scene, tcp_world, dials):
+    """Its incarnation is in its hello, for anybody who knows the secret and connects."""
+    holder = tcp_world.runtime()
+    assert scene.client.introduced[:16] == scene.victim.incarnation
+    place = Reference(scene.victim.location, scene.victim.incarnation, scene.keeper.id, "keep", scene.key)
+    with hand_made_server(holder, incarnation=scene.victim.incarnation) as server:
+        if dials:
+            liar = HandMade(holder, "liar", incarnation=scene.victim.incarnation)
+            scene.made.append(liar)
+        else:
+            # What is queued for it goes to the true one, if that is met in time.
+            other = scene.victim.spawn(keep)
+            there = holder.resolve(place._replace(location=Location("127.0.0.1", server.port), id=other.id))
+            sending = holder.spawn(lambda: there.send("a secret"))
+            liar = server.accept(WELCOME)
+            scene.made.append(liar)
+            sending.value(10)
+        assert liar.first(UNLOCK, SEND) is None, "it is cut off before anything was sent to it"
+    assert not holder.peers()
+    scene.allowed.append("at last")
+    assert holder.resolve(place).deliver("at last", 10) == 1
+    holder.finish()
+    if not dials:
+        other.terminate()
 
 
 def test_S16_the_key_is_in_nothing_that_a_stranger_is_told(scene):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from greencoro.distributed import referrals, refs
-from greencoro.distributed.dial import Dial
-from greencoro.distributed.link import LinkState
+from greencoro.distributed.dial import Dial, Waiter
+from greencoro.distributed.link_states import LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.messages import Located
 from greencoro.distributed.refs import MAX_NAME_CHARACTERS, Reference
@@ -147,7 +147,8 @@ def test_S14_who_is_being_dialled_at_a_silent_place_is_dialled_where_a_ping_says
 
 def test_S14_only_a_dial_to_where_somebody_comes_from_stands_in_its_way():
     place = Location("10.0.0.1", 7)
-    dial = Dial(None, place, b"c" * 16, False, 0.0)
+    dial = Dial(None, place, b"c" * 16, 0.0)
+    dial.waiting.append(Waiter(None, lambda link, error: None))
     dial.wire = SimpleNamespace(is_closed=False, connection=SimpleNamespace(established=False))
 
     def crosses(host, **hello):
@@ -219,7 +220,7 @@ def test_S11_a_reference_with_a_name_that_is_too_long_is_refused(scene):
 
 
 def test_S11_what_is_found_has_no_name_that_is_too_long():
-    from greencoro.distributed.messages import decode
+    from greencoro.distributed.decoding import decode
 
     for length in (MAX_NAME_CHARACTERS, MAX_NAME_CHARACTERS + 1):
         encoded = b"".join(bytes(part) for part in Located(1, 7, "n" * length).encode())

@@ -4,11 +4,13 @@ import threading
 
 import pytest
 
-from greencoro.distributed.link import Link, LinkState
+from greencoro.distributed.link import Link
+from greencoro.distributed.link_states import LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.outbox import Parcel
 from greencoro.distributed.peer_info import PeerInfo, PeerLimits
 from greencoro.errors import LocalProtocolError, PeerLost
+from tests.support.interrupting import interrupt
 from tests.support.polling import poll_until
 
 INFO = PeerInfo(Location("127.0.0.1", 1), "peer", b"i" * 16)
@@ -45,9 +47,15 @@ def make(messages=10, size=1000, post=lambda *args: None):
     return Link(INFO, post, PeerLimits(messages, size, 500))
 
 
+def call(function, *args):
+    """As a reactor's `guard`, where nothing raises."""
+    function(*args)
+
+
 def up(link, limits=None):
     wire = FakeWire(link)
     assert link.up(wire, INFO, limits if limits is not None else link._own)
+    wire.flush()
     return wire.connection.pushed
 
 
@@ -136,7 +144,7 @@ def test_B1_answers_are_held_up_to_twice_the_limit_in_bytes_and_own_messages_up_
         answers.append(1)
     assert (len(own), len(answers)) == (3, 2)
     assert link.send("a", [b"the protocol's own"])
-    link.lose(PeerLost("gone"))
+    link.lose(PeerLost("gone"), call)
     assert link.send_answer([b"x"]) and not link.send_if_room("a", [b"x"], None)
 
 
@@ -222,27 +230,48 @@ def test_who_stopped_waiting_is_not_called():
     waiter = called.append
     link.send_credited(1, [b"x"], waiter)
     link.forget_waiter(1, waiter)
-    link.lose(PeerLost("gone"))
+    link.lose(PeerLost("gone"), call)
     assert 1 in called and len(called) == 1
 
 
 def test_a_loss_answers_everybody_once_and_refuses_what_comes_after():
     link = make()
     heard = []
-    number = link.expect(lambda answer, error: heard.append((answer, str(error))))
+    number = link.answers.expect(lambda answer, error: heard.append((answer, str(error))))
     link.when_lost("a", lambda error: heard.append(("cleaned", str(error))))
     link.when_lost("b", lambda error: link.on_lost.pop("a", None))
     link.send("a", [b"1"])
-    link.lose(PeerLost("gone"))
+    link.lose(PeerLost("gone"), call)
     assert heard in ([(None, "gone"), ("cleaned", "gone")], [(None, "gone")])
-    link.answered(number, 1)
+    link.answers.came(number, 1)
     assert link.state is LinkState.LOST
     assert not link.send("a", [b"1"])
     assert link.send_credited(1, [b"1"], None) is False
-    link.expect(lambda answer, error: heard.append("late"))
+    link.answers.expect(lambda answer, error: heard.append("late"))
     link.when_lost("c", lambda error: heard.append("late as well"))
     assert heard[-2:] == ["late", "late as well"]
-    assert not link.pending and not link.on_lost
+    assert not link.answers.pending and not link.on_lost
+
+
+def test_whoever_raises_at_a_loss_keeps_nobody_else_from_being_told():
+    link = make()
+    raised, heard = [], []
+
+    def guard(function, *args):
+        try:
+            function(*args)
+        except RuntimeError as error:
+            raised.append(error)
+
+    def fail(*_):
+        raise RuntimeError
+
+    link.answers.expect(fail)
+    link.answers.expect(lambda answer, error: heard.append("answer"))
+    link.when_lost("a", fail)
+    link.when_lost("b", lambda error: heard.append("cleaned"))
+    link.lose(PeerLost("gone"), guard)
+    assert heard == ["answer", "cleaned"] and len(raised) == 2
 
 
 def test_M3_a_loss_counts_what_was_accepted_and_is_not_known_to_have_been_read():
@@ -268,7 +297,7 @@ def test_M3_a_loss_counts_what_was_accepted_and_is_not_known_to_have_been_read()
     late = link.send_credited(5, [b"withdrawn as well"], None, True)
     link.flush()
     assert link.withdraw(late)
-    assert link.lose(PeerLost("gone")) == 2 + 0 + 2
+    assert link.lose(PeerLost("gone"), call) == 2 + 0 + 2
 
 
 def test_M3_a_loss_while_it_is_dialled_counts_what_was_queued_whatever_the_peer_would_have_taken():
@@ -277,7 +306,7 @@ def test_M3_a_loss_while_it_is_dialled_counts_what_was_queued_whatever_the_peer_
         for _ in range(2):
             link.send_credited(1, [b"x"], None)
         assert limits is None or not link.up(FakeWire(link), INFO, limits)
-        assert link.lose(PeerLost("gone")) == 2
+        assert link.lose(PeerLost("gone"), call) == 2
 
 
 def test_B5_whoever_keeps_the_reason_of_a_loss_keeps_nothing_of_the_place_where_it_was_found():
@@ -285,36 +314,16 @@ def test_B5_whoever_keeps_the_reason_of_a_loss_keeps_nothing_of_the_place_where_
     try:
         raise PeerLost("nothing was heard")
     except PeerLost as error:
-        link.lose(error)
+        link.lose(error, call)
     assert str(link.error) == "nothing was heard"
     assert link.error.__traceback__ is None
 
 
 def test_a_lost_link_cannot_come_up():
     link = make()
-    link.lose(PeerLost("gone"))
+    link.lose(PeerLost("gone"), call)
     with pytest.raises(LocalProtocolError, match="LOST cannot become UP"):
         up(link)
-
-
-def test_of_answer_and_loss_that_race_exactly_one_is_told():
-    for _ in range(200):
-        link = make()
-        heard = []
-        numbers = [link.expect(lambda answer, error, heard=heard: heard.append(answer)) for _ in range(10)]
-        start = threading.Barrier(2)
-
-        def answer(link=link, numbers=numbers, start=start):
-            start.wait()
-            for number in numbers:
-                link.answered(number, 1)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        start.wait()
-        link.lose(PeerLost("gone"))
-        thread.join()
-        assert len(heard) == 10
 
 
 def test_senders_that_race_a_draining_reactor_all_get_through_in_order():
@@ -357,3 +366,38 @@ def test_senders_that_race_a_draining_reactor_all_get_through_in_order():
         assert sent == list(range(count))
     assert not link._queue.waiters
     assert not any(flow.waiters for flow in link.outflows.values())
+
+
+def test_a_signal_whose_handler_raises_in_a_send_keeps_no_message_from_being_told_of():
+    """At whatever line: neither what other threads send meanwhile nor what anybody sends later."""
+    steps = 1
+    while True:
+        told = []
+        link = make(post=lambda function, *args, told=told: told.append(function))
+        is_interrupted = interrupt(
+            lambda link=link: link.send("a", [b"1"]), steps, lambda link=link: link.send("b", [b"2"])
+        )
+        assert link.flush in told, steps
+        if not is_interrupted:
+            break
+        link.flush()
+        told.clear()
+        link.send("a", [b"3"])
+        assert link.flush in told, steps
+        steps += 1
+    assert steps > 10
+
+
+def test_a_send_that_is_interrupted_twice_leaves_telling_to_the_next():
+    told, interruptions = [], [KeyboardInterrupt(), KeyboardInterrupt()]
+
+    def post(function, *args):
+        if interruptions:
+            raise interruptions.pop()
+        told.append(function)
+
+    link = make(post=post)
+    with pytest.raises(KeyboardInterrupt):
+        link.send("a", [b"1"])
+    link.send("a", [b"2"])
+    assert told

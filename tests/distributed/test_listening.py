@@ -1,6 +1,6 @@
 """Listening sockets that were opened elsewhere, and are handed over while others connect."""
 
-import os
+import errno
 import re
 import resource
 import signal
@@ -20,6 +20,7 @@ from greencoro.hub.completion import Completion
 from tests.distributed.conftest import SECRET_KEY, World
 from tests.distributed.hand_made import HandMade
 from tests.distributed.tls_runtimes import TlsNetwork
+from tests.support.descriptors import await_closed, opened
 from tests.support.polling import poll_until
 
 
@@ -54,15 +55,6 @@ def who_answers(runtime, made):
     """The incarnation of whoever lets a hand-made client in at the location of ``runtime``."""
     made.append(HandMade(runtime, f"hand-made {len(made)}", 10 + len(made)))
     return made[-1].introduced[:16]
-
-
-def descriptors():
-    """What is open in this process."""
-    return {(name, os.readlink(f"/proc/self/fd/{name}")) for name in os.listdir("/proc/self/fd") if _is_there(name)}
-
-
-def _is_there(name):
-    return os.path.islink(f"/proc/self/fd/{name}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -125,6 +117,64 @@ def test_once_accept_has_returned_nobody_is_taken_any_more(tcp_world, listening)
         there.accept(True)
         assert who_answers(there, made) == there.incarnation
         made[-1].close()
+
+
+def test_who_is_told_that_nobody_can_be_accepted_may_ask_again(tcp_world, listening, monkeypatch):
+    there = tcp_world.runtime(listen_on=[listening.fileno()], accepting=False)
+
+    def refuse(*watched):
+        raise OSError(errno.EMFILE, "no watcher")
+
+    made = []
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        before = opened()
+        with monkeypatch.context() as patch:
+            patch.setattr(there.reactor, "watch", refuse)
+            with pytest.raises(OSError, match="no watcher"):
+                there.accept(True)
+            with pytest.raises(OSError, match="no watcher"):
+                there.add_listener(another.fileno())
+        # Nothing is kept of what could not be watched.
+        await_closed(before)
+        there.accept(True)
+        assert who_answers(there, made) == there.incarnation
+        made[-1].close()
+        added = there.add_listener(another.fileno())
+        assert there._listening._added == [added]
+        added.close()
+        assert not there._listening._added
+
+
+def test_of_several_listeners_those_that_can_be_accepted_at_are(tcp_world, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        there = tcp_world.runtime(listen_on=[one.fileno(), other.fileno()], accepting=False)
+        first, second = there._listening._own
+        watch = there.reactor.watch
+
+        def refuse_one(descriptor, *more):
+            if descriptor == first._listener._sock.fileno():
+                raise OSError(errno.EMFILE, "no watcher")
+            return watch(descriptor, *more)
+
+        monkeypatch.setattr(there.reactor, "watch", refuse_one)
+        with pytest.raises(OSError, match="no watcher"):
+            there.accept(True)
+        assert repr(first).endswith(", stopped>") and not repr(second).endswith(", stopped>")
+        assert tcp_world.runtime().peer(place_of(other), timeout=10) == 0
+
+
+def test_a_socket_that_is_added_while_the_runtime_finishes_is_not_listened_at(tcp_world, listening, monkeypatch):
+    there = tcp_world.runtime()
+    adopt = there._listening._transport.adopt
+
+    def adopt_late(descriptor):
+        made = adopt(descriptor)
+        there.finish()
+        return made
+
+    monkeypatch.setattr(there._listening._transport, "adopt", adopt_late)
+    with pytest.raises(ClosedResource):
+        there.add_listener(listening.fileno())
 
 
 def test_peers_stay_and_others_are_reached_while_nobody_is_accepted(world):
@@ -259,13 +309,12 @@ def test_what_is_no_listening_tcp_socket_is_refused_and_nothing_stays_open(tcp_w
     there = tcp_world.runtime()
     with socket.create_server(("127.0.0.1", 0)) as good:
         for word, wrong in _opened():
-            before = descriptors()
+            before = opened()
             with pytest.raises(ConfigError, match=re.compile(f"descriptor {wrong.fileno()}.*{word}", re.I)):
                 Runtime(listen_on=[good.fileno(), wrong.fileno()], discover_peers=False, secret_key=SECRET_KEY)
             with pytest.raises((OSError, ValueError)):
                 there.add_listener(wrong.fileno())
-            # Of what earlier tests had, some may be closed only now.
-            poll_until(lambda before=before: descriptors() <= before)
+            await_closed(before)
     for wrong in ("7", None, True, 1.5):
         with pytest.raises(TypeError, match="descriptor"):
             there.add_listener(wrong)

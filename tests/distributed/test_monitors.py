@@ -8,6 +8,7 @@ from greencoro.distributed.monitors import NOTIFY, UNDO_NOTIFY
 from greencoro.distributed.refs import to_json
 from greencoro.errors import CoroTerminated, MonitorException, NetworkError
 from tests.distributed.conftest import reference
+from tests.distributed.watching import open_watches
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
@@ -40,8 +41,8 @@ def nothing_is_left(*runtimes):
     def check():
         return not any(
             each.services.monitors._monitored
-            or each.watches._open
-            or any(key[0] in ("watch", "watched") for link in each.peer_table.online() for key in link.on_lost)
+            or open_watches(each)
+            or any(key[0] == "watched" for link in each.peer_table.online() for key in link.on_lost)
             for each in runtimes
         )
 
@@ -221,7 +222,7 @@ def test_N4_a_monitor_that_ends_while_it_is_set_up_is_none(runtime_pair):
     there = reference(one, watched)
     hold = hold_still(one.reactor)
     asking = one.spawn(told.monitor, there)
-    poll_until(lambda: one.watches._open)
+    poll_until(lambda: open_watches(one))
     told.terminate()
     with pytest.raises(CoroTerminated):
         told.value(5)
@@ -242,13 +243,13 @@ def test_who_is_terminated_while_it_asks_for_one_elsewhere_to_be_told_has_it_und
     monitor = reference(one, told)
     hold = hold_still(one.reactor)
     asking = one.spawn(watched.notify, monitor)
-    link = poll_until(lambda: [link for link in one.peer_table.online() if link.pending])[0]
+    link = poll_until(lambda: [link for link in one.peer_table.online() if link.answers.pending])[0]
     asking.terminate()
     with pytest.raises(CoroTerminated):
         asking.value(5)
     hold.set()
     served_all(one, other)
-    assert not link.pending
+    assert not link.answers.pending
     nothing_is_left(one, other)
     poll_until(lambda: not len(watched._observers or ()), what="the one watched has no observers")
     watched.send("x")

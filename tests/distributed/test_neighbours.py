@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from greencoro.config import Settings
-from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.datagrams import Echo, Ping
 from greencoro.distributed.location import Location
+from greencoro.distributed.neighbours import Neighbours
 from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.secret import Secret
 from greencoro.errors import BusyResource, GreencoroError
@@ -115,6 +116,55 @@ def test_S8_after_malformed_datagrams_of_every_kind_a_good_one_still_counts(tcp_
         other = discovering(tcp_world, port)
         poll_until(lambda: knows(one, other))
     # Whoever they came from: none was answered.
+    voice.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        voice.recv(1000)
+    assert {record.getMessage().split()[0] for record in caplog.records} <= {"runtime.started", "peer.online"}
+
+
+def bad(number):
+    """No two are alike."""
+    mark = struct.pack(">I", number)
+    forged = Ping(mark * 4, Location("127.0.0.1", 1 + number % 65535)).encode(b"another key")
+    return (
+        forged,
+        forged[: number % len(forged)],
+        forged + mark,
+        mark * (number % 90),
+        b"\x1b[31m\nERROR root logged in %d\n" % number,
+        Echo(mark * 4, Location("127.0.0.1", 9)).question(b"another key"),
+    )[number % 6]
+
+
+def test_S18_100_000_bad_datagrams_leave_no_line_no_answer_and_nothing_in_memory(
+    tcp_world, port, voice, caplog, monkeypatch
+):
+    count, heard = 100_000, 0
+    real, own_port = Neighbours._on_datagram, voice.getsockname()[1]
+
+    def counted(neighbours, datagram, host, source):
+        nonlocal heard
+        answer = real(neighbours, datagram, host, source)
+        heard += source == own_port
+        return answer
+
+    monkeypatch.setattr(Neighbours, "_on_datagram", counted)
+    with caplog.at_level(logging.DEBUG, "greencoro"):
+        one = discovering(tcp_world, port)
+        process, before = psutil.Process(), 0
+        for start in range(0, count, 100):
+            if start == count // 10:
+                before = process.memory_info().rss
+            for number in range(start, start + 100):
+                voice.sendto(bad(number), ("127.0.0.1", port))
+            # All of them are heard: what the kernel has no room for proves nothing.
+            poll_until(lambda due=start + 100: heard == due, what="they are heard", interval=0)
+        grown = process.memory_info().rss - before
+        print(f"{heard} heard, memory grew by {grown >> 10} KiB")
+        other = discovering(tcp_world, port)
+        poll_until(lambda: knows(one, other))
+    # Ninety bytes of each would make as many.
+    assert grown < 90_000 * 90
     voice.setblocking(False)
     with pytest.raises(BlockingIOError):
         voice.recv(1000)

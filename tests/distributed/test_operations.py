@@ -338,3 +338,72 @@ def test_request_nowait_tells_of_the_answer_the_refusal_and_the_loss_on_the_reac
     poll_until(lambda: len(told) == 3)
     assert told[2] == (None, PeerLost)
     assert one.request_nowait(info, "greencoro.clock", {}, on_answer) is False
+
+
+def test_whoever_raises_at_the_answer_that_a_peer_is_lost_keeps_nobody_else_from_hearing_of_it(small_pair, caplog):
+    one, info = small_pair.one, small_pair.one.peer_infos()[0]
+    small_pair.other.handle("test.hold", lambda request: None, on_reactor=True)
+    told, events = [], []
+    one.watch_peers(lambda event: events.append(event.online))
+    assert one.request_nowait(info, "test.hold", {}, lambda reply, error: 1 / 0)
+    assert one.request_nowait(info, "test.hold", {}, lambda reply, error: told.append(type(error)))
+    watch = one.open_watch(info)
+    small_pair.other.finish()
+    poll_until(lambda: events == [False])
+    assert told == [PeerLost] and watch.done and not one.peers()
+    poll_until(lambda: "ZeroDivisionError" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("header", "error"),
+    [({"x": float("nan")}, ValueError), ({"x": object()}, TypeError), ({"x": "y" * (5 << 20)}, LocalProtocolError)],
+    ids=["nan", "object", "large"],
+)
+def test_a_request_nowait_that_raises_calls_nothing_later(small_pair, header, error):
+    one, info = small_pair.one, small_pair.one.peer_infos()[0]
+    (link,) = one.peer_table.online()
+    called = []
+    with pytest.raises(error):
+        one.request_nowait(info, "greencoro.ping", header, lambda *answer: called.append(answer))
+    assert not link.answers.pending
+    small_pair.other.finish()
+    poll_until(lambda: link.is_lost and not one.peers())
+    assert not called
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["no room", "too large"])
+@pytest.mark.parametrize("when", ["before", "as it is queued"])
+def test_a_request_nowait_of_a_peer_that_is_lost_meanwhile_tells_of_it_once_and_on_the_reactor(
+    small_pair, monkeypatch, when, raises
+):
+    one = small_pair.one
+    (link,) = one.peer_table.online()
+    called = []
+
+    def lose():
+        small_pair.other.finish()
+        poll_until(lambda: link.is_lost and not link.answers.pending)
+
+    def send_if_room(*_):
+        if when == "as it is queued":
+            lose()
+        if raises:
+            raise LocalProtocolError("too large")
+        return False
+
+    if when == "before":
+        lose()
+    monkeypatch.setattr(link, "send_if_room", send_if_room)
+
+    def request():
+        return one._calls.request_nowait(link, "test", {}, lambda *_: called.append(one.reactor.is_current))
+
+    if when == "as it is queued":
+        assert request()
+        assert called == [True]
+    elif raises:
+        with pytest.raises(LocalProtocolError):
+            request()
+    else:
+        assert not request()
+    assert called == [True] * (when != "before") and not link.answers.pending

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
-import socket
 
 import pytest
 
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import World, reference
-from tests.distributed.hand_made import PREAMBLE
 from tests.support.polling import poll_until
-
-
-def test_S9_of_too_many_those_that_have_said_nothing_are_dropped_first(tcp_world: World) -> None:
-    one = tcp_world.runtime(max_unauthenticated_per_address=3)
-    place = one.location.addr, one.location.port
-    with contextlib.ExitStack() as stack:
-        speaks = stack.enter_context(socket.create_connection(place))
-        speaks.sendall(PREAMBLE)
-        assert speaks.recv(len(PREAMBLE)) == PREAMBLE
-        silent = []
-        for _ in range(6):
-            silent.append(stack.enter_context(socket.create_connection(place)))
-            poll_until(lambda: len(one.peer_table._unproven) == min(3, 1 + len(silent)))
-        for dropped in silent[:4]:
-            dropped.settimeout(10)
-            # Not by an end, as one with another secret.
-            with pytest.raises(ConnectionResetError):
-                dropped.recv(1)
-        speaks.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            speaks.recv(1)
 
 
 @pytest.mark.parametrize("world", ["tcp", "tls"], indirect=True)

@@ -1,8 +1,10 @@
 """What may be done with a reference to a coroutine: the promises N5 and N7, timeouts, asyncio, over every transport."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -19,6 +21,7 @@ from greencoro.errors import (
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
+from tests.distributed.watching import open_watches
 from tests.support.polling import poll_until
 
 
@@ -105,7 +108,7 @@ def test_N7_terminate_of_one_that_is_over_ends_in_time_and_leaves_nothing(world)
     began = time.monotonic()
     assert there.terminate() == -1
     assert time.monotonic() - began < 10
-    assert not link.pending
+    assert not link.answers.pending
 
 
 def test_N5_of_1000_each_notice_comes_after_all_that_was_sent(runtime_pair):
@@ -208,7 +211,7 @@ def test_what_is_asked_of_many_references_is_watched_once(runtime_pair):
         with pytest.raises(DeadlineExceeded):
             there.value(0.01)
         waiting.append(runtime_pair.one.spawn(there.value, 20))
-    assert len(runtime_pair.one.watches._open) == 1
+    assert len(open_watches(runtime_pair.one)) == 1
     target.send("for all")
     assert [each.value(10) for each in waiting] == ["for all"] * 5
     assert not runtime_pair.one.watches.outcomes
@@ -238,3 +241,20 @@ def test_a_reference_to_one_of_this_process_that_is_over_is_no_lost_process(worl
     with pytest.raises(BrokenResource, match="is over and answers no call"):
         came_back.call("question", 5)
     assert came_back.send("x") == -1 and came_back.deliver("x", 5) == 0 and not came_back.is_alive()
+
+
+def test_a_reference_whose_result_was_taken_is_gone_with_its_last_user(runtime_pair):
+    """Its outcome, which it keeps, does not name it: no cycle waits for the garbage collector."""
+    target = runtime_pair.other.spawn(wait_for_one)
+    there = reference(runtime_pair.one, target)
+    with pytest.raises(DeadlineExceeded):
+        there.value(0.01)
+    target.send("result")
+    assert there.value(5) == "result"
+    gone = weakref.ref(there)
+    gc.disable()
+    try:
+        del there
+        poll_until(lambda: gone() is None, 5)
+    finally:
+        gc.enable()

@@ -47,7 +47,7 @@ def test_arguments_that_cannot_be_pickled_raise_at_the_call_and_start_nothing(ru
         with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
             call()
     (link,) = runtime_pair.one.peer_table.online()
-    assert not [key for key in link.on_lost if key[0] == "watch"]
+    assert not len(link.notices)
     there().value(10)
     assert ran == [1]
     rci.unregister()
@@ -115,7 +115,7 @@ def test_L4_an_answer_that_names_no_coroutine_leaves_open_whether_one_runs(runti
     with pytest.raises(RemoteProtocolError, match=r"which coroutine it started; a coroutine may run there"):
         remote(runtime_pair.one, rci)(2)
     (link,) = runtime_pair.one.peer_table.online()
-    assert not [key for key in link.on_lost if key[0] == "watch"]
+    assert not len(link.notices)
     rci.unregister()
 
 

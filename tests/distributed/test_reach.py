@@ -1,5 +1,6 @@
 """Closed runtimes: who was given no reference to something there finds nothing there (S16)."""
 
+import itertools
 import pickle
 import threading
 
@@ -157,6 +158,31 @@ def test_S16_an_rci_starts_nothing_without_the_key(closed_pair):
     rci.unregister()
 
 
+def test_S16_files_are_neither_taken_nor_removed_without_the_key(world, tmp_path):
+    one, other = world.runtime(), world.runtime(closed=True, dest_path=tmp_path / "there")
+    (tmp_path / "mine").write_text("by a stranger")
+    (tmp_path / "there" / "kept").write_text("by its owner")
+    assert one.send_file(other.location, tmp_path / "mine") == -1
+    assert one.del_file(other.location, "kept") == -1
+    assert [path.name for path in (tmp_path / "there").iterdir() if not path.name.startswith(".")] == ["kept"]
+    assert other.reach.refused == 2
+    one.reach.show(one.peer_table.links[other.incarnation], other.reach.key)
+    assert one.send_file(other.location, tmp_path / "mine") == 0
+    assert one.del_file(other.location, "kept") == 0
+
+
+def test_files_go_between_closed_runtimes_that_share_a_key(world, tmp_path):
+    one, other = (world.runtime(closed=True, dest_path=tmp_path / str(number)) for number in range(2))
+    (tmp_path / "mine").write_text("there")
+    assert one.send_file(other.location, tmp_path / "mine") == -1
+    one.reach.key = other.reach.key
+    assert one.send_file(other.location, tmp_path / "mine") == 0
+    # Who gets a file is shown no key, and what it is told proves nothing to others or by them.
+    assert not one.peer_table.links[other.incarnation].standing.shown
+    proofs = {other.reach.proof(*pair) for pair in itertools.permutations((b"a" * 16, b"b" * 16, b"c" * 16), 2)}
+    assert len(proofs) == 6
+
+
 def test_S16_a_wrong_key_opens_nothing_and_the_right_one_behind_it_does(closed_pair):
     keeper = closed_pair.other.spawn(keep)
     wrong = closed_pair.one.resolve(thing_reference(keeper)._replace(key=b"w" * 16))
@@ -242,10 +268,71 @@ def test_what_was_said_to_be_gone_before_the_key_was_taken_need_not_be():
     one.show(link, b"k" * 16)
     assert not link.gone
     link.target_gone(5)
-    handlers[Unlocked](link, Unlocked(b"x" * 16))
-    assert list(link.gone) == [5] and not taken and not link.standing.key
+    # So many references with wrong keys came meanwhile that the right one is forgotten.
+    for number in range(2 * MAX_SHOWN):
+        one.show(link, number.to_bytes(16, "big"))
+    link.target_gone(5)
     handlers[Unlocked](link, Unlocked(b"k" * 16))
     assert not link.gone and taken == [link] and link.standing.key == b"k" * 16
+    link.target_gone(6)
+    handlers[Unlocked](link, Unlocked(b"x" * 16))
+    assert list(link.gone) == [6] and taken == [link] and link.standing.key == b"k" * 16
+
+
+def test_a_key_is_shown_while_the_reactor_makes_room_for_what_is_gone(monkeypatch):
+    monkeypatch.setattr("greencoro.distributed.link._MAX_GONE", 2)
+    one = reach.Reach(type("Table", (), {"register": lambda *_: None})(), b"", None)
+    link = Link(PeerInfo(None, "peer", b"i" * 16), lambda *args: None, PeerLimits(9, 5000, 5000))
+    showing = threading.Thread(target=one.show, args=(link, b"k" * 16))
+
+    class Looked(dict):
+        def __iter__(self):
+            if not showing.ident:
+                showing.start()
+                # As long as it takes where nothing keeps it from that.
+                showing.join(0.3)
+            return super().__iter__()
+
+    link.gone = Looked({1: None, 2: None})
+    link.target_gone(3)
+    showing.join(10)
+    assert not showing.is_alive() and not list(link.gone)
+
+
+def test_of_two_threads_that_show_a_key_none_goes_on_before_it_is_queued(monkeypatch):
+    """The first may be held up before it has queued it, and the second one's message would come first."""
+    one = reach.Reach(type("Table", (), {"register": lambda *_: None})(), b"", None)
+    link = Link(PeerInfo(None, "peer", b"i" * 16), lambda *args: None, PeerLimits(9, 5000, 5000))
+    held, go_on, sent = threading.Event(), threading.Event(), []
+
+    def send(key, buffers):
+        if not held.is_set():
+            held.set()
+            go_on.wait(10)
+        sent.append(buffers)
+
+    monkeypatch.setattr(link, "send", send)
+    first = threading.Thread(target=one.show, args=(link, b"k" * 16))
+    first.start()
+    assert held.wait(10)
+    one.show(link, b"k" * 16)
+    assert len(sent) == 1
+    go_on.set()
+    first.join(10)
+    one.show(link, b"k" * 16)
+    assert len(sent) == 2
+
+
+def test_S16_a_closed_runtime_lets_nobody_in_because_it_was_let_in_there(world):
+    one, other = world.runtime(closed=True), world.runtime(closed=True)
+    kept, keeper = one.spawn(keep), other.spawn(keep)
+    assert arrived(one, keeper).deliver("a", 10) == 1
+    (link,) = one.peer_table.online()
+    poll_until(lambda: link.standing.key == other.reach.key)
+    assert without_key(other, kept).deliver("x", 10) == 0
+    for each in (kept, keeper):
+        each.send(None)
+    assert (kept.value(10), keeper.value(10)) == ([], ["a"])
 
 
 def test_a_reference_that_is_handed_on_works_for_who_gets_it(closed_pair):

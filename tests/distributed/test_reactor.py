@@ -2,12 +2,14 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from greencoro.distributed import reactor as reactors
 from greencoro.distributed.reactor import Reactor
 from greencoro.hub import native
+from tests.support.interrupting import interrupt
 from tests.support.polling import poll_until
 
 
@@ -148,3 +150,47 @@ def test_timers_and_watchers_are_refused_to_other_threads():
                 reactor.watch(0, False, print)
     finally:
         reactor.stop(5)
+
+
+def test_a_signal_whose_handler_raises_in_a_post_keeps_nobody_from_being_heard():
+    """At whatever line: neither what other threads post meanwhile nor what anybody posts later."""
+    steps = 1
+    while True:
+        reactor, rung, heard = Reactor(), [], []
+        reactor._async = SimpleNamespace(send=lambda rung=rung: rung.append(1))
+
+        def answer(reactor=reactor, rung=rung):
+            while rung:
+                rung.clear()
+                reactor._drain()
+
+        is_interrupted = interrupt(
+            lambda reactor=reactor: reactor.post(int),
+            steps,
+            lambda reactor=reactor, heard=heard: reactor.post(heard.append, "meanwhile"),
+        )
+        answer()
+        if not is_interrupted:
+            break
+        assert heard == ["meanwhile"], steps
+        reactor.post(heard.append, "later")
+        answer()
+        assert heard == ["meanwhile", "later"], steps
+        steps += 1
+    assert steps > 10
+
+
+def test_a_post_that_is_interrupted_twice_leaves_ringing_to_the_next():
+    reactor, rung = Reactor(), []
+    interruptions = [KeyboardInterrupt(), KeyboardInterrupt()]
+
+    def send():
+        if interruptions:
+            raise interruptions.pop()
+        rung.append(1)
+
+    reactor._async = SimpleNamespace(send=send)
+    with pytest.raises(KeyboardInterrupt):
+        reactor.post(int)
+    reactor.post(int)
+    assert rung

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import signal
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from greencoro.distributed.link_states import LinkState
 from greencoro.distributed.location import Location
 from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.redial import Redials
@@ -19,6 +22,8 @@ from greencoro.hub import native
 from tests.cluster.peer_process import peer_process
 from tests.distributed.conftest import World
 from tests.distributed.forwarder import Forwarder
+from tests.distributed.hand_made import HandMade
+from tests.distributed.hand_made_server import WELCOME, hand_made_server, silent_place, taken
 from tests.support.polling import poll_until
 from tests.support.ports import free_port
 
@@ -37,17 +42,20 @@ class Clock:
 
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[..., object], tuple[Any, ...]]] = []
-        self.dialled: list[tuple[Location, Callable[..., None], bytes | None, bool]] = []
+        self.dialled: list[tuple[Location, Callable[..., None], bytes | None, bool, bool]] = []
+        self.given_up: list[tuple[Any, ...]] = []
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: Any) -> Clock:
         self.timers.append((seconds, function, args))
         return self
 
     def cancel(self) -> None:
-        self.timers.pop()
+        """Also of one that has been called."""
+        self.timers.clear()
 
-    def reach(self, *asked: Any) -> None:
+    def reach(self, *asked: Any) -> Callable[[], None]:
         self.dialled.append(asked)
+        return lambda: self.given_up.append(asked)
 
     def step(self) -> float:
         """Call the one timer; how long it was to wait."""
@@ -63,15 +71,15 @@ def clock() -> Clock:
 
 
 def redials(clock: Any, seconds: float = 60.0) -> Redials:
-    return Redials(clock, clock.reach, seconds)
+    return Redials(clock, clock.reach, seconds, 5.0)
 
 
 def test_the_dialled_side_waits_longer_and_each_dials_where_it_had_been_reached(clock: Clock) -> None:
-    for place, least, most in ((Location("forwarded", 1), 0.05, 0.15), (None, 0.45, 0.55)):
+    for place, least, most in ((Location("forwarded", 1), 0.01, 0.03), (None, 0.11, 0.13)):
         redials(clock).broke(INFO, place)
         assert least <= clock.step() <= most
-        location, _, incarnation, only_that = clock.dialled.pop()
-        assert (location, incarnation, only_that) == (place or PLACE, INFO.incarnation, True)
+        location, _, *how = clock.dialled.pop()
+        assert location == (place or PLACE) and how == [INFO.incarnation, True, False]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,102 @@ def test_one_that_is_gone_or_never_lets_us_in_is_given_up_at_once(clock: Clock, 
     clock.step()
     clock.dialled.pop()[1](None, error)
     assert not clock.timers and not made._broken
+
+
+def test_M4_one_that_may_dial_has_a_moment_to_do_so_where_it_is_refused_to_dial_it(clock: Clock) -> None:
+    gone: list[bool] = []
+    made = redials(clock)
+    for comes in (True, False):
+        made.broke(INFO, None, lambda: gone.append(True), may_dial=True)
+        clock.step()
+        clock.dialled.pop()[1](None, refused())
+        assert not gone
+        if comes:
+            made.came(INFO.incarnation)
+            assert not clock.timers
+            continue
+        assert clock.step() == 0.5
+        clock.dialled.pop()[1](None, refused())
+        assert gone.pop() and not clock.timers and not made._broken
+
+
+def test_N1_who_may_dial_is_gone_at_once_where_another_runtime_answers(clock: Clock) -> None:
+    gone: list[bool] = []
+    redials(clock).broke(INFO, None, lambda: gone.append(True), may_dial=True)
+    clock.step()
+    clock.dialled.pop()[1](None, PeerLost("another runtime answers"))
+    assert gone and not clock.timers
+
+
+def test_M4_one_that_is_not_where_it_was_reached_any_more_is_given_up_only_where_it_is_not_at_its_own_place_either(
+    clock: Clock,
+) -> None:
+    shared, gone = Location("10.0.0.1", 80), []
+    made = redials(clock)
+    for is_where_it_says in (True, False):
+        made.broke(INFO, shared, lambda: gone.append(True), is_where_it_says)
+        for place in (shared, PLACE):
+            assert not gone
+            if place == shared or is_where_it_says:
+                clock.step()
+            location, on_done, *_ = clock.dialled.pop()
+            assert location == place
+            on_done(None, PeerLost("another runtime answers"))
+        assert gone.pop() and not clock.timers and not made._broken
+
+
+def test_N1_one_that_was_reached_elsewhere_and_does_not_answer_at_its_own_place_is_gone_soon(clock: Clock) -> None:
+    gone: list[bool] = []
+    made = redials(clock)
+    made.broke(INFO, Location("10.0.0.1", 80), lambda: gone.append(True))
+    assert clock.step() <= 0.03
+    clock.dialled.pop()[1](None, refused())
+    ((location, on_done, *how),) = clock.dialled
+    assert location == PLACE and how == [INFO.incarnation, True, True] and not gone
+    assert not clock.given_up
+    assert clock.step() == 0.5
+    assert gone.pop() and not made._broken
+    assert clock.given_up == clock.dialled, "nobody waits for that any more"
+    on_done(None, PeerUnreachable("no answer"))
+    assert not gone and not clock.timers
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_M4_one_that_cuts_us_off_at_its_own_place_has_the_rest_of_the_time_to_dial_us(
+    clock: Clock, comes: bool
+) -> None:
+    gone: list[bool] = []
+    made = redials(clock)
+    made.broke(INFO, Location("10.0.0.1", 80), lambda: gone.append(True))
+    clock.step()
+    clock.dialled.pop()[1](None, refused())
+    clock.dialled.pop()[1](None, PeerUnreachable("the connection broke"))
+    assert not gone and not clock.dialled
+    if comes:
+        made.came(INFO.incarnation)
+    else:
+        clock.step()
+    assert gone == ([] if comes else [True])
+    assert not clock.timers and not made._broken
+
+
+def test_M4_one_that_is_reached_at_its_own_place_is_not_gone_later(clock: Clock) -> None:
+    gone: list[bool] = []
+    made = redials(clock)
+    made.broke(INFO, Location("10.0.0.1", 80), lambda: gone.append(True))
+    clock.step()
+    clock.dialled.pop()[1](None, refused())
+    link: Any = object()
+    clock.dialled.pop()[1](link, None)
+    assert not gone and not clock.timers and not made._broken
+
+
+def test_one_that_was_lost_already_is_tried_where_it_was_reached_alone(clock: Clock) -> None:
+    made = redials(clock)
+    made.broke(INFO, Location("10.0.0.1", 80))
+    clock.step()
+    clock.dialled.pop()[1](None, refused())
+    assert not clock.dialled and not clock.timers and not made._broken
 
 
 def test_one_that_does_not_answer_is_tried_with_growing_pauses_until_the_time_out_is_over(
@@ -157,6 +261,18 @@ def await_back(*told: Told, times: int = 1) -> None:
     poll_until(lambda: [each.onlines() for each in told] == [[False, True] * times] * len(told))
 
 
+def lose(*runtimes: Runtime) -> None:
+    """Have each lose its one peer, as one that was silent for the whole time-out."""
+    found = [(runtime.peer_table, runtime.peer_table.online()[0]) for runtime in runtimes]
+
+    def end() -> None:
+        for table, link in found:
+            table.lose(link, PeerLost("nothing was heard"), may_live=True)
+
+    # In one turn of their reactor: none hears of the other's loss before it has its own.
+    runtimes[0].reactor.post(end)
+
+
 def reset(runtime: Runtime) -> None:
     """Reset the connection to the one peer; both sides hear of it."""
     (link,) = runtime.peer_table.online()
@@ -164,7 +280,7 @@ def reset(runtime: Runtime) -> None:
     def end() -> None:
         assert link.wire is not None
         link.wire.stream.reset()
-        link.wire.fail(PeerLost("the connection broke: Connection reset by peer"))
+        link.wire.on_end(ConnectionResetError(104, "Connection reset by peer"))
 
     runtime.reactor.post(end)
 
@@ -177,13 +293,10 @@ def pair(world: World) -> tuple[Runtime, Runtime]:
     return one, other
 
 
-@pytest.mark.parametrize("who", [0, 1])
-def test_N3_two_that_met_by_peer_go_offline_and_online_once_when_their_connection_is_reset(
-    pair: tuple[Runtime, Runtime], who: int
-) -> None:
+def test_N3_two_that_met_by_peer_and_lost_each_other_go_offline_and_online_once(pair: tuple[Runtime, Runtime]) -> None:
     heard = [Told(runtime) for runtime in pair]
     for count in range(1, 4):
-        reset(pair[who])
+        lose(*pair)
         await_back(*heard, times=count)
     assert all(len(runtime.peer_table.links) == 1 for runtime in pair)
 
@@ -193,7 +306,7 @@ def test_either_side_alone_finds_the_other_again(pair: tuple[Runtime, Runtime], 
     other = pair[1 - alone]
     other.reactor.post(other.peer_table.redials.close)
     heard = [Told(runtime) for runtime in pair]
-    reset(other)
+    lose(*pair)
     await_back(*heard)
 
 
@@ -202,7 +315,7 @@ def test_two_that_found_each_other_find_each_other_again(tcp_world: World) -> No
     pair = [tcp_world.runtime(redials=True, discover_peers=True, udp_port=port) for _ in range(2)]
     poll_until(lambda: all(runtime.peers() for runtime in pair))
     heard = [Told(runtime) for runtime in pair]
-    reset(pair[0])
+    lose(*pair)
     await_back(*heard)
 
 
@@ -219,9 +332,53 @@ def test_who_was_reached_by_a_forwarded_port_is_reached_by_it_again(tcp_world: W
     far.reactor.post(far.peer_table.redials.close)
     assert near.peer(forwarder.location) == 0
     heard = Told(near)
-    forwarder.reset()
+    lose(near, far)
     await_back(heard)
     assert forwarder.taken == 2
+
+
+def test_M4_whoever_forwards_connections_may_end_without_the_peer_behind_it(
+    tcp_world: World, forwarder: Forwarder
+) -> None:
+    """Neither side sees the address of the other one, so nothing speaks for where each says to be."""
+    (far,) = tcp_world.made
+    near = tcp_world.runtime(redials=True)
+    assert near.peer(forwarder.location) == 0
+    heard = [Told(near), Told(far)]
+    links = [poll_until(runtime.peer_table.online)[0] for runtime in (near, far)]
+    before = [link.wire for link in links]
+    for wire in before:
+        wire.stream.peer_address = "127.0.0.9"
+    forwarder.close()
+    poll_until(lambda: all(link.wire not in (None, *before) for link in links))
+    assert near.peers() == [far.location] and all(link.state is LinkState.UP for link in links)
+    assert not any(told.onlines() for told in heard)
+
+
+def test_N1_one_that_died_behind_a_forwarded_port_is_missed_within_a_second_whatever_is_where_it_said_to_be(
+    tcp_world: World,
+) -> None:
+    one = tcp_world.runtime(redials=True)
+    with hand_made_server(one) as server, silent_place() as inner:
+        forwarded = Location("127.0.0.1", server.port)
+        # Where nothing answers, as an address of another network.
+        server.port = inner.getsockname()[1]
+        one.reactor.post(one.peer_table.dial, forwarded, lambda link, error: None)
+        there = server.accept(WELCOME)
+        (link,) = poll_until(one.peer_table.online)
+        assert link.wire is not None
+        link.wire.stream.peer_address = "127.0.0.9"
+        heard = Told(one)
+        server.close()
+        began = time.monotonic()
+        there.sock.shutdown(socket.SHUT_WR)
+        poll_until(lambda: heard.onlines() == [False])
+        assert time.monotonic() - began < 1.0
+        there.close()
+        dialled = taken(inner)
+        assert dialled, "it was tried for there"
+        for sock in dialled:
+            sock.close()
 
 
 def test_who_said_goodbye_is_not_dialled_again(pair: tuple[Runtime, Runtime]) -> None:
@@ -251,13 +408,37 @@ def test_another_runtime_at_the_place_of_one_that_died_is_no_peer_by_that(world:
     redials_of._reach = lambda *asked: reached.append(asked)
     assert one.peer(place) == 0
     reset(one)
-    poll_until(lambda: reached and not one.peers())
+    poll_until(lambda: reached)
     other.finish()
     stranger = world.runtime(tcp_port=place.port)
     one.reactor.post(one.peer_table._dialling.dial, *reached[0])
-    poll_until(lambda: not redials_of._broken)
-    assert not one.peers() and not stranger.peers()
+    poll_until(lambda: not one.peers())
+    assert not redials_of._broken and not stranger.peers()
     assert one.peer(place) == 0
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_N1_where_nobody_listens_one_whose_stream_ends_is_gone_and_one_whose_is_reset_has_a_moment(
+    tcp_world: World, monkeypatch: pytest.MonkeyPatch, is_reset: bool
+) -> None:
+    if not is_reset:
+        monkeypatch.setattr("greencoro.distributed.redial._REFUSED_SECONDS", 3600.0)
+    one = tcp_world.runtime(redials=True)
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        dialled_us = HandMade(one, port=place.getsockname()[1])
+        poll_until(one.peers)
+    heard = Told(one)
+    began = time.monotonic()
+    if is_reset:
+        dialled_us.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        dialled_us.close()
+    else:
+        # To close it would reset it as well, for what was not read.
+        dialled_us.sock.shutdown(socket.SHUT_WR)
+    poll_until(lambda: heard.onlines() == [False])
+    took = time.monotonic() - began
+    dialled_us.close()
+    assert not is_reset or 0.5 <= took < 1.0
 
 
 # Between processes.

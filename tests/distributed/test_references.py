@@ -10,6 +10,7 @@ from greencoro.errors import DeadlineExceeded, PeerLost, RemoteError
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
+from tests.distributed.watching import open_watches
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
@@ -142,7 +143,7 @@ def test_of_one_that_was_over_before_anybody_asked_there_is_no_value_however_oft
     for _ in range(3):
         with pytest.raises(RemoteError, match="not kept"):
             there.value(10)
-    assert not runtime_pair.one.watches._open and not runtime_pair.one.watches.outcomes
+    assert not open_watches(runtime_pair.one) and not runtime_pair.one.watches.outcomes
 
 
 @pytest.mark.parametrize("method", ["deliver", "call"])
@@ -154,7 +155,7 @@ def test_M6_what_waits_to_go_is_taken_back_where_its_sender_is_thrown_into(runti
     hold = hold_still(one.reactor)
     sending = one.spawn(getattr(there, method), "thrown into", 20)
     (link,) = one.peer_table.online()
-    poll_until(lambda: one.services.answers._pending if method == "call" else link.pending)
+    poll_until(lambda: one.services.answers._pending if method == "call" else link.answers.pending)
     if how == "throw":
         sending.throw(KeyError("thrown"))
     else:
@@ -165,7 +166,7 @@ def test_M6_what_waits_to_go_is_taken_back_where_its_sender_is_thrown_into(runti
     hold.set()
     assert there.deliver("end", 10) == 1
     assert target.value(10) == ["before", "end"]
-    assert not link.pending
+    assert not link.answers.pending
 
 
 def test_a_copy_of_a_reference_is_bound_for_itself(runtime_pair, target):

@@ -6,6 +6,7 @@ from greencoro.distributed import refs
 from greencoro.errors import CoroTerminated, LinkedCoroEnded, NetworkError
 from greencoro.hub.coroutine import Coro
 from tests.distributed.conftest import reference
+from tests.distributed.watching import open_watches
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
 
@@ -89,11 +90,11 @@ def test_unlink_undoes_it_from_either_side_and_they_may_be_linked_again(runtime_
         assert reference(runtime_pair.other, here).unlink(there) == 0
 
     def nothing_is_left():
-        return not any(_halves(each) or each.watches._open for each in (runtime_pair.one, runtime_pair.other))
+        return not any(_halves(each) or open_watches(each) for each in (runtime_pair.one, runtime_pair.other))
 
     poll_until(nothing_is_left, what="both sides know")
     assert link.link(here) == 0
-    assert len(runtime_pair.one.watches._open) == 1
+    assert len(open_watches(runtime_pair.one)) == 1
     link.unlink(here)
     poll_until(nothing_is_left, what="both sides know")
     poll_until(lambda: not (len(here._observers or ()) or len(there._observers or ())), what="no watch is kept")
@@ -144,7 +145,7 @@ def _nothing_is_left(pair):
     poll_until(
         lambda: (
             not any(
-                each.services.links._halves or each.services.links._linking or each.watches._open
+                each.services.links._halves or each.services.links._linking or open_watches(each)
                 for each in (pair.one, pair.other)
             )
         ),

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 
 import psutil
 import pytest
@@ -11,17 +10,12 @@ from greencoro.config import Settings
 from greencoro.distributed import options
 from greencoro.distributed import runtime as runtime_module
 from greencoro.distributed.location import Location
-from greencoro.distributed.messages import Locate, Monitor, Request
+from greencoro.distributed.messages import Monitor
 from greencoro.distributed.runtime import Runtime, current_runtime
 from greencoro.errors import (
     AuthenticationError,
-    BusyResource,
     ConfigError,
-    DeadlineExceeded,
-    GreencoroError,
-    PeerLost,
     PeerUnreachable,
-    RemoteError,
 )
 from greencoro.hub import native
 from greencoro.hub.coroutine import Coro
@@ -254,64 +248,6 @@ def test_Z4_arguments_that_cannot_work_raise_and_leave_nothing_behind(tcp_world,
     assert set(psutil.Process().net_connections("inet")) <= before
 
 
-def test_finish_sends_what_is_queued_first(world):
-    for payload in ("small", bytes(20 << 20)):
-        one, other = world.runtime(), world.runtime()
-        coro = other.spawn(collect, 500 if payload == "small" else 2)
-        there = reference(one, coro)
-        for _ in range(500 if payload == "small" else 2):
-            assert there.send(payload) == 0
-        one.finish(20)
-        assert coro.value(5) == [payload] * (500 if payload == "small" else 2)
-        other.finish()
-
-
-def test_finish_loses_nothing_where_the_other_side_floods_us_at_the_time(world):
-    one, other = world.runtime(), world.runtime()
-    sink = one.spawn(sleep, 30)
-    coro = other.spawn(collect, 3000)
-    there, back = reference(one, coro), reference(other, sink)
-    assert back.deliver("x", 5) == 1
-    flooding = other.spawn(lambda: [back.send(bytes(1000)) for _ in range(3000)])
-    for _ in range(3000):
-        assert there.send(bytes(1000)) == 0
-    one.finish(20)
-    assert len(coro.value(10)) == 3000
-    flooding.value(5)
-    sink.terminate()
-
-
-def test_finish_is_over_by_its_timeout_where_the_other_side_does_not_read(tcp_world):
-    one, other = tcp_world.runtime(), tcp_world.runtime()
-    coro = other.spawn(sleep, 60)
-    there = reference(one, coro)
-    assert there.deliver("x", 5) == 1
-    (link,) = other.peer_table.online()
-
-    def read_no_more():
-        link.wire.stream._read_watcher.stop()
-
-    other.reactor.post(read_no_more)
-    for _ in range(40):
-        there.send(bytes(1 << 20))
-    began = time.monotonic()
-    one.finish(0.5)
-    assert 0.4 < time.monotonic() - began < 20
-    coro.terminate()
-
-
-def test_finish_twice_and_in_a_with_statement(world):
-    one, other = world.runtime(), world.runtime()
-    with one:
-        assert one.peer(other.location) == 0
-    one.finish()
-    poll_until(lambda: not other.peers())
-    coro = other.spawn(sleep, 60)
-    assert reference(one, coro).send("x") == -1
-    assert one.peer(other.location) == -1
-    coro.terminate()
-
-
 def test_a_coroutine_may_start_and_finish_a_runtime_while_others_run(tcp_world, monkeypatch):
     def come_and_go(coro=None):
         runtime = tcp_world.runtime(secret="a typed secret, to be stretched")
@@ -340,19 +276,6 @@ def test_a_coroutine_may_start_and_finish_a_runtime_while_others_run(tcp_world, 
     assert beats_meanwhile[0] > 10
 
 
-def test_after_finish_the_next_runtime_is_the_default_again(world):
-    for _ in range(3):
-        first = world.runtime()
-        second = world.runtime()
-        assert runtime_module.runtime() is first
-        coro = Coro(collect, 0)
-        assert coro.location == first.location
-        coro.value(5)
-        first.finish()
-        second.finish()
-        assert Coro(collect, 0).location is None
-
-
 def test_what_the_reactor_needs_of_the_user_hub_is_started_before(tcp_world, monkeypatch):
     started = []
     monkeypatch.setattr("greencoro.hub.userhub.is_started", lambda: False)
@@ -372,147 +295,6 @@ def test_what_the_reactor_needs_of_the_user_hub_is_started_before(tcp_world, mon
     assert started.count(True) == 0
 
 
-def test_others_are_not_disturbed_by_the_finish_of_the_default(world):
-    default, one, other = world.runtime(), world.runtime(), world.runtime()
-    assert one.peer(other.location) == 0
-    default.finish()
-    coro = other.spawn(collect, 1)
-    assert reference(one, coro).deliver("x", 5) == 1
-
-
-# Requests, which the layers above are built on.
-
-
-def test_a_request_is_done_in_a_coroutine_or_on_the_reactor(runtime_pair):
-    one, other = runtime_pair.one, runtime_pair.other
-    seen = {}
-
-    def handler(request):
-        seen[request.operation] = Coro.current()
-        assert request.peer.incarnation == one.incarnation
-        request.reply({"got": request.header["x"]}, [part + b"!" for part in request.parts])
-
-    other.handle("test.coroutine", handler)
-    other.handle("test.reactor", handler, on_reactor=True)
-    (info,) = one.peer_infos()
-    for operation in ("test.coroutine", "test.reactor"):
-        for to in (info, other.location):
-            reply = one.request(to, operation, {"x": 7}, [b"a", b"", bytes(300_000)], 5)
-            assert reply.header == {"got": 7}
-            assert [len(part) for part in reply.parts] == [2, 1, 300_001]
-    assert isinstance(seen["test.coroutine"], Coro)
-    assert seen["test.reactor"] is None
-
-
-@pytest.mark.parametrize("on_reactor", [False, True])
-def test_a_request_that_fails_raises_here_what_it_raised_there(runtime_pair, on_reactor):
-    errors = {
-        "known": BusyResource("too much"),
-        "other": ZeroDivisionError("by zero"),
-        "config": ConfigError("no good"),
-        "silly": RemoteError("elsewhere"),
-    }
-
-    def handler(request):
-        if request.header["what"] in errors:
-            raise errors[request.header["what"]]
-        request.reply({"not json": {1, 2}} if request.header["what"] == "no JSON" else {}, [bytes(70 << 20)])
-
-    runtime_pair.other.handle("test.fail", handler, on_reactor=on_reactor)
-
-    def ask(what):
-        return runtime_pair.one.request(runtime_pair.other.location, "test.fail", {"what": what}, timeout=20)
-
-    with pytest.raises(BusyResource, match="too much") as caught:
-        ask("known")
-    assert "handler" in caught.value.__cause__.traceback_text
-    with pytest.raises(RemoteError, match="ZeroDivisionError: by zero"):
-        ask("other")
-    with pytest.raises(ConfigError, match="no good"):
-        ask("config")
-    with pytest.raises(RemoteError, match="elsewhere"):
-        ask("silly")
-    with pytest.raises(RemoteError, match="TypeError"):
-        ask("no JSON")
-    with pytest.raises(GreencoroError, match="max_message_bytes"):
-        ask("too large")
-    with pytest.raises(GreencoroError, match=r"no operation 'test\.unknown'"):
-        runtime_pair.one.request(runtime_pair.other.location, "test.unknown", {}, timeout=5)
-
-
-def test_a_request_that_is_not_answered_times_out_and_a_loss_ends_it(runtime_pair):
-    one, other = runtime_pair.one, runtime_pair.other
-    kept = []
-    other.handle("test.keep", kept.append)
-    with pytest.raises(DeadlineExceeded, match=r"test\.keep"):
-        one.request(other.location, "test.keep", {}, timeout=0.1)
-    (link,) = one.peer_table.online()
-    assert not link.pending
-    (info,) = one.peer_infos()
-    asking = one.spawn(lambda: one.request(info, "test.keep", {}))
-    poll_until(lambda: len(kept) == 2)
-    runtime_pair.cut()
-    with pytest.raises(PeerLost):
-        asking.value(5)
-    kept[0].reply({})
-    with pytest.raises(PeerUnreachable):
-        one.request(info, "test.keep", {}, timeout=5)
-    assert one.post(info, "test.keep", {}) == -1
-
-
-def test_a_posted_operation_is_done_without_an_answer(runtime_pair):
-    done = []
-    runtime_pair.other.handle("test.post", lambda request: (done.append(request.header), request.reply()))
-    (info,) = runtime_pair.one.peer_infos()
-    assert runtime_pair.one.post(info, "test.post", {"a": 1}) == 0
-    poll_until(lambda: done == [{"a": 1}])
-
-
-@pytest.mark.parametrize("on_reactor", [False, True])
-def test_a_posted_operation_that_fails_or_is_none_is_told_of_in_the_log_where_it_failed(
-    runtime_pair, caplog, on_reactor
-):
-    def fail(request):
-        raise KeyError("no such\nthing")
-
-    def fail_late(request):
-        request.reply()
-        raise KeyError("after all")
-
-    runtime_pair.other.handle("test.fail", fail, on_reactor=on_reactor)
-    runtime_pair.other.handle("test.late", fail_late, on_reactor=on_reactor)
-    (info,) = runtime_pair.one.peer_infos()
-    with caplog.at_level(logging.WARNING, "greencoro"):
-        for operation in ("test.fail", "test.unknown"):
-            assert runtime_pair.one.post(info, operation, {}) == 0
-        runtime_pair.one.request(info, "test.late", {}, timeout=5)
-        poll_until(lambda: len(caplog.records) == 3)
-    assert all(record.levelno == logging.WARNING for record in caplog.records)
-    for words in ("test.fail", r"KeyError: 'no such\nthing'", "no operation 'test.unknown'", "KeyError: 'after all'"):
-        assert words in caplog.text
-    assert str(runtime_pair.one.location) in caplog.text
-
-
-def test_B1_only_so_many_requests_of_a_peer_are_worked_on_at_once(world):
-    one, other = world.runtime(), world.runtime(max_queue_messages=20)
-    go_on = []
-    other.handle("test.slow", lambda request: (poll_until(lambda: go_on, 10), request.reply()))
-    info = one.connect(other.location)
-    (link,) = one.peer_table.online()
-    askers = [one.spawn(one.request, info, "test.slow", {}, (), 10) for _ in range(21)]
-    poll_until(lambda: any(not asker.is_alive() for asker in askers))
-    go_on.append(True)
-    ended = []
-    for asker in askers:
-        try:
-            ended.append(asker.value(10))
-        except BusyResource:
-            ended.append("busy")
-    assert ended.count("busy") == 1
-    poll_until(lambda: not len(other._calls.serving))
-    assert link.is_lost is False
-
-
 def test_S11_a_peer_that_watches_too_much_is_cut_off(runtime_pair, monkeypatch):
     monkeypatch.setattr("greencoro.distributed.watches.MAX_WATCHED", 10)
     coro = runtime_pair.other.spawn(sleep, 60)
@@ -522,31 +304,6 @@ def test_S11_a_peer_that_watches_too_much_is_cut_off(runtime_pair, monkeypatch):
     poll_until(lambda: not runtime_pair.other.peers())
     poll_until(lambda: not coro._observers, what="nobody watches it")
     coro.terminate()
-
-
-@pytest.mark.parametrize("question", ["locate", "request"])
-def test_B1_who_asks_and_does_not_read_is_cut_off(tcp_world, monkeypatch, question):
-    monkeypatch.setattr("greencoro.distributed.link._MAX_ANSWERS", 1000)
-    one, other = (tcp_world.runtime(max_queue_messages=1000) for _ in range(2))
-    other.handle("test.long", lambda request: request.reply({"x": "x" * 1000}), on_reactor=True)
-    assert one.peer(other.location) == 0
-    (link,) = one.peer_table.online()
-
-    def read_no_more():
-        link.wire.stream._read_watcher.stop()
-        link._hub_io = link.wire.hub_io = None
-
-    one.reactor.post(read_no_more)
-    asked = 0
-    while other.peers() and asked < 200_000:
-        for _ in range(1000):
-            asked += 1
-            if question == "locate":
-                link.send(None, Locate(asked, False, "coro", "x" * 1000).encode())
-            else:
-                link.send(None, Request(asked, "test.long", {}, ()).encode())
-        sleep(0.001)
-    poll_until(lambda: not other.peers())
 
 
 def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
@@ -570,7 +327,7 @@ def test_connecting_and_finishing_leaves_nothing_behind(tcp_world):
     poll_until(lambda: not friend.peers())
     poll_until(lambda: process.num_fds() <= descriptors and process.num_threads() <= threads, what="all is back")
     peers = friend.peer_table
-    poll_until(lambda: not (peers.links or peers._unproven or peers._dialling._dials))
+    poll_until(lambda: not (peers.links or peers.incoming._unproven or peers._dialling._dials))
     poll_until(lambda: not coro._observers)
     coro.terminate()
 

@@ -213,7 +213,7 @@ def test_a_typed_secret_may_be_kept_in_a_file(file):
 
 
 def test_a_short_typed_secret_is_warned_about_once(caplog):
-    secret_module._stretch.cache_clear()
+    secret_module._warn_of_short.cache_clear()
     with caplog.at_level(logging.WARNING, "greencoro"):
         load("tiny-secret")
         load("tiny-secret")
@@ -221,7 +221,16 @@ def test_a_short_typed_secret_is_warned_about_once(caplog):
         load(generate())
     (warning,) = caplog.records
     assert "fewer than 12 characters" in warning.getMessage()
+    assert warning.getMessage().endswith("; leave it out to use the generated one")
     assert "tiny-secret" not in caplog.text
+
+
+def test_of_a_short_secret_in_a_file_it_is_said_what_to_do_with_the_file(file, caplog):
+    load(None, file=file)
+    file.write_text("too short\n")
+    load(None, file=file)
+    assert caplog.messages[-1].endswith(f"; remove {file}, and a better one is generated")
+    assert "too short" not in caplog.text
 
 
 def test_a_short_typed_secret_is_also_told_to_those_who_set_up_no_logging(monkeypatch, capsys):

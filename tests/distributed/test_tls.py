@@ -8,20 +8,14 @@ import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
 
 import pytest
 
-from greencoro.distributed import reactor as reactors
 from greencoro.distributed import tls as tls_module
-from greencoro.distributed.location import Location
-from greencoro.distributed.tls import Tls, TlsListener, TlsStream
 from greencoro.errors import AuthenticationError, PeerUnreachable
-from greencoro.hub.completion import Completion
 from tests.distributed.certificates import USES, Made, made_by_openssl
 from tests.distributed.conftest import reference
-from tests.distributed.test_transport import Collects
-from tests.distributed.tls_runtimes import Relay, TlsNetwork, TlsWorld
+from tests.distributed.tls_runtimes import Relay, TlsWorld, answer, context
 from tests.support.polling import poll_until
 
 
@@ -133,16 +127,6 @@ def test_S13_with_TLS_and_without_refuse_each_other_with_a_line_on_both_sides(tl
 # Strangers: what the standard library's own TLS shows to a runtime, in both roles.
 
 
-def context(protocol, shown, trusted):
-    made = ssl.SSLContext(protocol)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.load_verify_locations(trusted.certfile)
-    if shown is not None:
-        made.load_cert_chain(shown.both)
-    return made
-
-
 KINDS = {
     "good": ({}, ""),
     "expired": ({"days": (-2, -1)}, r"not accepted \(certificate has expired\)"),
@@ -226,14 +210,6 @@ def assert_matches(pattern, text):
 # Who is at the port, or in between.
 
 
-def answer(sock):
-    data = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := sock.recv(65536):
-            data += piece
-    return data
-
-
 @pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", bytes(100), b"\x16\x03\x01\x00\x05hello"])
 def test_S10_who_speaks_no_TLS_is_refused_and_the_next_one_is_served(tls_world, made, caplog, words):
     runtime = tls_world.tls(made.both)
@@ -250,7 +226,7 @@ def test_S10_silent_clients_keep_nobody_waiting(tls_world, made):
         for _ in range(10):
             address = runtime.location.addr, runtime.location.port
             stack.enter_context(socket.create_connection(address, 10))
-        poll_until(lambda: len(runtime.peer_table._unproven) == 10)
+        poll_until(lambda: len(runtime.peer_table.incoming._unproven) == 10)
         assert are_peers(tls_world.tls(made.both), runtime)
 
 
@@ -276,7 +252,7 @@ def test_S9_the_handshake_has_one_deadline_TLS_included(tls_world, made):
         assert answer(halfway)[:1] == b"\x16"
         took = time.monotonic() - began
     assert 0.4 < took < 20
-    poll_until(lambda: not runtime.peer_table._unproven)
+    poll_until(lambda: not runtime.peer_table.incoming._unproven)
 
 
 def test_S9_a_handshake_without_end_is_cut_off(tls_world, made, caplog):
@@ -316,9 +292,10 @@ def test_refused_ones_that_do_not_leave_hold_few_places(tls_world, made, monkeyp
     poll_until(lambda: not tls._parting)
 
 
-def test_S13_a_capture_of_a_whole_run_holds_nothing_that_was_said(tls_world, made):
+def test_S13_a_capture_of_a_whole_run_holds_nothing_that_was_said(tls_world, made, tmp_path):
     words = [f"known words {number}" for number in range(20)]
-    one, other = tls_world.tls(made.both, name="first-runtime"), tls_world.tls(made.both, name="second-runtime")
+    one = tls_world.tls(made.both, name="first-runtime")
+    other = tls_world.tls(made.both, name="second-runtime", dest_path=tmp_path / "dest")
     relay = Relay(other)
     try:
         one.connect(relay.place, 10)
@@ -330,14 +307,19 @@ def test_S13_a_capture_of_a_whole_run_holds_nothing_that_was_said(tls_world, mad
         peer = one.connect(other.location)
         asked = one.request(peer, "said", {"word": "known words in a request"}, [b"known words in a part"], timeout=10)
         assert [bytes(part) for part in asked.parts] == [b"known words in a part"]
+        file = tmp_path / "name-of-the-file"
+        file.write_bytes(b"known words in a file" * 100_000)
+        assert one.send_file(other.location, file, dir="name-of-the-directory", timeout=20) == 0
+        assert (tmp_path / "dest/name-of-the-directory" / file.name).read_bytes() == file.read_bytes()
         one.finish()
         other.finish()
     finally:
         relay.close()
-    assert len(relay.seen) > 1_300_000
+    # All of it was seen: 1.3 MB of words and 2.1 MB of a file.
+    assert len(relay.seen) > 3_400_000
     secret = [one.secret.psk(), one.secret.key, one.incarnation, other.incarnation]
     names = [b"first-runtime", b"second-runtime", b"greencoro", b"receive_one", str(one.location).encode()]
-    for said in (*secret, *names, b"bulk of words", b"known words"):
+    for said in (*secret, *names, b"name-of-the-", b"bulk of words", b"known words"):
         assert said not in relay.seen
 
 
@@ -391,94 +373,3 @@ def test_a_place_where_nobody_listens_is_as_unreachable_as_without_TLS(tls_world
     gone.finish()
     with pytest.raises(PeerUnreachable, match="Connection refused"):
         tls_world.tls(made.both).connect(gone.location, 5)
-
-
-# One stream.
-
-
-@pytest.fixture
-def reactor():
-    yield reactors.acquire()
-    reactors.release()
-
-
-@dataclass
-class Joined:
-    """A stream that came in, and the socket of who dialled."""
-
-    tls: Tls
-    listener: TlsListener
-    stream: TlsStream
-    receiver: Collects
-    sock: socket.socket
-
-
-@pytest.fixture
-def joined(reactor, made):
-    tls = TlsNetwork(made.both).transport(reactor)
-    listener = tls.listen(Location("127.0.0.1", 0))
-    came = Completion()
-    receiver = Collects()
-
-    def accept(stream):
-        stream.open(receiver)
-        came.set(stream)
-
-    reactor.post(listener.start, accept)
-    with socket.create_connection((listener.location.addr, listener.location.port), 10) as sock:
-        yield Joined(tls, listener, came.result(10), receiver, sock)
-    reactor.post(listener.close)
-
-
-def secured(joined, made):
-    """The dialling end, once it is inside TLS."""
-    client = context(ssl.PROTOCOL_TLS_CLIENT, made, made).wrap_socket(joined.sock, suppress_ragged_eofs=False)
-    poll_until(lambda: not joined.stream.blocked)
-    return client
-
-
-def test_a_stream_that_is_closed_says_goodbye_so_that_its_end_is_no_truncation(reactor, joined, made):
-    closed = Completion()
-    with secured(joined, made) as client:
-        reactor.post(joined.stream.write, [b"last words"])
-        reactor.post(joined.stream.close, closed.set)
-        assert client.recv(100) == b"last words"
-        assert client.recv(100) == b"", "without a goodbye this raises"
-    assert closed.wait(10)
-
-
-def test_a_stream_that_is_closed_with_more_than_is_read_can_still_be_ended_at_once(reactor, joined, made):
-    closed, looked = Completion(), Completion()
-    with secured(joined, made):
-        reactor.post(joined.stream.write, [bytes(32 << 20)])
-        reactor.post(joined.stream.close, closed.set)
-        reactor.post(lambda: looked.set(closed.done))
-        assert looked.result(10) is False
-        reactor.post(joined.stream.abort)
-        assert closed.wait(10)
-
-
-def test_a_stream_that_was_refused_is_over_for_who_has_it(reactor, joined):
-    closed = Completion()
-    joined.sock.sendall(b"greencoro")
-    poll_until(lambda: joined.receiver.ends)
-    assert isinstance(joined.receiver.ends[0], AuthenticationError)
-    reactor.post(joined.stream.abort)
-    reactor.post(joined.stream.close, closed.set)
-    assert closed.wait(10)
-    assert answer(joined.sock) == tls_module._ALERT
-    joined.sock.close()
-    poll_until(lambda: not joined.tls._parting)
-    assert joined.receiver.ends[1:] == [] and not joined.receiver.data
-
-
-def test_a_listener_that_closes_waits_for_no_refused_one(reactor, joined):
-    looked = Completion()
-    joined.sock.sendall(b"greencoro")
-    poll_until(lambda: joined.receiver.ends)
-    reactor.post(lambda: looked.set(len(joined.tls._parting)))
-    assert looked.result(10) == 1
-    looked = Completion()
-    reactor.post(joined.listener.close)
-    reactor.post(lambda: looked.set(len(joined.tls._parting)))
-    assert looked.result(10) == 0

@@ -111,12 +111,17 @@ def test_F1_F6_a_full_disk_gives_minus_1_and_leaves_what_was_there(runtime_pair,
         file = tmp_path / "f"
         file.write_bytes(b"old")
         assert one.send_file(runtime_pair.other.location, file) == 0
-        for size in (5 << 20, 9 << 20):
-            file.write_bytes(os.urandom(size))
+        file.write_bytes(os.urandom(5 << 20))
+        for full in range(0, 4 << 20, 400 << 10):
+            # So much of it is taken by something else, and each time it is full at another point.
+            (disk / "ballast").write_bytes(bytes(full))
+            caplog.clear()
             assert one.send_file(runtime_pair.other.location, file, overwrite=True) == -1
             assert "No space left" in caplog.text
             assert (disk / "f").read_bytes() == b"old"
-            poll_until(lambda: [p.name for p in disk.iterdir() if p.suffix != ".lock"] == ["f"])
+            poll_until(lambda: [p.name for p in disk.iterdir() if p.suffix not in (".lock", "")] == [])
+            assert sorted(p.name for p in disk.iterdir() if not p.suffix) == ["ballast", "f"]
+        (disk / "ballast").unlink()
         file.write_bytes(os.urandom(3 << 20))
         assert one.send_file(runtime_pair.other.location, file, overwrite=True) == 0
     finally:
@@ -168,9 +173,9 @@ def test_F9_a_comparison_that_takes_longer_than_the_timeout_is_progress(files, m
 
     def slow(on_read):
         on_read()
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.1)
 
-    assert files.send(file, timeout=1.0) == 1
+    assert files.send(file, timeout=0.5) == 1
 
 
 @pytest.mark.parametrize("step", ["finish", "sync"])
@@ -180,7 +185,7 @@ def test_F9_a_disk_that_takes_longer_than_the_timeout_is_progress(files, monkeyp
 
     def slowly(part, *args):
         if not synced:
-            threading.Event().wait(2.0)
+            threading.Event().wait(1.2)
         synced.append(step)
         real(part, *args)
 

@@ -1,5 +1,6 @@
 """What a client made by hand asks for, and what it sends."""
 
+import hashlib
 import os
 import stat
 import threading
@@ -10,7 +11,11 @@ from greencoro.distributed.file_store import Part
 from greencoro.distributed.transfer_words import DATA, DELETE, DIGEST, NEWS, OFFER
 from greencoro.errors import BusyResource, GreencoroError, TransferError
 from tests.distributed.file_pairs import files_fixture, make_files_fixture, offer  # noqa: F401  (fixtures)
+from tests.distributed.hand_made import HandMade, asked
 from tests.support.polling import poll_until
+
+#: Of a place that is none inside, and of a description that is none.
+REFUSALS = ("TransferError", "RemoteProtocolError")
 
 
 def tree(directory):
@@ -50,46 +55,84 @@ HOSTILE = [
 ]
 
 
-def test_F3_nothing_outside_dest_path_is_written_or_removed(files, tmp_path):
-    assert len(HOSTILE) >= 60
-    outside, evil = tmp_path / "outside", tmp_path / "dest-evil"
-    for directory in (outside, evil):
-        directory.mkdir()
-        (directory / "kept").write_text("kept")
-    (files.dest / "a/inner").mkdir(parents=True)
-    for place in (files.dest, files.dest / "a", files.dest / "a/inner"):
-        (place / "link").symlink_to(outside)
-    (files.dest / "a/up").symlink_to("..")
-    (files.dest / "file").write_text("file")
-    before, inside = tree(tmp_path), tree(files.dest)
-    number = 0
+def hostile_places():
+    """What offers and removals of them say: the texts as they are, and taken apart by the sender in every way."""
     for dir, file, sep in HOSTILE:
-        # A text and the separator to take it apart with; taken apart by the sender, in this way or not at all.
-        undone = [] if sep == "x" else [[dir], dir.split("/")]  # "..xoutside" is a good name
+        # Taken apart by another separator than it says, or not at all; "..xoutside" is a good name.
+        undone = [] if sep == "x" else [[dir], dir.split("/")]
         for directory in (dir, dir.split(sep), *undone):
-            header = {"directory": directory, "file": file, "sep": sep}
             if isinstance(directory, list) and set(directory) <= {"a"} and file in ("kept", "evil", "new", "below"):
                 continue  # taken apart like this it is a place inside
-            number += 1
-            with pytest.raises(GreencoroError):
-                files.request(OFFER, offer(number, "", 0) | header)
-            with pytest.raises(GreencoroError):
-                files.request(DELETE, header)
-    for header in (
-        {"directory": [], "file": "link"},
-        {"directory": [], "file": "a"},
-        {"directory": ["a"], "file": ".."},
-    ):
+            yield {"directory": directory, "file": file, "sep": sep}
+    yield {"directory": [], "file": "link"}
+    yield {"directory": [], "file": "a"}
+    yield {"directory": ["a"], "file": ".."}
+
+
+class Planted:
+    """A directory to save in with links that lead out of it, and what they lead to; as they were at first."""
+
+    def __init__(self, around, dest):
+        self.around, self.dest = around, dest
+        outside = around / "outside"
+        for directory in (outside, around / "dest-evil"):
+            directory.mkdir()
+            (directory / "kept").write_text("kept")
+        (dest / "a/inner").mkdir(parents=True)
+        for place in (dest, dest / "a", dest / "a/inner"):
+            (place / "link").symlink_to(outside)
+        (dest / "a/up").symlink_to("..")
+        (dest / "file").write_text("file")
+        self.before, self.inside = self.now(), self.now_inside()
+
+    def now(self):
+        return {name: it for name, it in tree(self.around).items() if name != "dest" and not name.endswith(".lock")}
+
+    def now_inside(self):
+        return {name: it for name, it in tree(self.dest).items() if not name.endswith(".lock")}
+
+    def check(self):
+        assert self.now_inside() == self.inside
+        assert self.now() == self.before
+
+
+def test_F3_nothing_outside_dest_path_is_written_or_removed(files, tmp_path):
+    planted = Planted(tmp_path, files.dest)
+    places = list(hostile_places())
+    for number, place in enumerate(places, 1):
         with pytest.raises(GreencoroError):
-            files.request(DELETE, header)
-        number += 1
+            files.request(OFFER, offer(number, "", 0) | place)
         with pytest.raises(GreencoroError):
-            files.request(OFFER, offer(number, "", 0) | header)
+            files.request(DELETE, place)
     poll_until(lambda: not files.other._receiver._transfers)
-    assert number > 200
-    assert {name: it for name, it in tree(files.dest).items() if not name.endswith(".lock")} == inside
-    after = {name: it for name, it in tree(tmp_path).items() if name != "dest" and not name.endswith(".lock")}
-    assert after == {name: it for name, it in before.items() if name != "dest"}
+    assert len(HOSTILE) >= 60 and len(places) > 200
+    planted.check()
+
+
+def test_F3_nothing_outside_dest_path_is_written_or_removed_for_a_client_made_by_hand(tcp_world, tmp_path):
+    runtime = tcp_world.runtime(dest_path=tmp_path / "dest")
+    planted = Planted(tmp_path, tmp_path / "dest")
+    client = HandMade(runtime)
+
+    def send(number, place):
+        """The whole of a file, whatever is said to its offer; that."""
+        reply = client.ask(number, OFFER, offer(number, "", 4) | place)
+        digest = hashlib.sha256(b"evil").hexdigest()
+        client.send(asked(0, DATA, {"transfer": number, "at": 0}, [b"evil"]))
+        client.send(asked(0, DIGEST, {"transfer": number, "digest": digest}))
+        return reply
+
+    for number, place in enumerate(hostile_places(), 1):
+        assert send(number, place)["error"] in REFUSALS, place
+        assert client.ask(number, DELETE, place)["error"] in REFUSALS, place
+    planted.check()
+    # And it was the place that was refused.
+    assert send(9999, {"directory": ["a"], "file": "good"})["do"] == "send"
+    good = tmp_path / "dest/a/good"
+    poll_until(lambda: good.exists() and good.read_bytes() == b"evil")
+    assert client.ask(9999, DELETE, {"directory": ["a"], "file": "good"}) == {}
+    assert not good.exists()
+    client.close()
 
 
 def test_F3_a_temporary_file_of_another_transfer_can_be_neither_replaced_nor_removed(files):

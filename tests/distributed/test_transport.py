@@ -312,20 +312,23 @@ def test_M9_who_gives_much_work_with_each_read_has_one_in_a_turn(reactor, tcp):
     assert "data data data" not in " ".join(seen)
 
 
+class Elsewhere:
+    """A reactor, as whoever is not on its thread sees it."""
+
+    is_current = False
+    read_buffer = memoryview(bytearray(1))
+
+    def __init__(self):
+        self.posted, self.watched = [], []
+
+    def post(self, function, *args):
+        self.posted.append((function, args))
+
+    def watch(self, descriptor, writable, function):
+        self.watched.append(function)
+
+
 def test_what_the_network_does_not_take_off_the_reactors_thread_is_watched_for_there():
-    class Elsewhere:
-        is_current = False
-        read_buffer = memoryview(bytearray(1))
-
-        def __init__(self):
-            self.posted, self.watched = [], []
-
-        def post(self, function, *args):
-            self.posted.append((function, args))
-
-        def watch(self, descriptor, writable, function):
-            self.watched.append(function)
-
     reactor = Elsewhere()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
         near = tcp_module.TcpStream(reactor, sock, "127.0.0.1")
@@ -334,3 +337,29 @@ def test_what_the_network_does_not_take_off_the_reactors_thread_is_watched_for_t
         ((function, args),) = reactor.posted
         function(*args)
         assert reactor.watched == [near._writable]
+
+
+def test_nothing_goes_out_behind_what_could_not_be_sent_until_the_reactor_has_ended_the_stream():
+    class Breaks:
+        def __init__(self):
+            self.sent = []
+
+        def send(self, data):
+            if not self.sent:
+                self.sent.append(None)
+                raise ConnectionResetError(104, "reset")
+            self.sent.append(data)
+            return len(data)
+
+        sendmsg = send
+        setblocking = setsockopt = close = lambda *_: None
+
+    reactor, sock = Elsewhere(), Breaks()
+    near = tcp_module.TcpStream(reactor, sock, "127.0.0.1")
+    near.write([b"first"])
+    near.write([b"second"])
+    assert near.blocked and sock.sent == [None]
+    ((function, args),) = reactor.posted
+    reactor.is_current = True
+    function(*args)
+    assert near.descriptor is None and sock.sent == [None]

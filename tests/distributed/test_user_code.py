@@ -76,7 +76,7 @@ def test_so_is_one_that_came_through_a_channel(runtime_pair, caplog, error):
 def test_L4_an_rci_call_whose_arguments_raise_it_starts_nothing_and_says_so(runtime_pair, error):
     ran = []
     there = remote_rci(runtime_pair.one, rci_at(runtime_pair.other, ran.append, "odd"))
-    with pytest.raises(RemoteError, match=r"cannot be unpickled \(\w+: boom\); no coroutine was started"):
+    with pytest.raises(RemoteError, match=r"cannot be decoded \(\w+: boom\); no coroutine was started"):
         runtime_pair.run(there, Bomb(error))
     assert not ran
 
@@ -133,7 +133,7 @@ def test_ctrl_c_in_the_main_thread_ends_the_opening():
     try:
         payload = b"".join(codec.dumps(Opened("interrupted")))
         with pytest.raises(KeyboardInterrupt):
-            codec.opened(payload)
+            codec.PICKLE.opened(payload)
         with pytest.raises(KeyboardInterrupt):
             text_of(Raises(None, KeyboardInterrupt()))
     finally:

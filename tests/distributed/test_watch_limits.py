@@ -6,6 +6,7 @@ from greencoro.errors import BusyResource
 from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
 from tests.distributed.test_watches import end_when_told, watch
+from tests.distributed.watching import open_watches
 from tests.support.polling import poll_until
 
 
@@ -18,12 +19,16 @@ def test_S11_no_more_are_watched_than_the_other_side_takes(runtime_pair, monkeyp
     there = [reference(one, coro) for coro in idle]
     assert [each.deliver("x", 10) for each in there] == [1] * 15
 
+    tried = []
+
     def watch_all(coro=None):
-        return [coro.monitor(each) for each in there]
+        tried.extend([coro.monitor(each) for each in there])
+        return tried
 
     gate = one.spawn(lambda coro=None: coro.receive() and [*watch_all(coro), coro.receive() and 0])
     gate.send("go")
-    poll_until(lambda: len(one.watches._open) == 9)
+    poll_until(lambda: tried)
+    assert len(open_watches(one)) == 9
     for each in there[9:11]:
         with pytest.raises(BusyResource, match=r"too many coroutines of .* are watched here already"):
             each.value(10)

@@ -1,36 +1,17 @@
 """Exit notices and results between runtimes: the promises N4 to N7, over every transport."""
 
-import sys
 import traceback
-import types
 
 import pytest
-from greenlet import GreenletExit
 
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.watches import UnsentResult
 from greencoro.errors import CoroTerminated, DeadlineExceeded, MonitorException, PeerLost, RemoteError
 from greencoro.hub.coroutine import Coro
-from greencoro.hub.execution import sleep
 from tests.distributed.conftest import reference
-from tests.distributed.odd_objects import ODD_ERRORS, Beyond, Bomb, FailsOddly, Raises, raise_from
+from tests.distributed.watching import end_when_told, open_watches, watch
 from tests.support.held import hold_still
 from tests.support.polling import poll_until
-
-
-def end_when_told(coro=None):
-    """Ends as its first message says."""
-    how = coro.receive()
-    if how == "raise":
-        raise KeyError("no such thing")
-    if how == "wait":
-        sleep(60)
-    return how
-
-
-def watch(there, coro=None):
-    """The result of monitoring, and the notice."""
-    return coro.monitor(there), coro.receive(20)
 
 
 @pytest.mark.parametrize(
@@ -158,11 +139,11 @@ def test_who_is_terminated_while_it_asks_leaves_no_watch_and_may_ask_again(runti
     monitor = runtime_pair.one.spawn(lambda coro=None: coro.receive())
     hold = hold_still(runtime_pair.one.reactor)
     asking = runtime_pair.one.spawn(monitor.monitor, there)
-    poll_until(lambda: runtime_pair.one.watches._open)
+    poll_until(lambda: open_watches(runtime_pair.one))
     asking.terminate()
     with pytest.raises(CoroTerminated):
         asking.value(5)
-    assert not runtime_pair.one.watches._open and not runtime_pair.one.services.monitors._monitored
+    assert not open_watches(runtime_pair.one) and not runtime_pair.one.services.monitors._monitored
     hold.set()
     assert runtime_pair.one.spawn(monitor.monitor, there).value(5) == 0
     target.send("x")
@@ -224,185 +205,6 @@ def test_N5_the_notice_comes_after_all_that_was_sent(runtime_pair, size):
     runtime_pair.run(hear, timeout=60)
 
 
-class Stubborn:
-    def __reduce__(self):
-        raise RuntimeError("never")
-
-    def __repr__(self):
-        return "<stubborn>"
-
-
-class Unreadable(Stubborn):
-    def __repr__(self):
-        raise RuntimeError("no text either")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (lambda: 1, "lambda"),
-        (Stubborn(), "<stubborn>"),
-        (Unreadable(), "Unreadable"),
-        (Raises(Beyond("no")), "<raises>"),
-        (Raises(KeyboardInterrupt("no")), "<raises>"),
-        (Raises(GreenletExit("no")), "<raises>"),
-        (Raises(TypeError("no"), Beyond("no text")), "whose text raised Beyond"),
-        (Raises(TypeError("no"), SystemExit(3)), "whose text raised SystemExit"),
-        (Raises(Beyond("no"), GreenletExit("no text")), "whose text raised GreenletExit"),
-    ],
-    ids=lambda each: f"{each.error!r} {each.and_then!r}" if isinstance(each, Raises) else type(each).__name__,
-)
-def test_N6_a_value_that_cannot_travel_is_told_in_words(runtime_pair, value, text):
-    target = runtime_pair.other.spawn(end_when_told)
-    there = reference(runtime_pair.one, target)
-    watching = runtime_pair.one.spawn(watch, there)
-    waiting = runtime_pair.one.spawn(there.value)
-    poll_until(lambda: len(target._observers or ()) >= 2)
-    target.send(value)
-    result, notice = watching.value(10)
-    assert (result, notice.kind) == (0, "finished")
-    assert isinstance(notice.value, UnsentResult) and text in notice.value
-    with pytest.raises(RemoteError, match="could not be transferred"):
-        waiting.value(10)
-
-
-@pytest.mark.parametrize("how", ["result", "exception"])
-@pytest.mark.parametrize("error", ODD_ERRORS, ids=repr)
-def test_N6_what_cannot_be_opened_here_is_told_in_words(runtime_pair, error, how):
-    class Failure(Exception):
-        def __reduce__(self):
-            return raise_from, (error,)
-
-    def end(coro=None):
-        coro.receive()
-        if how == "exception":
-            raise Failure("so it ends")
-        return Bomb(error)
-
-    target = runtime_pair.other.spawn(end)
-    there = reference(runtime_pair.one, target)
-    watching = runtime_pair.one.spawn(watch, there)
-    waiting = runtime_pair.one.spawn(there.value)
-    poll_until(lambda: len(target._observers or ()) >= 2)
-    target.send("go")
-    result, notice = watching.value(10)
-    with pytest.raises(RemoteError, match="so it ends" if how == "exception" else "boom"):
-        waiting.value(10)
-    assert result == 0
-    if how == "exception":
-        assert isinstance(notice.error, RemoteError) and "so it ends" in str(notice.error)
-    else:
-        assert isinstance(notice.value, UnsentResult) and notice.value.reason == f"{type(error).__name__}: boom"
-
-
-def test_N6_an_exception_that_has_no_text_either_brings_the_notice(runtime_pair):
-    def end(coro=None):
-        coro.receive()
-        raise FailsOddly
-
-    target = runtime_pair.other.spawn(end)
-    watching = runtime_pair.one.spawn(watch, reference(runtime_pair.one, target))
-    poll_until(lambda: target._observers)
-    target.send("go")
-    result, notice = watching.value(10)
-    assert (result, notice.kind) == (0, "exception")
-    assert "FailsOddly whose text raised SystemExit" in str(notice.error)
-
-
-def test_N6_a_result_that_is_too_large_is_told_in_words(runtime_pair):
-    target = runtime_pair.other.spawn(lambda coro=None: (coro.receive(), bytes(70 << 20))[1])
-    there = reference(runtime_pair.one, target)
-    watching = runtime_pair.one.spawn(watch, there)
-    poll_until(lambda: target._observers)
-    target.send("x")
-    _, notice = watching.value(20)
-    assert isinstance(notice.value, UnsentResult)
-    assert "max_message_bytes" in notice.value.reason
-
-
-@pytest.mark.parametrize("limit", [1024, 100_000])
-@pytest.mark.parametrize("how", ["result", "exception"])
-def test_N6_what_is_too_large_for_a_remote_monitor_is_told_in_words(world, how, limit):
-    one, other = (world.runtime(max_message_bytes=limit, max_queue_bytes=1 << 20) for _ in range(2))
-    assert one.peer(other.location) == 0
-    monitor = other.spawn(lambda coro=None: coro.receive(10))
-
-    def end(coro=None):
-        coro.receive()
-        if how == "exception":
-            raise ValueError("x" * 200_000)
-        return bytes(200_000)
-
-    target = one.spawn(end)
-    assert target.notify(reference(one, monitor)) == 0
-    target.send("go")
-    notice = monitor.value(15)
-    if how == "exception":
-        assert notice.kind == "exception"
-        assert isinstance(notice.error, RemoteError) and "ValueError: xxx" in str(notice.error)
-    else:
-        assert notice.kind == "finished"
-        assert isinstance(notice.value, UnsentResult) and "max_message_bytes" in notice.value.reason
-
-
-@pytest.mark.parametrize("how", ["result", "exception"])
-def test_N6_the_smallest_limit_leaves_room_for_a_notice(world, how):
-    one, other = (world.runtime(max_message_bytes=1024, max_queue_bytes=1024) for _ in range(2))
-    assert one.peer(other.location) == 0
-
-    def end(coro=None):
-        coro.receive()
-        if how == "exception":
-            raise ValueError("\u20ac" * 5000)
-        return "\u20ac" * 5000
-
-    target = other.spawn(end)
-    watching = one.spawn(watch, reference(one, target))
-    poll_until(lambda: target._observers)
-    target.send("go")
-    _, notice = watching.value(15)
-    assert notice.kind == ("exception" if how == "exception" else "finished")
-
-
-def test_N6_an_exception_whose_class_is_unknown_here_arrives_as_text(runtime_pair):
-    module = types.ModuleType("only_over_there")
-    sys.modules[module.__name__] = module
-    exec("class Strange(Exception): pass", module.__dict__)
-
-    def fail(coro=None):
-        coro.receive()
-        raise module.Strange("so strange")
-
-    target = runtime_pair.other.spawn(fail)
-    there = reference(runtime_pair.one, target)
-    watching = runtime_pair.one.spawn(watch, there)
-    poll_until(lambda: target._observers)
-    try:
-        target.send("go")
-        poll_until(lambda: not target.is_alive())
-    finally:
-        del sys.modules[module.__name__]
-    _, notice = watching.value(10)
-    assert notice.kind == "exception"
-    assert type(notice.error) in (RemoteError, module.Strange)
-    assert "so strange" in str(notice.error)
-
-
-def test_an_exception_with_a_gigantic_text_still_brings_the_notice(runtime_pair):
-    def fail(coro=None):
-        coro.receive()
-        raise ValueError("x" * (70 << 20))
-
-    target = runtime_pair.other.spawn(fail)
-    watching = runtime_pair.one.spawn(watch, reference(runtime_pair.one, target))
-    poll_until(lambda: target._observers)
-    target.send("go")
-    _, notice = watching.value(20)
-    assert notice.kind == "exception"
-    assert "ValueError" in str(notice.error)
-    assert len(notice.traceback_text) < 200_000
-
-
 def test_value_gives_the_result_to_whoever_asks_in_time(runtime_pair):
     target = runtime_pair.other.spawn(end_when_told)
     there = reference(runtime_pair.one, target)
@@ -456,8 +258,8 @@ def test_a_watch_that_was_given_up_leaves_nothing_here(runtime_pair):
     there = reference(runtime_pair.one, target)
     runtime_pair.run(lambda coro=None: coro.monitor(there))
     (link,) = runtime_pair.one.peer_table.online()
-    assert not link.pending
+    assert not link.answers.pending
     target.send("x")
     (back,) = runtime_pair.other.peer_table.online()
-    poll_until(lambda: not (runtime_pair.one.watches._open or link.on_lost or back.on_lost or back.inflows))
+    poll_until(lambda: not (open_watches(runtime_pair.one) or link.on_lost or back.on_lost or back.inflows))
     assert isinstance(there, Coro)

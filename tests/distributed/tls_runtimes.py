@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.runtime import Runtime
 from greencoro.distributed.tls import Tls
 from greencoro.distributed.transport import Tcp
+from tests.distributed.certificates import Made
 from tests.distributed.conftest import World
 
 
@@ -38,6 +40,26 @@ class TlsWorld(World):
             return self.runtime(**kwargs)
         finally:
             self.network = None
+
+
+def context(protocol: int, shown: Made | None, trusted: Made) -> ssl.SSLContext:
+    """What the standard library's own TLS needs to show one certificate and trust another."""
+    made = ssl.SSLContext(protocol)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_verify_locations(trusted.certfile)
+    if shown is not None:
+        made.load_cert_chain(shown.both)
+    return made
+
+
+def answer(sock: socket.socket) -> bytes:
+    """All that comes until the other side ends."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            data += piece
+    return data
 
 
 def pump(source: Any, sink: Any, change: Callable[[bytes], bytes]) -> None:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hmac
 import itertools
 import json
+import pickle
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from unittest import mock
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from greencoro.distributed import messages, refs, transfer_words
+from greencoro.distributed import codec, messages, refs, transfer_words
 from greencoro.distributed.assembly import Assembly
 from greencoro.distributed.datagrams import Ping
+from greencoro.distributed.decoding import decode
 from greencoro.distributed.handshake import MAX_FRAME_BYTES, Handshake
 from greencoro.distributed.handshake_states import Role, State
 from greencoro.distributed.hello import Hello
+from greencoro.distributed.identity import Identity
+from greencoro.distributed.kinds import Kind
 from greencoro.distributed.location import Location
 from greencoro.distributed.noise import HandshakeState
 from greencoro.distributed.outbox import CHUNK_HEADER, FIRST, MAX_STREAMS
 from greencoro.distributed.plain_names import is_plain
 from greencoro.distributed.preamble import MAGIC, PROTOCOL
-from greencoro.distributed.record import Batch, Opener, Record, Sealer
+from greencoro.distributed.record import Batch, Control, Opener, Record, Sealer
 from greencoro.errors import (
     AuthenticationError,
     IncompatibleVersion,
@@ -75,10 +80,15 @@ def pieces(data: bytes, cuts: Sequence[int]) -> Iterator[memoryview]:
         yield memoryview(data)[start:stop]
 
 
+def identity(number: int) -> Identity:
+    """Who one of two sides is; always the same."""
+    return Identity(bytes((number,)) * 32)
+
+
 def hello(number: int) -> Hello:
-    """Who one of two sides is."""
+    """What it says of itself."""
     location = Location("127.0.0.1", 1000 + number)
-    return Hello(bytes((number,)) * 16, location, f"peer {number}", "3.11", "0.1", 100, 10_000, 10_000)
+    return Hello(identity(number).incarnation, location, f"peer {number}", "3.11", "0.1", 100, 10_000, 10_000)
 
 
 def is_harmless(location: Location) -> bool:
@@ -90,7 +100,7 @@ def is_harmless(location: Location) -> bool:
 def handshake(role: Role) -> Handshake:
     """One side; always the same bytes."""
     number = 1 if role is Role.INITIATOR else 2
-    return Handshake(role, PSK, hello(number), bytes((number,)) * 32, "print")
+    return Handshake(role, PSK, hello(number), identity(number), bytes((number,)) * 32, "print")
 
 
 def check_handshake(role: Role, data: bytes, cuts: Sequence[int] = ()) -> Handshake:
@@ -194,7 +204,7 @@ def check_plaintext(data: bytes, kind: int, cuts: Sequence[int] = ()) -> None:
     header = struct.pack(">IB3x", len(data) + 16, kind)
     record = header + AESGCM(KEY).encrypt(bytes(12), data, header)
     for each in opened(Opener(KEY), record, cuts):
-        if isinstance(each, Batch):
+        if isinstance(each, Batch | Control):
             size = 4 + 4 * len(each.messages) + sum(map(len, each.messages))
         else:
             size = 2 + len(each.header) + len(each.data)
@@ -213,20 +223,55 @@ def encoded(message: Any) -> bytes:
 def check_message(data: bytes) -> None:
     """Any bytes are a message that would be sent the same way, or are refused; whatever holds them."""
     try:
-        message = messages.decode(data)
+        message = decode(data)
     except RemoteProtocolError:
         try:
-            messages.decode(memoryview(data))
+            decode(memoryview(data))
         except RemoteProtocolError:
             return
         raise AssertionError("a view was taken where bytes were refused") from None
-    assert messages.decode(memoryview(data)) == message
-    if isinstance(message, messages.Locate | messages.Request | messages.Reply):
-        # A truth value and JSON can be written in many ways.
-        assert messages.decode(encoded(message)) == message
+    assert decode(memoryview(data)) == message
+    if isinstance(message, messages.Locate):
+        # A truth value can be written in many ways.
+        assert decode(encoded(message)) == message
+    elif isinstance(message, messages.Request | messages.Reply):
+        # So can JSON, of more bytes and of fewer.
+        again = decode(encoded(message))
+        assert isinstance(again, type(message))
+        assert again._replace(header_bytes=message.header_bytes) == message
     else:
         assert encoded(message) == data
     assert not isinstance(message, messages.Notice) or message.outcome in (0, 1, 2)
+
+
+def check_payload(data: bytes) -> None:
+    """Any bytes are a pickle and buffers with nothing before, between or behind them, or are refused."""
+    for given in (data, memoryview(data), memoryview(bytearray(data))):
+        found: list[bytes] = []
+
+        def load(pickled: memoryview, buffers: Iterable[Any] = (), found: list[bytes] = found) -> None:
+            # In place of pickle, which does what whoever made the bytes wants.
+            found += map(bytes, (pickled, *buffers))
+
+        with mock.patch.object(codec.pickle, "loads", load):
+            try:
+                codec.loads(given)
+            except RemoteProtocolError:
+                assert not found and data[:2] != bytes(2)
+                continue
+        pickled, *buffers = found
+        table = struct.pack(f"!{len(buffers)}QQ", *map(len, buffers), len(pickled)) if buffers else b""
+        assert struct.pack("!H", len(buffers)) + table + b"".join(found) == data
+
+
+def check_objects(objects: list[bytes | bytearray]) -> None:
+    """What is sent arrives; what can be changed here can be changed there, and is another then."""
+    whole = [*objects, *map(pickle.PickleBuffer, objects)]
+    data = b"".join(codec.dumps(whole))
+    arrived = codec.loads(bytearray(data))
+    assert [bytes(each) for each in arrived] == [bytes(each) for each in objects] * 2
+    assert [type(each) for each in arrived[: len(objects)]] == list(map(type, objects))
+    check_payload(data)
 
 
 def check_header(header: Mapping[str, Any]) -> None:
@@ -256,9 +301,9 @@ def check_header(header: Mapping[str, Any]) -> None:
 
 def check_json(data: bytes) -> None:
     """As `check_header`, from what a peer writes."""
-    body = struct.pack("!BI", messages.Kind.REQUEST, 1) + bytes(4) + struct.pack("!I", len(data)) + data + bytes(4)
+    body = struct.pack("!BI", Kind.REQUEST, 1) + bytes(4) + struct.pack("!I", len(data)) + data + bytes(4)
     try:
-        request = messages.decode(body)
+        request = decode(body)
     except RemoteProtocolError:
         return
     assert isinstance(request, messages.Request)

@@ -14,7 +14,7 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.outbox import CHUNK_HEADER
 from greencoro.distributed.record import Opener
 from tests.fuzz import checks
-from tests.fuzz.checks import KEY, PREAMBLE, PSK, REFUSALS, Edit, damaged, encoded, hello
+from tests.fuzz.checks import KEY, PREAMBLE, PSK, REFUSALS, Edit, damaged, encoded, hello, identity
 
 LIMITS = Limits(1.0, 4.0, 4096, 30_000, 4096)
 
@@ -104,8 +104,8 @@ def _messages_of(data: bytes) -> list[bytes]:
 
 def _said(contents: list[bytes]) -> bytes:
     """All that an initiator says that sends these."""
-    one = Connection(Role.INITIATOR, PSK, hello(1), b"\1" * 32, "print", LIMITS, 0.0)
-    other = Connection(Role.RESPONDER, PSK, hello(2), b"\2" * 32, "print", LIMITS, 0.0)
+    one = Connection(Role.INITIATOR, PSK, hello(1), identity(1), b"\1" * 32, "print", LIMITS, 0.0)
+    other = Connection(Role.RESPONDER, PSK, hello(2), identity(2), b"\2" * 32, "print", LIMITS, 0.0)
     said = b""
     for _ in range(3):
         data = b"".join(b"".join(record) for record in iter(one.data_to_send, []))
@@ -124,7 +124,7 @@ def _connection(data: bytes) -> None:
     sent = _messages_of(choices.rest())
     said = _said(sent)
     heard = damaged(said, edits)
-    end = Connection(Role.RESPONDER, PSK, hello(2), b"\2" * 32, "print", LIMITS, 0.0)
+    end = Connection(Role.RESPONDER, PSK, hello(2), identity(2), b"\2" * 32, "print", LIMITS, 0.0)
     came: list[bytes] = []
     try:
         for piece in checks.pieces(heard, cuts):
@@ -137,12 +137,30 @@ def _connection(data: bytes) -> None:
         assert came == sent
 
 
+def _codec(data: bytes) -> None:
+    choices = Choices(data)
+    if choices.number() % 2 == 0:
+        checks.check_payload(choices.rest())
+        return
+    made: list[bytes | bytearray] = []
+    while choices and len(made) < 6:
+        kind, repeated = choices.number(), 1 + choices.number() ** 2
+        made.append((bytes if kind % 2 else bytearray)(choices.some() * repeated))
+    checks.check_objects(made)
+
+
 _EDITS = bytes((1, 0, 0, 40, 0, 3, 2, 0, 9, 0, 70))
 _BODY = struct.pack(">11sBB16sHB", b"greencoro-d", 1, 0x83, b"i" * 16, 7, 9) + b"127.0.0.1"
 _OFFER = (
     b'{"transfer":1,"directory":["a"],"file":"f","size":5,"mtime_ns":0,"mode":420,"overwrite":true,"timeout":5.0,'
     b'"other":["127.0.0.1",5,"00000000000000000000000000000000",7,"name"],"do":"send","written":1,"stat":[]}'
 )
+
+_PAYLOADS = [
+    b"\0\0\x80\5K\1.",
+    struct.pack("!HQQ", 1, 3, 4) + b"\x80\5N.abc",
+    struct.pack("!HQQQ", 2, 3, 0, 4) + b"\x80\5N.abc",
+]
 
 TARGETS = {
     "handshake": Target(_handshake, [b"\0\0" + PREAMBLE, b"\1\1\0\x30" + bytes(48), b"\0\1\0\x30" + bytes(48)]),
@@ -173,6 +191,7 @@ TARGETS = {
             )
         ],
     ),
+    "codec": Target(_codec, [b"\0" + payload for payload in _PAYLOADS] + [b"\1\2\5hello\0\xff\3abc"]),
     "json": Target(checks.check_json, [_OFFER, b"{}"]),
     "datagrams": Target(checks.check_datagram, [_BODY, Ping(b"i" * 16, Location("::1", 7)).encode(KEY)]),
     "connection": Target(_connection, [_EDITS + b"\0\5hello\x63\xff" + bytes(255) + b"\0\1x", b"\0\0\0\5hello\0\1x"]),

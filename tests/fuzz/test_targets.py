@@ -28,7 +28,9 @@ def test_a_target_takes_its_seeds_what_is_made_of_them_and_noise(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: it has wheels for Linux on x86-64"
+)
 def test_a_search_of_five_seconds_finds_nothing(name, tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", name, "5"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}

@@ -124,15 +124,22 @@ def test_a_signal_handler_may_release_what_the_main_thread_waits_for(run: Run) -
 def test_a_wait_that_ctrl_c_ended_takes_no_permit_along(run: Run) -> None:
     ended = run("""
         from greencoro.hub.sync import Semaphore
-        semaphore = Semaphore(0)
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        semaphore, due = Semaphore(0), []
+        def interrupt(number, frame):
+            if due:
+                due.pop()
+                raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        # Again and again: one that comes just before the thread begins to wait ends no wait, but the next one does.
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
         for _ in range(50):
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.002)
+                due.append(True)
                 semaphore.acquire()
             except KeyboardInterrupt:
                 semaphore.release()
             assert semaphore.acquire(False) and not semaphore.acquire(False), semaphore
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print("none")
     """)
     assert (ended.status, ended.out) == (0, "none\n"), ended.err

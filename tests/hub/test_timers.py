@@ -271,8 +271,8 @@ def test_a_hub_that_was_held_up_does_not_make_up_for_what_was_missed() -> None:
 
     number, seconds = on_hub(hold_up)
     timer.cancel()
-    # One for all that were missed, and those whose time came since.
-    assert number <= 2 + seconds / 0.005
+    # One for all that were missed, those whose time came since, and one at either end; twenty were missed.
+    assert number <= 3 + seconds / 0.005
 
 
 def test_a_function_that_raises_is_reported_and_called_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -101,6 +101,8 @@ def test_a_line_of_the_program_is_named_rather_than_one_of_a_library(blockages):
         os.close(until_told)
         coro.value(10)
         os.close(end_of_input)
+    # What is told of it does not come while the next test looks.
+    poll_until(lambda: blockages[-1].is_over)
     assert blockages[0].place == line_of(uses_library, 3)
 
 
@@ -113,6 +115,8 @@ def test_a_program_function_in_c_is_reported_without_a_line(blockages):
         os.close(until_told)
         coro.value(10)
         os.close(end_of_input)
+    # What is told of it does not come while the next test looks.
+    poll_until(lambda: blockages[-1].is_over)
     assert (blockages[0].coro.name, blockages[0].place) == ("read", "")
 
 
@@ -222,19 +226,45 @@ def test_a_program_without_logging_is_told_on_standard_error_and_of_the_way_out_
         LIMITED
         + TOLD
         + """
+def first():
+    while len(told) < 1:
+        time.sleep(0.05)
+def second():
+    while len(told) < 3:
+        time.sleep(0.05)
 def caller():
-    for number in (1, 3):
-        while len(told) < number:
-            time.sleep(0.05)
-        while len(told) < number + 1:
-            sleep(0.01)
+    first()
+    while len(told) < 2:
+        sleep(0.01)
+    second()
 Coro(caller).value()
 """
     )
     lines = ended.err.splitlines()
     assert [line.startswith("greencoro: the hub has not turned for ") for line in lines] == [True, True]
-    assert all("coroutine caller/1 keeps it from that, at" in line and "in caller()" in line for line in lines)
-    assert [WAY_OUT in line for line in lines] == [True, False]
+    assert all("coroutine caller/1 keeps it from that, at" in line for line in lines)
+    assert ["in first()" in line and WAY_OUT in line for line in lines] == [True, False]
+    assert "in second()" in lines[1]
+
+
+def test_what_is_done_over_and_over_is_a_warning_the_first_time(blockages, caplog):
+    caplog.set_level(logging.INFO, "greencoro")
+
+    def compute_as(name, number, coro=None):
+        coro.name = name
+        compute_until(blockages, number)
+
+    for number, name in enumerate(["again", "again", "another"]):
+        Coro(compute_as, name, 2 * number + 1).value(30)
+        poll_until(lambda: len(blockages) == 2 * number + 2)  # noqa: B023
+    said = poll_until(lambda: s if len(s := reports(caplog)) == 3 else None)
+    assert said == [("WARNING", "again"), ("INFO", "again"), ("WARNING", "another")]
+
+
+def reports(caplog):
+    """Level and coroutine of each blockage that was logged."""
+    lines = [line for line in caplog.records if line.message.startswith("the hub has not turned")]
+    return [(line.levelname, line.message.split("coroutine ")[1].partition("/")[0]) for line in lines]
 
 
 def test_a_coroutine_that_computes_is_not_told_to_patch(run):

@@ -3,6 +3,9 @@
 - faults: what one direction of a cable does to the frames on it
 - switch: the process that joins the hosts and spoils the network
 - netlab: `Lab`, which starts the switch and runs programs in the hosts
+- networks: two networks of a lab, joined by a router; what hosts filter
+- programs: programs that compute on a cluster, in hosts
+- ssh: an sshd in one host, and clients of it in another
 
 It needs Linux, root, ``/dev/net/tun``, and the commands ``ip`` (Debian: iproute2), ``nsenter`` and ``unshare``
 (util-linux). `netlab.why_not` says what is missing; the tests are then skipped with that reason.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import ssh as sshd
 from tests.lab.netlab import Lab, why_not
+from tests.lab.programs import Hosts
 from tests.support.members import Members
 
 
@@ -31,3 +33,15 @@ def members(lab: Lab, tmp_path: Path) -> Iterator[Members]:
     made = Members(tmp_path, lab)
     yield made
     made.end()
+
+
+@pytest.fixture
+def hosts(lab: Lab, tmp_path: Path) -> Hosts:
+    """Starts programs in the lab's hosts."""
+    return Hosts(lab, tmp_path)
+
+
+@pytest.fixture
+def ssh(lab: Lab, tmp_path: Path) -> Iterator[sshd.Ssh]:
+    with sshd.running(lab, tmp_path / "ssh") as made:
+        yield made

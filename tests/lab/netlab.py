@@ -24,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.stopping import await_stopped
+
 ROOT = Path(__file__).parent.parent.parent
 _START_SECONDS = 30.0
 
@@ -221,6 +223,7 @@ def small_disk(size: int) -> Iterator[Path]:
 def stop(process: subprocess.Popen[Any]) -> None:
     """SIGSTOP for its group: alive to the kernel, dead to peers."""
     os.killpg(os.getpgid(process.pid), signal.SIGSTOP)
+    await_stopped(process.pid)
 
 
 def go_on(process: subprocess.Popen[Any]) -> None:

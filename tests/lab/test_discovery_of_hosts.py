@@ -32,11 +32,15 @@ def await_all(members: Members, made: Sequence[MemberProcess], seconds: float = 
 
 
 def came_at(members: Members, who: MemberProcess, peer: MemberProcess) -> float:
-    (at,) = [
-        event["t"]
-        for event in members.history()
-        if (event["ev"], event["who"], event.get("peer")) == ("peer", who.node, peer.node)
-    ]
+    def found() -> list[float]:
+        return [
+            event["t"]
+            for event in members.history()
+            if (event["ev"], event["who"], event.get("peer")) == ("peer", who.node, peer.node)
+        ]
+
+    # Whoever asks for its peers may be told of one before that is in the history.
+    (at,) = poll_until(found)
     return float(at)
 
 

@@ -53,7 +53,7 @@ def test_F1_F2_where_an_attacker_alters_frames_0_means_the_same_content_and_the_
     with Reader(dest / "f") as reader:
         assert send_another() == 0
         results = []
-        # A file is some 3 000 frames: most do not get through, then some do.
+        # A file is some 3 000 frames: the connection is made again in mid file, and again.
         for tamper, count in ((0.003, 3), (0.0002, 4)):
             for direction in ("out", "in"):
                 lab.netem("h1", direction, tamper=tamper)
@@ -62,7 +62,7 @@ def test_F1_F2_where_an_attacker_alters_frames_0_means_the_same_content_and_the_
         poll_until(lambda: send_another() == 0, 30, "a file gets through a clean network")
     tampered = sum(lab.stats()[host]["tampered"] for host in ("h1", "h2"))
     print(f"{tampered} frames altered, results {results}, {len(reader.seen)} looks at the file")
-    assert -1 in results
+    assert tampered and 0 in results
     assert set(reader.seen) <= set(digests)
     poll_until(lambda: names(dest) == ["f"], what="nothing is left of those that failed")
     members.check()

@@ -126,7 +126,8 @@ def test_N1_N4_behind_nat_silence_is_noticed_on_both_sides_after_3_to_5_ticks_an
     assert notices(members, client) == notices(members, server) == ["lost"]
 
 
-def test_N1_a_client_behind_nat_that_dies_is_noticed_by_the_server_within_a_second(members: Members) -> None:
+def test_N1_a_client_behind_nat_that_dies_is_noticed_by_the_server_within_the_time_out(members: Members) -> None:
+    """It alone can dial, so only its silence tells that it will not."""
     server = start(members, "server", "h4")
     client = start(members, "client", "h1", [server])
     members.await_peers(server, client)
@@ -134,7 +135,7 @@ def test_N1_a_client_behind_nat_that_dies_is_noticed_by_the_server_within_a_seco
     poll_until(lambda: members.offline_at(server, client))
     took = members.offline_at(server, client, began)
     print(f"noticed after {took} s")
-    assert took is not None and took < 1.0
+    assert took is not None and took <= 5 * TICK
     members.check()
 
 

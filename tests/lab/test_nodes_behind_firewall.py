@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.netlab import Lab, why_not
 from tests.lab.networks import GATEWAY, Networks, drop, why_no_filter
+from tests.lab.programs import TALK, Hosts, talked
 from tests.support.examples import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.lab]
@@ -19,19 +19,25 @@ pytestmark = [pytest.mark.cluster, pytest.mark.lab]
 PORTS = (51347, 51348)
 SERVERS = min(2, len(os.sched_getaffinity(0)))
 
-CLIENT = """
-import os, sys
-from greencoro import Computation, Scheduler
-
-def where(number):
-    return os.getpid()
-
+CLIENT = (
+    TALK
+    + """
 for times in range(2):
-    with Scheduler(nodes=[sys.argv[1]]) as scheduler, Computation(timeout=30) as computation:
-        computation.wait_for_servers(int(sys.argv[2]), 30)
-        print(*sorted(map(str, computation.servers())))
-        jobs = [computation.run(where, number) for number in range(10)]
-        print(len({job.value(30) for job in jobs}), flush=True)
+    with Scheduler(nodes=[sys.argv[1]]), Computation(timeout=30) as computation:
+        use(computation, int(sys.argv[2]))
+"""
+)
+
+# Tries to connect to each place that is named.
+KNOCK = """
+import socket, sys
+for place in sys.argv[1:]:
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print(place, "is open")
+    except OSError:
+        print(place, "is closed")
 """
 
 
@@ -46,47 +52,29 @@ def networks() -> Iterator[Networks]:
         yield made
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-        "GREENCORO_SECRET_FILE": str(tmp_path / "secret"),
-    }
-
-
-def start(networks: Networks, host: str, environment: dict[str, str], argv: Sequence[str]) -> subprocess.Popen[str]:
-    return networks.lab.popen(
-        host,
-        [sys.executable, *argv],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_client_that_nobody_can_dial_uses_a_node_of_which_only_the_listed_ports_are_forwarded(
-    networks: Networks, environment: dict[str, str], tmp_path: Path
+    networks: Networks, tmp_path: Path
 ) -> None:
+    hosts = Hosts(networks.lab, tmp_path)
     for port in PORTS:
         networks.forward(port, "h1")
-    drop(networks.lab, "h4", "tcp flags & (syn|ack) == syn", ("input",))
-    ports = f"{PORTS[0]}-{PORTS[-1]}"
-    discoronode = str(ROOT / "scripts" / "discoronode.py")
-    options = ["-c", str(SERVERS), "--ext_ip_addr", GATEWAY, "--tcp_ports", ports, "-i", networks.ip("h1")]
-    node = start(networks, "h1", environment, [discoronode, *options])
+    knocks = "tcp flags & (syn|ack) == syn"
+    drop(networks.lab, "h4", knocks, ("input",))
+    # What comes to the node itself is refused, but at those ports.
+    drop(networks.lab, "h1", f"iif != lo {knocks} tcp dport != {PORTS[0]}-{PORTS[-1]}", ("input",))
+    options = ["-c", str(SERVERS), "--ext_ip_addr", GATEWAY, "--tcp_ports", f"{PORTS[0]}-{PORTS[-1]}"]
+    node = hosts.start("h1", str(ROOT / "scripts" / "discoronode.py"), *options, "-i", networks.ip("h1"))
     assert node.stdout is not None
     assert f" at {GATEWAY}:51350: " in node.stdout.readline()
+    knocked = [f"{GATEWAY}:51350", f"{networks.ip('h1')}:51350", f"{GATEWAY}:{PORTS[0]}"]
+    said = networks.lab.run("h5", [sys.executable, "-c", KNOCK, *knocked])
+    assert said.splitlines() == [f"{knocked[0]} is closed", f"{knocked[1]} is closed", f"{knocked[2]} is open"]
     (tmp_path / "client.py").write_text(CLIENT)
-    arguments = [str(tmp_path / "client.py"), f"{GATEWAY}:{PORTS[0]}", str(SERVERS)]
-    client = start(networks, "h4", environment, arguments)
+    client = hosts.start("h4", "client.py", f"{GATEWAY}:{PORTS[0]}", str(SERVERS))
     told, _ = client.communicate(timeout=120)
-    expected = [" ".join(f"{GATEWAY}:{port}" for port in PORTS[:SERVERS]), str(SERVERS)]
+    expected = talked([f"{GATEWAY}:{port}" for port in PORTS[:SERVERS]])
     # The second computation finds the node by the same port again.
-    assert told.splitlines() == [*expected, *expected], told
+    assert told.splitlines() == [*expected, *expected], hosts.errors.read_text()
     assert client.returncode == 0
     node.terminate()
     assert node.wait(30) == 0
-    node.stdout.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -23,6 +24,8 @@ def test_N1_a_partition_is_noticed_on_both_sides_after_3_to_5_ticks(lab: Lab, me
     for member in (a, c):
         assert member.call("peer", location=b.location) == 0
     members.await_peers(b, a, c)
+    # Wherever the ticks of the two stand.
+    time.sleep(random.uniform(0, tick))
     if cut == "both ways":
         lab.partition(["h1"], ["h2"])
     else:
@@ -33,7 +36,7 @@ def test_N1_a_partition_is_noticed_on_both_sides_after_3_to_5_ticks(lab: Lab, me
         poll_until(lambda who=who, peer=peer: members.offline_at(who, peer), 20)  # type: ignore[misc]
     took = [members.offline_at(a, b, began), members.offline_at(b, a, began)]
     print(f"{cut}: noticed after {took} ticks of {tick} s; {members.losses()}")
-    # Who still hears is told by a reset of the one who does not.
+    # Who still hears counts from the last answer, as the other one does from what it heard last, which resets.
     assert all(seconds is not None and 3 * tick <= seconds <= 5 * tick for seconds in took)
     # The other one hears well.
     assert c.call("peers") == ["b"]
@@ -69,7 +72,10 @@ def test_L3_M3_two_that_were_cut_off_are_together_again_by_themselves_and_refere
     members.check()
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(180)])])
+@pytest.mark.parametrize(
+    "rounds",
+    [pytest.param(6, marks=pytest.mark.short), pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(180)])],
+)
 def test_N3_where_a_partition_flaps_peers_come_and_go_by_turns(lab: Lab, members: Members, rounds: int) -> None:
     b = members.start("b", host="h2", tick_seconds=0.1, connect_timeout_seconds=0.5)
     a = members.start("a", host="h1", peers=[b], tick_seconds=0.1, connect_timeout_seconds=0.5)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import greenlet
 import psutil
 
 from greencoro.config import Settings
@@ -55,6 +57,7 @@ class Member:
         self._there: dict[str, Any] = {}
         self._may_go = Completion()
         self._may_read = Completion()
+        self._enough = False
         self.received: dict[str, int] = {}
         self.downs: dict[str, int] = {}
         self.runtime.peer_status(Coro(self._hear_of_peers))
@@ -103,6 +106,27 @@ class Member:
             ctypes.CDLL(None).malloc_trim(0)
         return int(psutil.Process().memory_info().rss)
 
+    def usage(self) -> dict[str, int]:
+        """What this process has of memory (see `rss`), descriptors, threads and greenlets."""
+        gc.collect()
+        process = psutil.Process()
+        greenlets = [each for each in gc.get_objects() if isinstance(each, greenlet.greenlet) and not each.dead]
+        return {
+            "memory": self.rss(trimmed=True),
+            "descriptors": process.num_fds(),
+            "threads": process.num_threads(),
+            "greenlets": len(greenlets),
+        }
+
+    def look_for(self, count: int, at_once: int) -> int:
+        """Look for so many names that nobody has, in so many coroutines; how many were found."""
+
+        def look(first: int) -> int:
+            names = [f"nobody {number}" for number in range(first, count, at_once)]
+            return sum(Coro.locate(name, None, 0.001) is not None for name in names)
+
+        return sum(coro.value(_FOREVER) for coro in [Coro(look, first) for first in range(at_once)])
+
     def cut(self) -> int:
         """Break the connections, as a reset would; how many."""
         links = self.runtime.peer_table.online()
@@ -110,6 +134,14 @@ class Member:
             wire = link.wire
             if wire is not None:
                 self.runtime.reactor.post(wire.on_end, ConnectionResetError(104, "Connection reset by peer"))
+        return len(links)
+
+    def lose(self) -> int:
+        """Give the peers up as if they had been silent; how many."""
+        table = self.runtime.peer_table
+        links = table.online()
+        for link in links:
+            self.runtime.reactor.post(table.lose, link, PeerLost("nothing was heard"), True)
         return len(links)
 
     def reset(self) -> int:
@@ -134,6 +166,10 @@ class Member:
         """Let those begin that wait for this: readers that were to be late, targets."""
         self._may_go.set()
         self._may_read.set()
+
+    def enough(self) -> None:
+        """Let senders end, whatever they were to send yet."""
+        self._enough = True
 
     def receiver(self, who: str, late: bool = False) -> None:
         """Start a coroutine that reads what it is sent, for ever."""
@@ -240,15 +276,17 @@ class Member:
         # Of its own: what another sender is told does not reach this one.
         there, dice = dict(there), random.Random(who)
         largest, delivers, pause = how.get("largest", 1000), how.get("delivers", 0.0), how.get("pause", 0.0)
-        for n in range(how["count"]):
+        sent = 0
+        while sent < how["count"] and not self._enough:
             for name in there:
                 # Mostly small ones.
                 size = int(largest ** (dice.random() ** 6)) - 1
                 ev = "deliver" if dice.random() < delivers else "send"
-                self._send(who, ev, there, name, n, size)
+                self._send(who, ev, there, name, sent, size)
+            sent += 1
             if pause:
                 sleep(pause)
-        return {name: self._send_last(who, there, name, how["count"]) for name in there}
+        return {name: self._send_last(who, there, name, sent) for name in there}
 
     def _send(self, who: str, ev: str, there: dict[str, Any], name: str, n: int, size: int) -> int:
         message, target = (who, n, payload(n, size)), there[name]

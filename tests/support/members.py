@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tests.support.history import Event
 from tests.support.polling import poll_until
 from tests.support.process_history import HistoryFile, read_histories, violations_between
+from tests.support.stopping import stop
 
 __all__ = ["TICK", "MemberProcess", "Members"]
 
@@ -81,7 +82,7 @@ class MemberProcess:
 
     def stop(self) -> None:
         """SIGSTOP: alive to the kernel, dead to peers."""
-        self.process.send_signal(signal.SIGSTOP)
+        stop(self.process.pid)
 
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -61,6 +61,36 @@ def uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
     yield from _uses(tree, aliases, "")
 
 
+def comparisons(tree: ast.AST) -> Iterator[tuple[str, set[str]]]:
+    """(enclosing function, words) of each ``==`` and ``!=`` between two values that are not written there.
+
+    The words are those that the names in it are made of, in the singular: ``sha256(self._tokens[0]) == shown_to`` in
+    ``Door.open`` yields ``("Door.open", {"sha256", "self", "token", "shown", "to"})``. Names of constants, in capitals,
+    have none, nor has what only its length is compared of.
+    """
+    yield from _comparisons(tree, "")
+
+
+def _comparisons(node: ast.AST, where: str) -> Iterator[tuple[str, set[str]]]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        where = f"{where}.{node.name}".lstrip(".")
+    if isinstance(node, ast.Compare):
+        values = [node.left, *node.comparators]
+        for left, operator, right in zip(values, node.ops, values[1:], strict=False):
+            if isinstance(operator, ast.Eq | ast.NotEq) and ast.Constant not in (type(left), type(right)):
+                yield where, _words(left) | _words(right)
+    for child in ast.iter_child_nodes(node):
+        yield from _comparisons(child, where)
+
+
+def _words(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Call) and _dotted(node.func) == "len":
+        return set()
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    words = set() if name.isupper() else {word.removesuffix("s") for word in name.lower().split("_") if word}
+    return words.union(*map(_words, ast.iter_child_nodes(node)))
+
+
 def _uses(node: ast.AST, aliases: dict[str, str], where: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         where = f"{where}.{node.name}".lstrip(".")

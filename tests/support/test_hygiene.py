@@ -19,6 +19,31 @@ def test_a_child_process_is_reported_and_ended():
         child.stdin.close()
 
 
+FAMILY = """
+import subprocess, sys
+input()
+# By way of another one, as a daemon's servers are.
+starter = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(flush=True); input()'])"
+subprocess.run([sys.executable, "-c", starter])
+"""
+
+
+def test_what_a_child_that_was_there_before_starts_is_its_own():
+    outside = snapshot()
+    with subprocess.Popen([sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        before = snapshot()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert len(snapshot().children - before.children) == 2
+        assert leftovers(before) == []
+        end_children(before)
+        # Where the child itself is new, all of them are.
+        assert len(leftovers(outside)) == 3
+        child.stdin.close()
+    assert leftovers(outside) == []
+
+
 def test_a_listening_socket_is_reported_until_it_is_closed():
     before = snapshot()
     with socket.create_server(("127.0.0.1", 0)) as listener:

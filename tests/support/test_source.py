@@ -1,6 +1,6 @@
 import ast
 
-from tests.support.source import PACKAGE, imports, uses
+from tests.support.source import PACKAGE, comparisons, imports, uses
 
 
 def test_imports_are_found_in_every_spelling():
@@ -17,3 +17,15 @@ def test_imports_for_type_checkers_only_can_be_left_out():
 def test_uses_see_through_aliases_and_name_the_function():
     code = "import pickle as p\nfrom pickle import loads as l\nclass A:\n    def f(self):\n        p.load(l(x))\n"
     assert {("A.f", "pickle.load"), ("A.f", "pickle.loads")} <= set(uses(ast.parse(code)))
+
+
+def test_comparisons_name_the_function_and_the_words_of_what_is_compared():
+    code = """
+class Door:
+    def open(self, shown):
+        return sha256(self._tokens[0] + b"x") == shown and self.name != "token" and len(shown) == len(KEY)
+    def leave(self, my_key):
+        return 1 < 2 or my_key.encode() != KEY or my_key is not None
+"""
+    door, key = {"sha256", "self", "token", "shown"}, {"my", "key", "encode"}
+    assert list(comparisons(ast.parse(code))) == [("Door.open", door), ("Door.open", set()), ("Door.leave", key)]
