@@ -18,7 +18,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["greencoro", "greencoro.*"]),
-    package_data={"greencoro": ["py.typed"]},
+    package_data={"greencoro": ["py.typed"], "greencoro.legacy": ["data/Dockerfile"]},
     install_requires=[
         "gevent>=24.11",  # the first with wheels for Python 3.13
         "greenlet>=3.1",

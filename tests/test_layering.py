@@ -23,7 +23,7 @@ RANK = {
     "testing": 5,
     "cli": 6,
 }
-PACKAGES = ("hub", "distributed", "compute", "monitor", "cli")
+PACKAGES = ("hub", "distributed", "compute", "monitor", "legacy", "cli")
 ONLY = {"flask": "monitor"}  # third-party name -> its one home
 
 # Code that decides and does nothing else: time and randomness come in as arguments.
@@ -154,7 +154,7 @@ MAY_OPEN = {
     ("compute/loader.py", "_Unpickler"),
     ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),
-    ("cli/main_program.py", "run_as_main"),  # the program that the user named on the command line
+    ("hub/main_program.py", "run_as_main"),  # the program that the user named on the command line
 }
 
 ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb"}

@@ -11,8 +11,8 @@
 - scheduler: ``greencoro scheduler``, the computations of many clients
 - discoro: the same as a program of its own
 - handshake: a node daemon for a parent process
-- main_program: a program run as ``__main__`` in this process
 - run: ``greencoro run``, a program whose blocking calls let others go on
+- legacy: ``greencoro legacy``, a program written for asyncoro
 - cert: ``greencoro cert``, the certificate by which processes with TLS know each other
 - steps: doing what may hang, for a limited time
 - network_options: the options of commands that start a runtime for a moment
@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from greencoro.cli.run import run
 
         return run(arguments[1:])
+    if arguments[:1] == ["legacy"]:
+        from greencoro.cli.legacy import legacy
+
+        return legacy(arguments[1:])
 
     import click
 
@@ -60,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from greencoro.cli.cert import cert
     from greencoro.cli.doctor import doctor
     from greencoro.cli.explain import explain
+    from greencoro.cli.legacy import HELP as LEGACY_HELP
     from greencoro.cli.node import HELP as NODE_HELP
     from greencoro.cli.node import serve
     from greencoro.cli.node_settings import OPTIONS
@@ -72,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     node = click.Group(
         "node", COMMANDS, params=list(OPTIONS), callback=serve, invoke_without_command=True, help=NODE_HELP
     )
-    # Only for the list of commands: it never comes to be called.
-    listed = click.Command("run", help=HELP)
+    # Only for the list of commands: these never come to be called.
+    listed = [click.Command("run", help=HELP), click.Command("legacy", help=LEGACY_HELP)]
     words = "Plain blocking-style functions on many machines."
-    group = click.Group("greencoro", commands=[cert, doctor, explain, node, peers, scheduler, listed], help=words)
+    group = click.Group("greencoro", commands=[cert, doctor, explain, node, peers, scheduler, *listed], help=words)
     click.version_option(__version__, prog_name="greencoro")(group)
     return run_command(group, "greencoro", arguments)

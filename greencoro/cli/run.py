@@ -25,14 +25,14 @@ def run(arguments: list[str]) -> int:
     monkey.patch_all()
 
     # Only now: what is imported before the patch may keep the unpatched names.
-    from greencoro.cli.main_program import (
+    from greencoro.hub.late_signals import handle_in_time
+    from greencoro.hub.main_program import (
         file_program,
         module_program,
         run_as_main,
         standard_input_program,
         text_program,
     )
-    from greencoro.hub.late_signals import handle_in_time
     from greencoro.hub.popen import replace_gevents_subprocess
 
     replace_gevents_subprocess()
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
             program = file_program(name)
     except FileNotFoundError as error:
         return _refuse(str(error))
-    return run_as_main(program, rest)
+    return run_as_main(program, rest, "greencoro run")
 
 
 def _refuse(*lines: str) -> int:

@@ -72,5 +72,6 @@ The world outside:
 - children: child processes whose end any place can wait for
 - together: several functions of one caller, run beside each other
 - pipes: AsyncPipe: other programs, talked to through their pipes
+- main_program: a program run as ``__main__`` in this process
 - popen: Popen: other programs, started from any place
 """

@@ -72,8 +72,15 @@ def standard_input_program() -> MainProgram:
     return MainProgram("-", "", _load_standard_input)
 
 
-def run_as_main(program: MainProgram, arguments: list[str]) -> int:
+def run_as_main(program: MainProgram, arguments: list[str], command: str) -> int:
     """Run ``program`` as the module `__main__`, which it stays.
+
+    Args:
+        program: What to run.
+
+        arguments: After its name.
+
+        command: What runs it, for whoever reads that it cannot.
 
     Returns:
         int: The exit code: 0; 1 where an exception was not caught, which was told as the interpreter tells it; 2 where
@@ -99,7 +106,7 @@ def run_as_main(program: MainProgram, arguments: list[str]) -> int:
     except SystemExit:
         raise
     except _NoModuleError as error:
-        print(f"greencoro run: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 2
     except BaseException as error:
         trace = _without_our_frames(error.__traceback__)

@@ -1,0 +1,22 @@
+"""Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it. What they need of mechanisms
+is in the layers below. From the bottom up, each using only those above it:
+
+- asyncoro: the module of that name
+- disasyncoro: ``asyncoro.disasyncoro``, the same between processes
+- aliases: the old names of these modules
+- launcher: ``python -m greencoro.legacy``, which runs such a program
+"""
+
+from __future__ import annotations
+
+__all__ = ["install"]
+
+
+def install() -> None:
+    """Have ``import asyncoro``, and of its modules, find what is here; may be called again.
+
+    A package of that name that is installed is not found any more.
+    """
+    from greencoro.legacy.aliases import add
+
+    add()

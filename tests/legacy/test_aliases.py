@@ -1,0 +1,34 @@
+import importlib
+import sys
+
+import pytest
+
+import greencoro.legacy
+from greencoro.legacy import aliases
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    greencoro.legacy.install()
+    yield
+    for name in aliases.MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("name", "module"), aliases.MODULES.items())
+def test_a_module_of_old_is_the_one_here_and_keeps_its_own_name(installed, name, module):
+    found = importlib.import_module(name)
+    assert found is importlib.import_module(module)
+    assert (found.__name__, found.__spec__.name) == (module, module)
+
+
+def test_to_install_it_again_changes_nothing(installed):
+    before = list(sys.meta_path)
+    greencoro.legacy.install()
+    assert sys.meta_path == before
+
+
+def test_without_it_there_is_no_such_module():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("asyncoro3")
