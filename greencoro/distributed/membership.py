@@ -2,7 +2,9 @@
 
 Anything that arrives says that it lives, and an answer that it hears us as well: on every link one side's ping makes
 the other's pong. Where the network carries in one direction only, the side that still hears counts from the last
-answer. So it gives up when the other one does, which hears nothing, and not after it.
+answer, and from what it heard last but a tick less: by then a side whose TCP is not acknowledged sends nothing new. So
+it gives up when the other one does, which hears nothing, and not after it. A peer whose answers are late, behind
+megabytes of its own on a slow network, goes on to be heard and is not given up.
 """
 
 from __future__ import annotations
@@ -66,16 +68,17 @@ class Liveness:
         Time in which nobody called this (a suspended laptop, a stopped process) is not held against the peer: it may
         well have spoken, and what it said lies unread in the socket.
         """
-        self._look(now)
-        # Who does not hear us may be heard for a tick longer: what it asked last may have gone just before it was deaf.
-        if now - max(self._answered, self._heard - self.tick) >= self._silent_seconds:
+        if self.seconds_left(now) <= 0:
             return Health.LOST
         return Health.UP if now - self._heard < self.tick else Health.SUSPECT
 
     def seconds_left(self, now: float) -> float:
-        """Until a peer that is not heard any more is lost; to be called in the place of `check`, as often."""
+        """Until a peer that is not heard any more is lost; where there is no connection, to be called in the place of
+        `check`, as often.
+        """
         self._look(now)
-        return self._answered + self._silent_seconds - now
+        # Who does not hear us may be heard for a tick longer: what it asked last may have gone just before it was deaf.
+        return max(self._answered, self._heard - self.tick) + self._silent_seconds - now
 
     def _look(self, now: float) -> None:
         slept = now - self._looked - self.tick

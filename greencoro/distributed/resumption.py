@@ -2,8 +2,8 @@
 
 Nobody is told of such a break: what is queued waits, and what was sent and is not known to have come is sent again. The
 peer is lost when nobody listens at its place any more or somebody else does, when it says that it does not know the
-link, or when it is silent for the whole time-out, counted from its last answer. That is over at the break where the
-other side heard nothing, gave this one up for it and reset the connection: this side need not wait in its turn.
+link, or when it is silent for the whole time-out, as `membership` counts it. Little of that is left at the break where
+the other side heard nothing, gave this one up for it and reset the connection: this side does not wait as long anew.
 
 Who comes with the proof that a link is its own is believed at once, even where the last connection seems to be well:
 this side has not noticed that it is dead.

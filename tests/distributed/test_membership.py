@@ -80,15 +80,25 @@ def test_N2_a_peer_that_speaks_is_not_lost_however_late_its_answers_are():
     assert Health.LOST not in watched(50.0, heard=[n * 0.9 for n in range(60)]).values()
 
 
-def test_what_is_left_where_nothing_is_heard_any_more_is_counted_from_the_last_answer():
+def test_what_is_left_where_nothing_is_heard_any_more_is_counted_from_the_last_answer_or_a_tick_before_it_was_heard():
     liveness = Liveness(0.0, TICK, TIMEOUT)
     assert liveness.seconds_left(0.5) == 3.75
-    liveness.heard(1.5)
+    liveness.heard(0.75)
     assert liveness.seconds_left(1.5) == 2.75
+    liveness.heard(1.5)
+    assert liveness.seconds_left(1.5) == 3.25
     liveness.answered(1.5)
     assert liveness.seconds_left(1.5) == 4.25
     # Nobody looked: that is not held against it.
     assert liveness.seconds_left(101.5) == 3.25
+
+
+def test_M4_of_a_peer_that_is_heard_all_the_time_and_whose_answers_are_late_there_is_time_left_when_it_breaks():
+    liveness = Liveness(0.0, TICK, TIMEOUT)
+    for half in range(1, 100):
+        liveness.heard(half / 2)
+        assert liveness.check(half / 2) is Health.UP
+    assert liveness.seconds_left(50.0) == 2.75
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.01, -0.01])
