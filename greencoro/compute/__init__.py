@@ -136,6 +136,7 @@
 - waiting_calls: the calls of an executor that wait for a server
 - future_teller: tells futures what became of their jobs
 - feeder: what sends the calls of an executor to servers
+- workplace: where the calls of an executor run
 - future_map: the results of many calls in their order
 - executor: Executor
 """

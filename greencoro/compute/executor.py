@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from greencoro.compute.client_state import Phase
 from greencoro.compute.cluster import LocalCluster
 from greencoro.compute.computation import Computation
 from greencoro.compute.explain_door import open_door
 from greencoro.compute.feeder import Feeder
 from greencoro.compute.future_map import Call, chunks, one_by_one, results_in_order, run_chunk
 from greencoro.compute.futures import JobFuture
-from greencoro.compute.inline import current_inline_server
 from greencoro.compute.job import Job, plain
 from greencoro.compute.look_ahead import check_window, look_ahead
 from greencoro.compute.progress_display import ProgressDisplay
 from greencoro.compute.scattered import Scattered
-from greencoro.compute.scheduler import Scheduler, current_scheduler
+from greencoro.compute.scheduler import Scheduler
 from greencoro.compute.shown import counted
 from greencoro.compute.waiting_calls import WaitingCalls
+from greencoro.compute.workplace import Workplace
 from greencoro.distributed import runtime as runtimes
 from greencoro.distributed.location import Location
 from greencoro.hub import forks
@@ -42,7 +42,7 @@ class Executor(concurrent.futures.Executor):
     ``loop.run_in_executor`` by asyncio programs. What is called may be a `Job`. The callbacks of futures run one
     after another in a thread of their own: one that waits for a future of the same executor waits for ever. A ``with``
     statement that Ctrl-C or ``sys.exit()`` leaves waits for nothing: what was not sent is cancelled, what runs is
-    terminated.
+    terminated. One that nobody has a reference to any more shuts itself down once its calls are over.
 
     Args:
         where: A `LocalCluster`, or the `Scheduler` of this process; the `Location` of another one; or a `Computation`
@@ -80,40 +80,24 @@ class Executor(concurrent.futures.Executor):
         forks.refuse()
         check_window(max_waiting, "max_waiting")
         check_window(max_waiting_bytes, "max_waiting_bytes")
-        if not isinstance(where, LocalCluster | Scheduler | Location | Computation | None):
-            raise TypeError(f"an Executor runs at a LocalCluster, Scheduler, Location or Computation, not {where!r}")
-        if isinstance(where, Scheduler) and where is not current_scheduler():
-            raise ValueError("that Scheduler is closed")
-        if isinstance(where, Computation) and components:
-            raise ValueError("components are given to the Computation")
         Job(len, retries=retries)  # is it a number of retries?
         self._retries = retries
-        self._owns_computation = not isinstance(where, Computation)
-        self._computation = where if isinstance(where, Computation) else Computation(components)
-        self._location = where if isinstance(where, Location) else None
-        self._cluster: LocalCluster | None = None
-        if where is None and current_scheduler() is None and current_inline_server() is None:
-            self._cluster = LocalCluster()
-        # Now: from Python 3.12 on no thread is started once the script has ended, and jobs may be sent after that.
-        open_door()
-        if self._location is not None:
-            runtimes.runtime()
-        self._waiting = WaitingCalls(max_waiting, max_waiting_bytes)
-        self._display = ProgressDisplay() if progress else None
-        self._feeder = Feeder(self._computation._jobs, self._waiting, self._begin, self._end, self._display)
+        workplace = Workplace(where, components)
+        self._computation = workplace.computation
+        try:
+            # Now: from Python 3.12 on no thread is started once the script has ended, and jobs may be sent after that.
+            open_door()
+            if workplace.location is not None:
+                runtimes.runtime()
+            self._waiting = WaitingCalls(max_waiting, max_waiting_bytes)
+            display = ProgressDisplay() if progress else None
+            self._feeder = Feeder(self._computation._jobs, self._waiting, workplace.open, workplace.close, display)
+        except BaseException:
+            workplace.close()
+            raise
         self._dispatcher = self._feeder.dispatcher
-
-    def _begin(self) -> None:
-        if self._owns_computation and self._computation._jobs.client.phase is Phase.NEW:
-            self._computation.schedule(self._location)
-
-    def _end(self) -> None:
-        if self._display is not None:
-            self._display.close()
-        if self._owns_computation:
-            self._computation.close()
-        if self._cluster is not None:
-            self._cluster.close()
+        # Who drops an executor submits nothing any more; at the process's end there are others who see to what is left.
+        weakref.finalize(self, self._feeder.shut_soon).atexit = False
 
     # What `concurrent.futures` asks for.
 

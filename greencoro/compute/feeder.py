@@ -189,6 +189,10 @@ class Feeder:
         if is_idle:
             self._finish()
 
+    def shut_soon(self) -> None:
+        """As `shut`, without cancelling, in another thread; takes no lock, for the garbage collector calls this."""
+        self._teller.have_done(functools.partial(self.shut, False))
+
     def abandon(self) -> None:
         """End what runs, and what is about to."""
         self._is_abandoned = True
@@ -328,6 +332,8 @@ class Feeder:
 
     def _finish(self) -> None:
         try:
+            if self._display is not None:
+                self._display.close()
             self._end()
         finally:
             # Whatever became of that: somebody waits for this.

@@ -47,6 +47,10 @@ class FutureTeller:
         """A job is over, or that is why there is none; does not wait."""
         self._inbox.put(functools.partial(self._tell_one, future, what))
 
+    def have_done(self, action: Callable[[], None]) -> None:
+        """Have ``action()`` done in that thread, unless that has ended; takes no lock."""
+        self._inbox.put(action)
+
     @property
     def is_this_thread(self) -> bool:
         """Is the caller a callback of a future?"""

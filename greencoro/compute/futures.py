@@ -23,6 +23,14 @@ __all__ = ["JobFuture", "as_completed"]
 _condition = threading.Condition(native.RLock())
 
 
+def _renew(condition: threading.Condition) -> None:
+    # A thread that had the lock is gone, and what is over is to be looked at in a process that was forked as well.
+    threading.Condition.__init__(condition, native.RLock())
+
+
+forks.keep_from_children(_condition, _renew)
+
+
 class JobFuture(concurrent.futures.Future[Any]):
     """What `Executor.submit` returns: a future of `concurrent.futures`.
 

@@ -16,6 +16,7 @@ from gevent import monkey
 
 from greencoro.compute import lineage
 from greencoro.compute.fork_checks import check_can_fork
+from greencoro.errors import LocalProtocolError
 from greencoro.hub import native
 
 __all__ = ["fork_kept"]
@@ -43,24 +44,37 @@ def fork_kept(parent: int, own: Iterable[int]) -> int:
     Returns:
         int: The keeper's process id.
 
-    Raises:
-        OSError, LocalProtocolError: There can be no other process.
+    Where there can be no server, or no waiting for it, the process ends with 1 and a line on standard error.
     """
     lineage.end_with_parent(parent)
     lineage.adopt_orphans()
     lineage.show_name("greencoro-keep")
     keeper = os.getpid()
-    check_can_fork()
     # Both are of one group, and what is sent to that is for the server, or for what it has started.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    server = _fork()
+    try:
+        check_can_fork()
+        server = _fork()
+    except (OSError, LocalProtocolError) as error:
+        _give_up(error)
     if server:
         for descriptor in own:
             native.close(descriptor)
-        _wait_for(server)
+        try:
+            _wait_for(server)
+        except OSError as error:
+            os.kill(server, signal.SIGKILL)
+            _waitpid(server, 0)
+            _give_up(error)
         _end_as(_status_of(server))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return keeper
+
+
+def _give_up(error: Exception) -> NoReturn:
+    # The server's last words, by which its end is explained.
+    os.write(2, f"greencoro: this server could not be started: {error}\n".encode())
+    os._exit(1)
 
 
 def _wait_for(server: int) -> None:

@@ -21,6 +21,10 @@ _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 30.0
 #: Of jobs of one function that raise the same, one in so many seconds is told of in full.
 _PAUSE_SECONDS = 60.0
+#: So many failures wait to be asked for; of more the first is told at once.
+_MOST_FAILURES = 1000
+#: So many kinds of failures are told apart; of more the one told of first counts as new again.
+_MOST_KINDS = 1000
 
 
 class _Failure(NamedTuple):
@@ -62,16 +66,16 @@ class Unheard:
         coro.when_asked(_posting(self._forget, number))
         if self._is_over:
             self._tell(number)
+        elif len(self._failures) > _MOST_FAILURES:
+            self._tell(next(iter(self._failures)))
 
     def close(self) -> None:
         """The computation is over."""
         self._is_over = True
         for number in list(self._failures):
             self._tell(number)
-        for (name, error_type), (_, more) in self._told.items():
-            if more:
-                tell(_log, logging.ERROR, f"uncaught exceptions in {more} more coroutines {name}: {error_type}")
-        self._told.clear()
+        while self._told:
+            self._tell_the_rest(next(iter(self._told)))
 
     def _forget(self, number: int) -> _Failure | None:
         failure = self._failures.pop(number, None)
@@ -83,6 +87,9 @@ class Unheard:
         failure = self._forget(number)
         if failure is None:
             return
+        coro = failure.reference()
+        if coro is not None and coro.is_asked:
+            return  # what says so has not come here yet
         now = native.monotonic()
         told_at, more = self._told.get(failure.kind, (None, 0))
         if told_at is not None and now - told_at < _PAUSE_SECONDS:
@@ -91,6 +98,15 @@ class Unheard:
         self._told[failure.kind] = now, 0
         others = f"\nand {more} more like it, before" if more else ""
         tell(_log, logging.ERROR, failure.line + others)
+        if len(self._told) > _MOST_KINDS:
+            self._tell_the_rest(next(iter(self._told)))
+
+    def _tell_the_rest(self, kind: tuple[str, str]) -> None:
+        """Of those alike that were only counted."""
+        _, more = self._told.pop(kind)
+        if more:
+            name, error_type = kind
+            tell(_log, logging.ERROR, f"uncaught exceptions in {more} more coroutines {name}: {error_type}")
 
 
 def _posting(function: Callable[[int], object], number: int) -> Callable[..., None]:

@@ -28,6 +28,11 @@ class Asked:
         if function is not None:
             function()
 
+    @property
+    def is_asked(self) -> bool:
+        """Has somebody asked?"""
+        return self._is_asked
+
     def when_asked(self, function: Callable[[], object]) -> None:
         """Have ``function()`` called once somebody asks, in that thread; at once where somebody has."""
         self._on_asked = function  # type: ignore[misc]

@@ -117,6 +117,38 @@ def test_whatever_a_forked_child_asks_for_is_refused_at_once_and_its_end_disturb
     assert program.errors() == ""
 
 
+LOCKED = (
+    HEAD
+    + """
+import threading
+from greencoro.compute import futures
+
+with LocalCluster(servers=1) as cluster, Executor(cluster) as executor:
+    future = executor.submit(double, 4)
+    assert future.result(20) == 8
+    taken, forked = threading.Event(), threading.Event()
+    def hold_the_lock():
+        with futures._condition:
+            taken.set()
+            forked.wait(20)
+    holder = threading.Thread(target=hold_the_lock)
+    holder.start()
+    taken.wait(20)
+    pid = os.fork()
+    if not pid:
+        say(f"{future.done()} {future.result()} {'finished' in repr(future)}")
+        os._exit(0)
+    forked.set()
+    holder.join()
+    print("child", exit_code(pid), future.result())
+"""
+)
+
+
+def test_what_is_over_can_be_looked_at_in_a_child_that_was_forked_while_a_thread_had_the_lock_of_futures(programs):
+    assert lines_of(programs.script(LOCKED)) == (0, ["True 8 True", "child 0 8"])
+
+
 POOL = (
     HEAD
     + """

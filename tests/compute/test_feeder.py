@@ -16,9 +16,12 @@ from greencoro import (
     Coro,
     CoroTerminated,
     Executor,
+    LocalCluster,
     WouldBlock,
 )
-from greencoro.compute import feeder, future_teller
+from greencoro.compute import feeder, future_teller, workplace
+from greencoro.compute.client_state import Phase
+from greencoro.compute.inline import current_inline_server
 from greencoro.compute.job_journal import journal
 from greencoro.hub.completion import Completion
 from tests.compute.executors import busy, opened_gate, receive, square
@@ -117,6 +120,47 @@ def test_the_thread_of_an_executor_ends_with_it(cluster, opened):
     opened()
     assert future.result(5) == "opened"
     assert executor._feeder._teller._thread.join(10)
+
+
+def test_an_executor_that_is_dropped_shuts_itself_down_once_its_calls_are_over(cluster, opened):
+    executor = Executor(cluster)
+    running, waiting = busy(executor), executor.submit(square, 3)
+    feeder_of_it, dropped = executor._feeder, weakref.ref(executor)
+    del executor
+    assert dropped() is None
+    assert not feeder_of_it.ended.wait(0.05)
+    opened()
+    assert (running.result(5), waiting.result(5)) == ("opened", 9)
+    assert feeder_of_it.ended.wait(10)
+    assert feeder_of_it._teller._thread.join(10)
+
+
+def test_an_idle_executor_that_is_dropped_gives_its_servers_back(cluster):
+    executor = Executor(cluster)
+    assert executor.submit(square, 2).result(5) == 4
+    computation, thread = executor._computation, executor._feeder._teller._thread
+    del executor
+    poll_until(lambda: computation._jobs.client.phase is Phase.OVER)
+    assert thread.join(10)
+
+
+def test_an_executor_without_a_thread_leaves_no_cluster_of_its_own(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setenv("GREENCORO_SECRET_FILE", str(tmp_path / "secret"))
+    monkeypatch.setattr(feeder, "FutureTeller", refuse)
+    made = []
+
+    class InlineCluster(LocalCluster):
+        def __init__(self):
+            super().__init__(inline=True)
+            made.append(self)
+
+    monkeypatch.setattr(workplace, "LocalCluster", InlineCluster)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        Executor()
+    assert len(made) == 1 and current_inline_server() is None
 
 
 def test_executors_leave_nothing_in_their_computation(cluster):

@@ -154,3 +154,26 @@ def test_keeper_has_open_what_it_was_not_told_is_the_servers(keep):
 def opened_by(pid):
     found = {int(number): os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
     return {number if number < 3 else file for number, file in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("keeper._fork = lambda: os.open('/dev/full/none', 0)", "Not a directory"),
+        ("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))", "Too many open files"),
+    ],
+    ids=["fork", "pidfd"],
+)
+def test_where_the_system_refuses_a_process_or_its_descriptor_one_line_says_so_and_no_server_stays(
+    tmp_path, fault, reason
+):
+    before, after = HEAD.split("extra = ")
+    code = f"{before}import greencoro.compute.keeper as keeper\n{fault}\n" + after.partition("\n")[2].replace(
+        "[extra]", "[]"
+    )
+    # Where there is one all the same, it is there for a while.
+    command = [sys.executable, "-c", code + "time.sleep(100)"]
+    ran = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=30)
+    assert ran.stderr.startswith("greencoro: this server could not be started: ") and reason in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout.splitlines()[-1] == "ended 1 False"

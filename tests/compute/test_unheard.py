@@ -75,6 +75,49 @@ def test_whoever_asks_is_told_nothing_else(made, caplog, when):
     assert not made._failures
 
 
+def test_whoever_asks_just_before_the_computation_closes_is_told_nothing_else(made, caplog):
+    coro = job()
+    on_hub(made.over, coro, outcome(coro))
+
+    def close_while_it_is_asked_for():
+        coro.asked()  # what this posts comes after the following
+        made.close()
+
+    on_hub(close_while_it_is_asked_for)
+    on_hub(int)
+    assert caplog.messages == []
+
+
+def test_of_more_failures_than_may_wait_the_first_is_said_at_once(made, caplog, monkeypatch):
+    monkeypatch.setattr(unheard, "_MOST_FAILURES", 3)
+    kept = [job(number, f"f{number}") for number in range(5)]
+    for coro in kept:
+        on_hub(made.over, coro, outcome(coro))
+    assert [line.split(",")[0] for line in caplog.messages] == [
+        "uncaught exception in coroutine f0/0@127.0.0.1:1",
+        "uncaught exception in coroutine f1/1@127.0.0.1:1",
+    ]
+    on_hub(made.close)
+    assert len(caplog.messages) == 5
+
+
+def test_of_more_kinds_than_are_told_apart_the_rest_of_the_first_is_said_and_it_counts_as_new(
+    made, caplog, monkeypatch
+):
+    monkeypatch.setattr(unheard, "_MOST_KINDS", 2)
+    kept = [job(number, name) for number, name in enumerate("ffghf")]
+    for coro in kept:
+        on_hub(made.over, coro, outcome(coro))
+        on_hub(made._tell, next(iter(made._failures)))
+    assert [line.split("@")[0].split(" coroutine")[1] for line in caplog.messages] == [
+        " f/0",
+        " g/2",
+        " h/3",
+        "s f: ValueError",
+        " f/4",
+    ]
+
+
 def test_after_the_end_of_the_computation_it_is_said_at_once(made, caplog):
     on_hub(made.close)
     coro = job()
