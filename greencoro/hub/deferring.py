@@ -2,7 +2,8 @@
 
 What asyncoro's programs expect: ``coro.sleep(1)`` only notes the wait, and so does ``coro.receive()``; the coroutine
 waits at the ``yield`` that comes next, its own or that of whoever called it as a sub-generator, and what is yielded
-there is lost. What has its answer already gives that. This needs no look at the bytecode, and a generator leaves its worker inside ``try`` blocks, too.
+there is lost. What has its answer already gives that. This needs no look at the bytecode, and a generator leaves its
+worker inside ``try`` blocks, too.
 
 Only calls in the generator's own code are meant. What a function that it calls waits for, that waits for there.
 """
