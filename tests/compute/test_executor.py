@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import gc
+import io
 import itertools
+import os
+import sys
 import threading
 
 import psutil
@@ -20,6 +23,7 @@ from greencoro import (
     sleep,
 )
 from greencoro.compute import client as clients
+from greencoro.compute.client_state import Phase
 from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.job_journal import journal
 from greencoro.hub.completion import Completion
@@ -238,7 +242,26 @@ def test_jobs_carry_their_options(executor):
 def test_progress_is_said_on_standard_error(cluster, capfd):
     with Executor(cluster, progress=True) as executor:
         list(executor.map(square, range(5)))
-    assert "5 of 5 jobs" in capfd.readouterr().err
+        executor.shutdown()
+    assert capfd.readouterr().err.count("5 of 5 jobs") == 1
+
+
+@pytest.mark.parametrize("fault", ["closed", "nobody reads"])
+def test_progress_that_cannot_be_said_keeps_nobody_from_a_result_and_no_server_from_being_given_back(
+    cluster, monkeypatch, fault
+):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    # Without a buffer, which would be written once more when it is closed.
+    with io.TextIOWrapper(io.FileIO(write_end, "w"), write_through=True) as stream:
+        if fault == "closed":
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        executor = Executor(cluster, progress=True)
+        assert [executor.submit(square, number).result(5) for number in range(3)] == [0, 1, 4]
+        executor.shutdown()
+        monkeypatch.undo()
+    assert executor._computation._jobs.client.phase is Phase.OVER
 
 
 def test_it_takes_the_scheduler_of_this_process_while_that_is_open():
