@@ -36,6 +36,7 @@ def results_in_order(
 
     def results() -> Generator[Any, None, None]:
         try:
+            yield None
             while futures:
                 result = futures[0].result_by(deadline, timeout)
                 futures.popleft()
@@ -45,8 +46,9 @@ def results_in_order(
             for future in futures:
                 future.cancel()
 
+    begun = _begun(results())
     fill()
-    return results()
+    return begun
 
 
 def chunks(calls: Iterator[Call], size: int) -> Iterator[list[Call]]:
@@ -62,6 +64,17 @@ def run_chunk(function: Callable[..., Any], calls: list[Call]) -> list[Any]:
 
 def one_by_one(results: Generator[list[Any], None, None]) -> Iterator[Any]:
     """The results in those of chunks."""
-    with contextlib.closing(results):
-        for chunk in results:
-            yield from chunk
+
+    def each() -> Generator[Any, None, None]:
+        with contextlib.closing(results):
+            yield None
+            for chunk in results:
+                yield from chunk
+
+    return _begun(each())
+
+
+def _begun(results: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Past its first yield: one that was not begun does nothing when it is closed, or collected."""
+    next(results)
+    return results

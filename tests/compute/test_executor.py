@@ -54,6 +54,13 @@ def fail(x):
     raise KeyError(x)
 
 
+noted = []
+
+
+def note(x):
+    noted.append(x)
+
+
 def test_submit_gives_a_future_of_the_result(executor):
     future = executor.submit(pow, 2, exp=5)
     assert isinstance(future, concurrent.futures.Future)
@@ -218,6 +225,20 @@ def test_map_takes_no_more_of_an_endless_input_than_its_buffer(executor, chunksi
     assert [next(results) for _ in range(10)] == [x * x for x in range(10)]
     assert len(taken) <= (10 + 4) * chunksize
     results.close()
+
+
+@pytest.mark.parametrize("chunksize", [1, 2])
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_results_of_map_of_which_none_was_taken_cancel_what_has_not_begun(executor, opened, chunksize, how):
+    running = busy(executor)
+    noted.clear()
+    results = executor.map(note, range(6), chunksize=chunksize)
+    if how == "closed":
+        results.close()
+    del results
+    opened()
+    executor.shutdown()
+    assert running.result(5) == "opened" and not noted
 
 
 def test_an_executor_that_was_never_used_can_be_shut_down(cluster):
