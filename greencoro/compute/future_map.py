@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from greencoro.compute.futures import JobFuture
@@ -18,11 +18,17 @@ Call = tuple[Any, ...]
 
 
 def results_in_order(
-    submit: Callable[..., JobFuture], calls: Iterator[Call], room: Callable[[], int], timeout: float | None
+    submit: Callable[..., JobFuture],
+    cancel: Callable[[Iterable[JobFuture]], object],
+    calls: Iterator[Call],
+    room: Callable[[], int],
+    timeout: float | None,
 ) -> Generator[Any, None, None]:
     """The result of each call, in order; the first calls are submitted before this returns.
 
     Args:
+        cancel: Called with those whose results nobody will take, perhaps by the garbage collector: must take no lock.
+
         room: Says how many may be submitted whose results nobody has taken.
 
         timeout (float | None): How long, from now on, results are waited for, in seconds.
@@ -43,8 +49,7 @@ def results_in_order(
                 fill()
                 yield result
         finally:
-            for future in futures:
-                future.cancel()
+            cancel(futures)
 
     begun = _begun(results())
     fill()

@@ -236,9 +236,24 @@ def test_results_of_map_of_which_none_was_taken_cancel_what_has_not_begun(execut
     if how == "closed":
         results.close()
     del results
+    poll_until(lambda: not executor._waiting, what="nothing waits")
     opened()
     executor.shutdown()
     assert running.result(5) == "opened" and not noted
+
+
+def test_what_the_garbage_collector_finds_of_an_executor_waits_for_none_of_its_locks(cluster, opened):
+    """It may come in the thread that has them, at any line."""
+    executor = Executor(cluster)
+    running, feeder, waiting = busy(executor), executor._feeder, executor._waiting
+    results = [executor.map(square, range(3)), executor.map(square, range(3), chunksize=2)]
+    with feeder._lock, waiting._lock:
+        del results[:]
+        del executor
+    poll_until(lambda: not waiting, what="nothing waits")
+    opened()
+    assert running.result(5) == "opened"
+    assert feeder.ended.wait(10)
 
 
 def test_an_executor_that_was_never_used_can_be_shut_down(cluster):
