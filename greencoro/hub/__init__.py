@@ -36,6 +36,7 @@ A coroutine, from its parts to the handle:
 - execution: a function on its way over the hub
 - ends: how others learn of a coroutine's end
 - coroutine: Coro, the handle that users hold
+- deferring: one whose generator waits at its next yield, wherever the call was made
 - stacks: the stacks of all coroutines, as text
 - instants: at which instructions an exception does the least harm
 - preemption_rules: whether a coroutine that computes may be interrupted
