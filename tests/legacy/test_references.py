@@ -70,7 +70,8 @@ def test_send_and_terminate_to_one_that_is_over_give_0_and_deliver_0(pair):
 
 
 def test_send_and_terminate_to_a_lost_peer_give_minus_1_and_deliver_0(pair):
-    there = pair.at_other(lambda coro=None: coro.receive())
+    target = pair.other.spawn(lambda coro=None: sleep(60))
+    there = reference(pair.one, target)
     assert there.send("x") == 0
     channel = to_channel(pair.one, channel_at(pair.other))
     assert channel.send("x") == 0
@@ -79,10 +80,12 @@ def test_send_and_terminate_to_a_lost_peer_give_minus_1_and_deliver_0(pair):
     assert (there.send("x"), there.terminate(), there.deliver("x", 5)) == (-1, -1, 0)
     assert (channel.send("x"), channel.deliver("x", 5)) == (-1, 0)
     assert channel.subscribe(pair.one.spawn(sleep, 0), 5) == -1
+    target.terminate()
 
 
 def test_terminate_lets_nobody_else_run_before_the_next_yield(pair):
-    there = pair.at_other(lambda coro=None: coro.receive())
+    target = pair.other.spawn(lambda coro=None: coro.receive())
+    there = reference(pair.one, target)
     others = []
 
     def other():
@@ -94,7 +97,7 @@ def test_terminate_lets_nobody_else_run_before_the_next_yield(pair):
         yield there.terminate(), list(others)
 
     assert pair.run(ends_it) == (0, [])
-    poll_until(lambda: there.reach() is None or there.terminate() == 0 and pair.run(there.deliver, 1, 5) == 0)
+    poll_until(lambda: not target.is_alive())
 
 
 def test_what_cannot_be_pickled_is_dropped_and_the_sender_not_told(pair, capsys):
