@@ -1,7 +1,25 @@
 """Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it. What they need of mechanisms
 is in the layers below. From the bottom up, each using only those above it:
 
+- version: the version of asyncoro
+- logger: lines with a time and a name
+- singleton: classes of which there is one object
+- scheduler: AsynCoro, what runs the coroutines
+- signatures: how the function of a coroutine is called
+- locating: how long a name is looked for at a place
+- coro: coroutines
+- channel: channels
+- categories: messages of one coroutine, sorted
+- sync: locks, conditions, events, semaphores
+- location: the place of a process among its peers
+- serialization: objects as bytes
+- sockets: AsyncSocket as it was
+- database: a database cursor whose queries let others run
+- asyncfile: ``asyncoro.asyncfile``, files and pipes
 - asyncoro: the module of that name
+- references: coroutines and channels of other processes
+- rci: functions that peers may start here
+- network: AsynCoro between processes
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
 - aliases: the old names of these modules
 - launcher: ``python -m greencoro.legacy``, which runs such a program
