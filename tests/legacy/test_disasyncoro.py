@@ -125,8 +125,14 @@ def test_a_program_that_begins_without_peers_has_some_once_the_module_is_importe
 import asyncoro
 def local(coro=None):
     print(coro.location, asyncoro.AsynCoro().location, asyncoro.AsynCoro().name)
+    who = yield coro.receive()
+    who.send("it runs")
     yield coro.receive()
+def waits(coro=None):
+    before.send(coro)
+    print((yield coro.receive()))
 before = asyncoro.Coro(local)
+asyncoro.Coro(waits).value()
 import asyncoro.disasyncoro
 scheduler = asyncoro.AsynCoro("127.0.0.1", int(sys.argv[1]), secret=sys.argv[2])
 print(before.location == scheduler.location)
@@ -139,7 +145,7 @@ asyncoro.Coro(main).value()
         begin="",
         prelude="import sys",
     )
-    assert lines(out) == ["None None ", "True", "True 0"]
+    assert lines(out) == ["None None ", "it runs", "True", "True 0"]
     assert [line.split()[0] for line in logged(out)] == ["version", "network"]
 
 
