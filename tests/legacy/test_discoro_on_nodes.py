@@ -4,7 +4,9 @@ import os
 
 import pytest
 
+from tests.cluster.programs import ROOT
 from tests.legacy.old_nodes import old_node
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.cluster,
@@ -367,3 +369,91 @@ def test_what_cannot_be_run_is_told_with_the_exception_and_its_traceback(notes, 
 
 def test_every_note_is_looked_at(notes):
     assert notes.keys() == EXPECTED.keys() | NOT_RUN.keys()
+
+
+SHARED = (
+    BEGIN
+    + """
+def square(n, coro=None):
+    yield coro.sleep(0.05)
+    raise StopIteration(n * n)
+
+def client_proc(location, coro=None):
+    nowhere = Computation([square], timeout=1)
+    note('no scheduler there', (yield nowhere.schedule(asyncoro.Location('127.0.0.1', 9))))
+    note('in time', (yield Computation([], timeout=99).schedule(asyncoro.Location('127.0.0.1', 9), 0.5)))
+    computation = Computation([square], status_coro=status_coro)
+    note('schedule', (yield computation.schedule(location)))
+    note('run', (yield end_of((yield computation.run(square, 4)), coro)))
+    other = Computation([], status_coro=status_coro)
+    waiting = asyncoro.Coro(second, other)
+    yield coro.sleep(0.5)
+    note('waits', waiting.is_alive())
+    yield computation.close()
+    note('then', (yield waiting.finish()))
+    yield other.close()
+
+def second(computation, coro=None):
+    result = yield computation.schedule()
+    raise StopIteration(result)
+
+if __name__ == '__main__':
+    asyncoro.AsynCoro(node='127.0.0.1', udp_port=PORT, name='a client')
+    status_coro = asyncoro.Coro(ends)
+    asyncoro.Coro(client_proc, asyncoro.Location('127.0.0.1', SCHEDULER)).value()
+    print(json.dumps(notes))
+"""
+)
+
+NATIVE = """
+import json
+from greencoro import Computation, Scheduler
+
+def square(n):
+    return n * n, "asyncoro" in globals()
+
+with Scheduler(nodes=["LOCATION"], node="127.0.0.1", discover_peers=False), Computation() as computation:
+    print(json.dumps(computation.run(square, 3).value()))
+"""
+
+
+def test_computations_take_turns_at_a_shared_scheduler_and_native_ones_use_the_same_node(tmp_path):
+    with old_node(tmp_path, 1) as node:
+        place = free_port()
+        script = str(ROOT / "scripts" / "discoro.py")
+        scheduler = node.programs.start(
+            script, "-i", "127.0.0.1", "-u", str(node.port), "-t", str(place), "-s", "", "--daemon"
+        )
+        assert scheduler.line().startswith(f"discoro.py at 127.0.0.1:{place}: secret ")
+        assert node.notes(SHARED.replace("SCHEDULER", str(place))) == {
+            "no scheduler there": -1,
+            "in time": -1,
+            "schedule": 0,
+            "run": ["StopIteration", 16],
+            "waits": True,
+            "then": 0,
+        }
+        scheduler.process.terminate()
+        assert scheduler.wait() in (0, 143, -15)
+        location = node.announcement.split(" at ")[1].split(": ")[0]
+        native = node.programs.script(NATIVE.replace("LOCATION", location))
+        assert native.wait() == 0, native.errors()
+        assert native.rest() == "[9, false]\n"
+
+
+def test_a_computation_finds_no_scheduler_where_there_is_none(tmp_path):
+    with old_node(tmp_path, 1) as node:
+        program = node.client("""
+            import asyncoro.disasyncoro as asyncoro
+            from asyncoro.discoro import *
+
+            def client_proc(coro=None):
+                print(- (yield Computation([], timeout=1).schedule()))
+
+            asyncoro.AsynCoro(node='127.0.0.1', udp_port=PORT)
+            asyncoro.Coro(client_proc)
+        """)
+        assert program.wait() == 0
+        printed = program.rest()
+        assert printed.splitlines()[-1] == "1"
+        assert "asyncoro - not scheduled: no scheduler" in printed
