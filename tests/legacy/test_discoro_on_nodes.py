@@ -14,7 +14,7 @@ pytestmark = [
 ]
 
 BEGIN = """
-import json, os, sys, time
+import json, os, sys, threading, time
 import asyncoro.disasyncoro as asyncoro
 from asyncoro.discoro import *
 
@@ -224,7 +224,7 @@ def client_proc(coro=None):
     note('too few arguments', (yield computation.run_at(here, listed)))
     note('too few by name', (yield computation.run_at(here, 'listed')))
     note('not a generator', (yield computation.run_at(here, not_generator, 1)))
-    note('not picklable', (yield computation.run_at(here, other, open(sys.argv[0]))))
+    note('not picklable', (yield computation.run_at(here, other, threading.Lock())))
     note('source fails', (yield computation.run_at(here, broken)))
 
     # there
@@ -340,7 +340,7 @@ NOT_RUN = {
     "too few arguments": ["TypeError", "listed", "missing 1 required positional argument: 'n'"],
     "too few by name": ["TypeError", "listed", "missing 1 required positional argument: 'n'"],
     "not a generator": ["Exception", "not_generator", "not_generator is not a generator!"],
-    "not picklable": ["PackagingError", "other", "cannot pickle '_io.TextIOWrapper' object"],
+    "not picklable": ["PackagingError", "other", "job.args[0]: cannot pickle '_thread.lock' object"],
     "source fails": ["PackagingError", "broken", "NameError: name 'no_such_name' is not defined"],
 }
 
