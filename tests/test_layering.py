@@ -154,6 +154,7 @@ MAY_OPEN = {
     ("compute/loader.py", "_Unpickler"),
     ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),
+    ("legacy/serialization.py", "deserialize"),  # a program's own bytes, which it opens itself
     ("hub/main_program.py", "run_as_main"),  # the program that the user named on the command line
 }
 

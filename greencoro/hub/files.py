@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from greencoro.errors import DeadlineExceeded
 from greencoro.hub import native
@@ -58,7 +58,7 @@ class AsyncFile:
         self._set_up(fd)
 
     @classmethod
-    def below(cls, file: Any) -> AsyncFile:
+    def below(cls, file: Any) -> Self:
         """The bytes of ``file``, which may be in text mode, as long as no part of them has been decoded.
 
         Raises:
@@ -232,7 +232,7 @@ class AsyncFile:
         """
         self._descriptor.close()
 
-    def __enter__(self) -> AsyncFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from greencoro.errors import DeadlineExceeded
 from greencoro.hub.children import await_end
@@ -43,15 +43,18 @@ class AsyncPipe:
         TypeError: ``first`` or ``last`` is no ``Popen`` object.
     """
 
+    # What the pipes are wrapped in.
+    _files: ClassVar[type[AsyncFile]] = AsyncFile
+
     def __init__(self, first: Any, last: Any = None) -> None:
         self.first = first
         self.last = first if last is None else last
         for process in (self.first, self.last):
             if not all(hasattr(process, name) for name in ("pid", "poll", "stdin", "stdout", "stderr")):
                 raise TypeError(f"AsyncPipe() takes Popen objects, not {process!r}")
-        self.stdin = _open(self.first.stdin)
-        self.stdout = _open(self.last.stdout)
-        self.stderr = _open(self.last.stderr)
+        self.stdin = self._open(self.first.stdin)
+        self.stdout = self._open(self.last.stdout)
+        self.stderr = self._open(self.last.stderr)
         # Where the last one's stdin is ours too, the two are not connected by the system.
         if self.last is not self.first and self.first.stdout is not None and self.last.stdin is None:
             close_anywhere(self.first.stdout)
@@ -168,6 +171,9 @@ class AsyncPipe:
         pids = dict.fromkeys((self.first.pid, self.last.pid))
         return f"<AsyncPipe {' … '.join(map(str, pids))}>"
 
+    def _open(self, file: Any) -> AsyncFile | None:
+        return None if file is None or file.closed else self._files.below(file)
+
     def _wait(self, deadline: float | None) -> int:
         if not await_end(self.last, deadline):
             raise DeadlineExceeded(f"process {self.last.pid} was not over in time")
@@ -221,10 +227,6 @@ def _octets(data: Any) -> memoryview:
         return memoryview(data).cast("B")
     except TypeError as error:
         raise TypeError(f"communicate() takes bytes, text, an open file or an AsyncFile, not {data!r}") from error
-
-
-def _open(file: Any) -> AsyncFile | None:
-    return None if file is None or file.closed else AsyncFile.below(file)
 
 
 def _piped(file: AsyncFile | None, name: str) -> AsyncFile:

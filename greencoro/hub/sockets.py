@@ -112,7 +112,7 @@ class AsyncSocket(Transfers):
             fd, address = socket_io.accept(endpoint, limit)
         finally:
             endpoint.stop_reading()
-        connection = AsyncSocket.__new__(AsyncSocket)
+        connection = self._new_connection()
         accepted = endpoints.of(endpoint.adopt(fd))
         connection._set_up(accepted, limit.blocking, self._certificates, self._max_message_bytes, None)
         if self._certificates is not None:
@@ -122,6 +122,10 @@ class AsyncSocket(Transfers):
                 connection.close()
                 raise
         return connection, address
+
+    def _new_connection(self) -> AsyncSocket:
+        """What `accept` makes a connection of, still to be set up."""
+        return AsyncSocket.__new__(AsyncSocket)
 
     def connect(self, address: Any) -> int:
         """Connect to ``address``; with a ``certfile`` insist on TLS with a server whose certificate is in that file.

@@ -1,6 +1,12 @@
 """Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it. What they need of mechanisms
 is in the layers below. From the bottom up, each using only those above it:
 
+- logger: lines with a time and a name
+- singleton: classes of which there is one object
+- serialization: objects as bytes
+- sockets: AsyncSocket as it was
+- database: a database cursor whose queries let others run
+- asyncfile: ``asyncoro.asyncfile``, files and pipes
 - asyncoro: the module of that name
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
 - aliases: the old names of these modules

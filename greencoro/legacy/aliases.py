@@ -14,6 +14,7 @@ __all__ = ["MODULES", "add"]
 #: What stands behind each name.
 MODULES = {
     "asyncoro": "greencoro.legacy.asyncoro",
+    "asyncoro.asyncfile": "greencoro.legacy.asyncfile",
     "asyncoro.disasyncoro": "greencoro.legacy.disasyncoro",
 }
 # Programs of its last years call it so on Python 3.

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from greencoro.hub.thread_pool import AsyncThreadPool
+from greencoro.legacy.database import AsyncDBCursor
+from greencoro.legacy.logger import Logger, logger
+from greencoro.legacy.serialization import deserialize, serialize, unserialize
+from greencoro.legacy.singleton import Singleton
+from greencoro.legacy.sockets import AsynCoroSocket, AsyncSocket
+
+__all__ = [
+    "AsynCoroSocket",
+    "AsyncDBCursor",
+    "AsyncSocket",
+    "AsyncThreadPool",
+    "Logger",
+    "Singleton",
+    "deserialize",
+    "logger",
+    "serialize",
+    "unserialize",
+]
 
 __version__ = "4.2.1"
 
