@@ -94,6 +94,7 @@ Coroutines and channels of other processes:
 - subscriptions: subscribers of other processes to channels here
 - remote_channel: RemoteChannel, a reference with the methods of a local channel
 - rci: functions that peers may start as coroutines here
+- reference_classes: which classes the references of a runtime have
 - asking: requests to coroutines of other processes
 - remote_links: links between coroutines of different processes
 - json_codec: users' objects as JSON

@@ -32,6 +32,8 @@ class Home(Protocol):
     codec: Codec
     #: The runtime's `Services`.
     services: Any
+    #: Its `ReferenceClasses`.
+    reference_classes: Any
 
     def link_for(self, reference: Reference, asker: bytes | None = None) -> Link | None:
         """The link to its incarnation, dialling where there is none (for a peer, ``asker``); None where it is lost."""

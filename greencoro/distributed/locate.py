@@ -66,7 +66,13 @@ class Locator:
     # The side that looks for a name.
 
     def locate(
-        self, kind: str, name: str, location: Location | str | None, timeout: float | None, what: str = ""
+        self,
+        kind: str,
+        name: str,
+        location: Location | str | None,
+        timeout: float | None,
+        what: str = "",
+        elsewhere: bool = False,
     ) -> Any:
         """A reference to what is registered, waiting for it to appear; None where ``timeout`` was over first.
 
@@ -76,6 +82,8 @@ class Locator:
             location: Where to look, with its port; None: here and at all peers.
 
             what (str): What people are told that is waited for, where the name is not of their choice.
+
+            elsewhere (bool): Look at peers alone.
 
         Raises:
             TypeError, ValueError: ``location`` is none, or has no port; the name is too long.
@@ -90,14 +98,20 @@ class Locator:
             raise ValueError(f"locate looks at one runtime, so its location needs a port, and {place} has none")
         ends = None if timeout is None else native.monotonic() + timeout
         while True:
-            query = self._look(kind, name, place, None if ends is None else ends - native.monotonic(), what)
+            query = self._look(kind, name, place, None if ends is None else ends - native.monotonic(), what, elsewhere)
             # Whoever had it may be lost by the time that this one goes on.
             if query.owner is None or query.owner not in self._runtime.peer_table.lost:
                 return query.found.value
 
-    def _look(self, kind: str, name: str, location: Location | None, timeout: float | None, what: str) -> _Query:
+    def _look(
+        self, kind: str, name: str, location: Location | None, timeout: float | None, what: str, elsewhere: bool
+    ) -> _Query:
         query = _Query(kind, name, location)
-        here = location is None or self._runtime.is_own(location)
+        is_own = location is not None and self._runtime.is_own(location)
+        if is_own and elsewhere:
+            query.found.set(None)
+            return query
+        here = not elsewhere and (location is None or is_own)
         if here:
             found = self._names.lookup(kind, name)
             if found is not None:

@@ -20,7 +20,7 @@ from greencoro.distributed.addresses import Channel
 from greencoro.distributed.calls import Calls, Request
 from greencoro.distributed.datagrams import Ping
 from greencoro.distributed.discovery import START_PINGS_SECONDS, Discovery, Rate
-from greencoro.distributed.discovery_socket import DiscoverySocket
+from greencoro.distributed.discovery_socket import DiscoverySocket, Target, send_once
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.peers import Peers
@@ -89,6 +89,7 @@ class Neighbours:
         self._pause: Timer | None = None
         self._meetings = Rate(a_second=_MAX_TO_MEET)
         self._closed = False
+        self._ignores = False
         self._timers: list[Timer] = []
         self._socket: DiscoverySocket | None = None
         if told:
@@ -135,10 +136,27 @@ class Neighbours:
         self._again = None if seconds is None else self._reactor.call_every(seconds, self._announce)
 
     def _announce(self) -> None:
-        if self._socket is not None:
+        if self._socket is not None and not self._ignores:
             self._socket.broadcast(lambda way: self._discovery.ping(self.told[way]))
 
+    def announce_once(self, ways: Mapping[Channel, Location], udp_port: int) -> None:
+        """Tell those who hear at a UDP port of some networks of this runtime, whether it hears there itself or not.
+
+        Args:
+            ways: Each with the location to tell there.
+        """
+        if not self._closed:
+            for way, location in ways.items():
+                send_once(Target(way.family, way.target, way.interface), udp_port, self._discovery.ping(location))
+
+    def ignore_pings(self, flag: bool) -> None:
+        """Neither dial those who tell of themselves nor tell of this runtime unasked, or do so again."""
+        self._ignores = flag
+        self._announce()
+
     def _on_datagram(self, datagram: bytes, host: str, port: int) -> bytes | None:
+        if self._ignores:
+            return None
         now = native.monotonic()
         ping = self._discovery.heard(datagram, self._online, now)
         if ping is not None:
@@ -176,7 +194,7 @@ class Neighbours:
 
     def _on_meet(self, request: Request) -> None:
         ping = _from_json(request.header.get("peer"))
-        if self.is_open and self._discovery.may_dial(ping, self._online, native.monotonic()):
+        if self.is_open and not self._ignores and self._discovery.may_dial(ping, self._online, native.monotonic()):
             self._meet(ping)
         request.reply()
 
@@ -228,14 +246,17 @@ class Neighbours:
 
 
 class _Online:
-    """The incarnations that are online. One that is only being dialled may be so at a wrong place."""
+    """The incarnations that nobody dials for a ping: those online, and those that were parted from.
+
+    One that is only being dialled may be so at a wrong place.
+    """
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
     def __contains__(self, incarnation: object) -> bool:
         link = self._peers.links.get(incarnation)  # type: ignore[call-overload]
-        return link is not None and link.is_online
+        return (link is not None and link.is_online) or incarnation in self._peers.parted
 
 
 def _udp_port_of(link: Link) -> int:

@@ -20,12 +20,13 @@ from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.peers import Peers
 from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.reactor import Reactor
+from greencoro.distributed.reference_classes import ReferenceClasses
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.repeating import Repetition, Repetitions
 from greencoro.distributed.search import Named
 from greencoro.distributed.watches import Watches
 from greencoro.errors import NetworkError, PeerUnreachable
-from greencoro.hub import native, waiting
+from greencoro.hub import names, native, waiting
 from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 
@@ -42,6 +43,7 @@ class OperationsApi:
     _contacts: Contacts
     _locator: Locator
     _repetitions: Repetitions
+    reference_classes: ReferenceClasses
 
     def serve_basics(self) -> None:
         """Serve what every runtime does for its peers: answer, and say what its clock shows."""
@@ -151,6 +153,16 @@ class OperationsApi:
         found: Coro | None = self._locator.locate("coro", name, None, timeout, what)
         return found
 
+    def locate_elsewhere(self, kind: str, name: str, location: Location | None, timeout: float | None) -> Any:
+        """As `Coro.locate` and its like, at peers alone: what is registered here is not looked at.
+
+        Args:
+            kind (str): ``"coro"``, ``"channel"`` or ``"rci"``.
+
+            location (Location | None): Ask only there; nobody is found at this runtime's own.
+        """
+        return self._locator.locate(kind, names.checked(name), location, timeout, elsewhere=True)
+
     def wait_aloud(
         self, outcome: Completion, timeout: float | None, what: str, lacking: str, at: Named | None = None
     ) -> bool:
@@ -182,4 +194,5 @@ class OperationsApi:
             outcome (Completion | None): What is set to the outcome, as a `Watch`.
         """
         reference = Reference(peer.location, peer.incarnation, coro_id, name, key)
-        return RemoteCoro(cast(Home, self), reference, outcome)
+        made: RemoteCoro = self.reference_classes.coro(cast(Home, self), reference, outcome)
+        return made

@@ -59,6 +59,8 @@ _REPORT_SECONDS = 60.0
 #: Those who set up no logging are told of an address that called, and was refused, once in so long: whoever is there
 #: may try for ever, or be no greencoro at all.
 _TELL_SECONDS = 3600.0
+#: How the goodbye begins to a peer that this runtime, which goes on, has no more to do with.
+_PARTED = "parted: "
 #: So many of those that were refused are told of to whoever waits.
 _MAX_REFUSED = 3
 
@@ -107,6 +109,7 @@ class Peers:
         self.incoming = Incoming(settings, lambda stream: self._new_wire(stream, Role.RESPONDER, self))
         self._closed = False
         self._closing: set[Wire] = set()
+        self._on_closed: Callable[[], object] | None = None
         self._gave_up = False
         self._reports = Reports(_REPORT_SECONDS)
         self._told = Reports(_TELL_SECONDS)
@@ -123,6 +126,8 @@ class Peers:
         self.links: dict[bytes, Link] = {}
         #: Incarnations that were online and are not any more.
         self.lost: OrderedDict[bytes, None] = OrderedDict()
+        #: Incarnations that one of the two sides parted from: they are not dialled again without being asked for.
+        self.parted: OrderedDict[bytes, None] = OrderedDict()
         self._referrals = Referrals(self, reactor)
 
     # Any thread: single dict operations.
@@ -221,6 +226,8 @@ class Peers:
         if message.__class__ is Bye:
             if message.reason.startswith(REFUSED):
                 self.report_refusal(link.info.location, message.reason)
+            elif message.reason.startswith(_PARTED):
+                self._remember(self.parted, link.info.incarnation)
             self.lose(link, PeerLost(f"{link.info} left: {escape(message.reason, MAX_REASON)}"))
             return
         self._on_message(link, message)
@@ -265,6 +272,7 @@ class Peers:
         """Make an established connection the one of its peer's link."""
         info = PeerInfo(hello.location, hello.name, hello.incarnation, hello.presence.role)
         self.lost.pop(hello.incarnation, None)
+        self.parted.pop(hello.incarnation, None)
         link = self.links.setdefault(hello.incarnation, self._new_link(info))
         wire.owner = self
         limits = PeerLimits.of(hello)
@@ -309,9 +317,7 @@ class Peers:
         incarnation = link.info.incarnation
         # In this order: whoever finds no link must find that it was lost. See `Referrals` for others.
         if was_up:
-            self.lost[incarnation] = None
-            if len(self.lost) > _REMEMBER_LOST:
-                self.lost.popitem(last=False)
+            self._remember(self.lost, incarnation)
         if self.links.get(incarnation) is link:
             del self.links[incarnation]
         place = self._dialling.gone(incarnation)
@@ -330,6 +336,31 @@ class Peers:
             # It never was online, so it cannot be told to go offline.
             line = "dropped %d messages that were queued for %s: %s"
             self._reactor.log.log(_log, logging.WARNING, line, dropped, link.info, str(error))
+
+    def _remember(self, kept: OrderedDict[bytes, None], incarnation: bytes) -> None:
+        kept[incarnation] = None
+        if len(kept) > _REMEMBER_LOST:
+            kept.popitem(last=False)
+
+    def part(self, link: Link, reason: str, on_sent: Callable[[], object]) -> None:
+        """Say goodbye to one peer, after what is queued for it. Until either side is told to, neither dials the other.
+
+        Args:
+            on_sent: Called when the peer has taken what was queued, or will not any more.
+        """
+        self._remember(self.parted, link.info.incarnation)
+        wire = link.wire
+        if wire is None or wire.is_closed:
+            on_sent()
+        else:
+            self._closing.add(wire)
+
+            def sent() -> None:
+                self._sent(wire)
+                on_sent()
+
+            wire.close(_PARTED + reason, sent)
+        self.lose(link, PeerLost(f"this runtime parted from {link.info}"))
 
     # Dialling, and what `Dialling` asks and tells.
 
@@ -362,18 +393,21 @@ class Peers:
         self.incoming.close()
         self._admission.close()
         links = list(self.links.values())
-        self._closing = {link.wire for link in links if link.wire is not None and not link.wire.is_closed}
-        for wire in tuple(self._closing):
-            wire.close(reason, functools.partial(self._sent, wire, on_closed))
+        wires = {link.wire for link in links if link.wire is not None and not link.wire.is_closed}
+        # Beside those of peers that were parted from a moment ago.
+        self._closing |= wires
+        for wire in wires:
+            wire.close(reason, functools.partial(self._sent, wire))
         for link in links:
             self.lose(link, PeerLost("this runtime is finished"))
+        self._on_closed = on_closed
         if not self._closing:
             on_closed()
 
-    def _sent(self, wire: Wire, on_closed: Callable[[], object]) -> None:
+    def _sent(self, wire: Wire) -> None:
         self._closing.discard(wire)
-        if not self._closing:
-            on_closed()
+        if not self._closing and self._on_closed is not None:
+            self._on_closed()
 
     def abort(self) -> None:
         """End what `close` has left open for what is still to be sent."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from greencoro.config import Settings
 from greencoro.distributed import options
+from greencoro.distributed.addresses import Channel
 from greencoro.distributed.contacts import Contacts
 from greencoro.distributed.listening import ListenerHandle, Listening
 from greencoro.distributed.location import Location
@@ -18,7 +19,9 @@ from greencoro.distributed.places import Place
 from greencoro.distributed.reactor import Reactor
 from greencoro.distributed.search import DEFAULT_PORT
 from greencoro.hub import names
+from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
+from greencoro.hub.waiting import seconds
 
 __all__ = ["PeersApi"]
 
@@ -36,6 +39,8 @@ class PeersApi:
     _observers: PeerObservers
     _status: StatusReports
     _place: Place
+    _ways: Mapping[Channel, Location]
+    settings: Settings
 
     def is_own(self, location: Location) -> bool:
         """Does a location mean this runtime itself, whichever of its addresses it has?"""
@@ -99,6 +104,27 @@ class PeersApi:
             DeadlineExceeded: None of this within ``timeout`` seconds.
         """
         return self._contacts.connect(options.as_location(loc), timeout, incarnation).info
+
+    def disconnect(self, loc: Location | str, timeout: float | None = None) -> int:
+        """Say goodbye to one peer, after what is queued for it: both sides lose each other, and go on.
+
+        Until one of them is told to reach the other, as by `peer`, they have nothing to do with each other, though they
+        hear of each other by discovery or were named in ``peers=``.
+
+        Args:
+            timeout (float | None): Longest wait for what is queued to be taken, in seconds; None: ``peer_timeout``.
+
+        Returns:
+            int: 0; -1 where there is no such peer, or it had not taken all in time: it is lost then all the same.
+        """
+        location = options.as_location(loc, "disconnect")
+        limit = seconds(timeout, "disconnect")
+        for link in self.peer_table.online():
+            if link.info.location == location:
+                sent = Completion()
+                self.reactor.post(self.peer_table.part, link, f"{self.name} closed this connection", sent.set)
+                return 0 if sent.wait(self.settings.peer_timeout_seconds if limit is None else limit) else -1
+        return -1
 
     def accept(self, on: bool) -> None:
         """Let peers in at this runtime's locations, or do not any more; it is so when this returns.
@@ -184,6 +210,26 @@ class PeersApi:
     def unwatch_peers(self, callback: Callable[[PeerEvent], None]) -> None:
         """Do not call ``callback`` any more."""
         self._observers.remove(callback)
+
+    def announce(self, udp_port: int | None = None) -> None:
+        """Tell those on the networks of this runtime once that it is there; any thread, and also where it takes no part
+        in discovery.
+
+        Args:
+            udp_port (int | None): Where they hear; None or 0: the one that this runtime has.
+
+        Raises:
+            ConfigError: ``udp_port`` is no port.
+        """
+        port = options.as_udp_port(udp_port) if udp_port else self._neighbours.udp_port
+        self.reactor.post(self._neighbours.announce_once, self._ways, port)
+
+    def ignore_pings(self, flag: bool) -> None:
+        """Have nothing to do with those who are heard of by discovery, and tell of this runtime only by `announce`.
+
+        False: as before, from now on. Whoever is a peer stays one. Any thread.
+        """
+        self.reactor.post(self._neighbours.ignore_pings, bool(flag))
 
     def set_ping_interval(self, interval: float | None) -> None:
         """Tell those on the networks of this runtime that it is there, now and every ``interval`` seconds; any thread.

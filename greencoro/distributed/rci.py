@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from greencoro.distributed import refs
@@ -18,7 +18,6 @@ from greencoro.distributed.elsewhere import Elsewhere, Home, may_wait
 from greencoro.distributed.link import Link
 from greencoro.distributed.outcomes import Watch
 from greencoro.distributed.per_peer import PerPeer, Tally
-from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.watches import Watches
 from greencoro.errors import BrokenResource, BusyResource, PeerLost, RemoteError, RemoteProtocolError, WouldBlock
@@ -70,6 +69,9 @@ class RCI:
 
         ValueError: ``name`` is empty.
     """
+
+    #: What a call starts.
+    coro_class: ClassVar[type[Coro]] = Coro
 
     def __init__(self, method: Callable[..., Any], name: str | None = None) -> None:
         if not callable(method) or isinstance(method, type) or _is_async(method):
@@ -146,8 +148,8 @@ class RCI:
             Exception: What pickling ``(args, kwargs)`` raises, or why those are no JSON; no coroutine was started.
         """
         if self._home is None:
-            return Coro(self.method, *args, **kwargs)
-        return Coro.at_home(self._home, self.method, args, kwargs)
+            return self.coro_class(self.method, *args, **kwargs)
+        return self.coro_class.at_home(self._home, self.method, args, kwargs)
 
     def _names(self) -> names.Names:
         return names.default if self._home is None else self._home.names
@@ -212,7 +214,9 @@ class RemoteRCI(Elsewhere, RCI):
             if started is None:
                 watches.close(link, watch)
         name = str(reply.get("name", self.name))[: refs.MAX_NAME_CHARACTERS]
-        return RemoteCoro(self._runtime, place._replace(id=started, name=name), outcome)
+        classes = self._runtime.reference_classes
+        there: Coro = classes.coro(self._runtime, place._replace(id=started, name=name), outcome)
+        return there
 
     def register(self) -> int:
         """It is registered in its own process: -1."""
@@ -234,8 +238,6 @@ class RciServer:
         find: The registered RCI that a peer names by its number, if it is at home in this runtime and the peer is let
             in.
 
-        spawn: Starts a coroutine at home in this runtime.
-
         max_running, max_bytes: Coroutines that a peer started here and that are not over, and the arguments they were
             started with.
     """
@@ -244,13 +246,11 @@ class RciServer:
         self,
         find: Callable[[Link, Any], RCI | None],
         watches: Watches,
-        spawn: Callable[..., Coro],
         max_running: int,
         max_bytes: int,
     ) -> None:
         self._find = find
         self._watches = watches
-        self._spawn = spawn
         # What runs holds the tally that counts it: those of an incarnation count over all its links.
         self._running = PerPeer(lambda: Tally(max_running, max_bytes))
 
@@ -289,7 +289,8 @@ class RciServer:
             raise RemoteError(f"the arguments cannot be decoded ({why}); {_NONE_STARTED}")
         args, kwargs = arguments
         try:
-            return self._spawn(rci.method, *args, **kwargs)
+            # What serves a request is at home in this runtime, so what it starts is.
+            return rci(*args, **kwargs)
         except TypeError as error:
             request.reply({"refused": str(error)})
             return None

@@ -9,8 +9,8 @@ from greencoro.distributed import homes, refs
 from greencoro.distributed.elsewhere import Home
 from greencoro.distributed.link import Link
 from greencoro.distributed.peers import Peers
-from greencoro.distributed.proxies import RemoteCoro
 from greencoro.distributed.reach import Reach
+from greencoro.distributed.reference_classes import ReferenceClasses
 from greencoro.distributed.refs import Reference
 from greencoro.distributed.services import Services
 from greencoro.hub import coroutine
@@ -27,6 +27,8 @@ class ReferencesApi:
     reach: Reach
     services: Services
     _finished: bool
+    #: What stands for things elsewhere here.
+    reference_classes = ReferenceClasses()
 
     def spawn(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coro:
         """Start a coroutine that is at home in this runtime, which matters where a process has several."""
@@ -55,4 +57,4 @@ class ReferencesApi:
             coro = self._find(reference.id)
             if coro is not None:
                 return coro
-        return RemoteCoro(cast(Home, self), reference)
+        return self.reference_classes.coro(cast(Home, self), reference)

@@ -258,6 +258,8 @@ class Runtime(PeersApi, FilesApi, OperationsApi, ReferencesApi):
             self.inflows = Inflows(*window)
             self._transfers = Transfers(self, dest_path, max_file_size, max_dest_size)
             undo[:0] = [self._transfers.close]
+            #: The networks it can tell of itself on.
+            self._ways = told_of(listeners, self.settings.multicast_group) if network is None else {}
             discovery = Discovery(self.incarnation, self.secret.discovery_key(), self.presence)
             self._neighbours = Neighbours(
                 self.reactor,
@@ -265,7 +267,7 @@ class Runtime(PeersApi, FilesApi, OperationsApi, ReferencesApi):
                 self._calls,
                 discovery,
                 self.locations,
-                told_of(listeners, self.settings.multicast_group) if self.discovers else {},
+                self._ways if self.discovers else {},
                 [listener.location.addr for listener in listeners],
                 udp_port,
                 self.settings.ping_interval_seconds,

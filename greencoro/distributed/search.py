@@ -211,7 +211,7 @@ class Kept:
         """A peer is lost; it may have been the last of those here."""
         if link.info.incarnation in self._answering:
             self._answering.discard(link.info.incarnation)
-            if not self._answering:
+            if not self._answering and link.info.incarnation not in self._contacts.runtime.peer_table.parted:
                 # Until it is known why nobody is reached there any more.
                 self.named.error = PeerLost(f"{self.named} is lost: {link.error}")
                 self._seek_later()

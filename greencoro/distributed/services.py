@@ -16,10 +16,10 @@ from greencoro.distributed.inflows import Inflows
 from greencoro.distributed.link import Link
 from greencoro.distributed.location import Location
 from greencoro.distributed.monitors import NOTIFY, UNDO_NOTIFY, Monitors
-from greencoro.distributed.rci import CALL, RCI, RciServer, RemoteRCI
+from greencoro.distributed.rci import CALL, RCI, RciServer
 from greencoro.distributed.reach import Reach
 from greencoro.distributed.refs import Reference
-from greencoro.distributed.remote_channel import SUBSCRIBE, UNSUBSCRIBE, RemoteChannel
+from greencoro.distributed.remote_channel import SUBSCRIBE, UNSUBSCRIBE
 from greencoro.distributed.remote_links import LINK, UNLINK, RemoteLinks
 from greencoro.distributed.subscriptions import Subscriptions
 from greencoro.hub import channel as channels
@@ -75,7 +75,7 @@ class Services:
             warn=warn,
         )
         subscriptions = Subscriptions(channel_for, runtime.resolve)
-        functions = RciServer(rci_for, runtime.watches, runtime.spawn, *window)
+        functions = RciServer(rci_for, runtime.watches, *window)
         #: Of `RemoteCoro.call`.
         self.answers = Answers(runtime.location, runtime.incarnation, runtime.link_for, runtime.codec)
         #: Of `RemoteCoro.link`.
@@ -101,12 +101,12 @@ class Services:
     def resolve(self, reference: Reference) -> Any:
         """What a reference to a channel, an RCI, or an address for answers means here."""
         kind = refs.kind_of(reference.id)[0]
-        runtime = self._runtime
+        runtime, classes = self._runtime, self._runtime.reference_classes
         at_home = reference.incarnation == runtime.incarnation and runtime.reach.is_own(reference.key)
         if kind == "channel":
-            return (self._channel(reference.id) if at_home else None) or RemoteChannel(runtime, reference)
+            return (self._channel(reference.id) if at_home else None) or classes.channel(runtime, reference)
         if kind == "rci":
-            return (self._rci(reference.id) if at_home else None) or RemoteRCI(runtime, reference)
+            return (self._rci(reference.id) if at_home else None) or classes.rci(runtime, reference)
         if kind == "answer":
             return ReplyAddress(self.answers, reference)
         raise ValueError(f"a reference to something that this version does not know: {reference.id:#x}")
