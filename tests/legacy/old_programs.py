@@ -41,7 +41,8 @@ class OldPrograms:
     def run(self, name: str, *arguments: object, seconds: float = 50.0) -> None:
         """Run the program to its end and check that it prints what its docstring says, and nothing else."""
         program = self.start(name, *arguments)
-        assert program.ends(seconds) == output(name)
+        printed = program.ends(seconds)
+        assert printed == output(name), f"{name} printed:\n{printed}"
 
     def node(self, *options: object) -> Program:
         """Start the node daemon, as people did for programs such as these."""

@@ -33,7 +33,7 @@ def later(priority):
 if __name__ == "__main__":
     scheduler = asyncoro.AsynCoro()
     scheduler.atexit(5, later, 5)
-    scheduler.atexit(10, later, priority=10)
+    scheduler.atexit(10, later, 10)
     asyncoro.Coro(background)
     asyncoro.Coro(worker)
     print("main is over")

@@ -17,20 +17,20 @@ import asyncoro
 
 def queries(connection, pool, coro=None):
     cursor = asyncoro.AsyncDBCursor(pool, connection.cursor())
-    yield cursor.execute("CREATE TABLE people (name TEXT, age INTEGER)")
+    yield cursor.execute("CREATE TABLE people (name TEXT, age INTEGER)", ())
     people = [("ada", 36), ("bob", 41), ("eve", None)]
     yield cursor.executemany("INSERT INTO people VALUES (?, ?)", people)
     print("%d rows" % cursor.rowcount)
     yield cursor.execute("SELECT name, age FROM people WHERE age > ? ORDER BY name", (30,))
     for row in cursor.fetchall():
         print("%s %s" % row)
-    yield cursor.execute("SELECT avg(age) FROM people")
+    yield cursor.execute("SELECT avg(age) FROM people", ())
     print("average %s" % cursor.fetchone())
     try:
-        yield cursor.execute("SELEKT")
+        yield cursor.execute("SELEKT", ())
     except sqlite3.Error as exc:
         print("refused: %s" % exc.args[0].split(": ")[1])
-    yield cursor.execute("SELECT * FROM people WHERE age > 100")
+    yield cursor.execute("SELECT * FROM people WHERE age > 100", ())
     print("%d rows" % len(cursor.fetchall()))
     cursor.close()
 

@@ -62,4 +62,6 @@ def monitor(coro=None):
 
 
 if __name__ == "__main__":
+    # the failure is expected
+    asyncoro.logger.setLevel(asyncoro.logger.ERROR)
     asyncoro.Coro(monitor).value()

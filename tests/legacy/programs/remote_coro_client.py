@@ -2,7 +2,7 @@
 
 Run with the secret "test" it prints:
 
-    adder at remote_coro_server
+    receiver at remote_coro_server
     1
 """
 
