@@ -33,6 +33,7 @@ A coroutine, from its parts to the handle:
 - call_sites: which calls of a generator have their result yielded at once
 - generators: the trampoline that runs a generator with its sub-generators
 - routine: a generator coroutine's way over the hub
+- deferring: one that waits at its next yield, wherever it made the call
 - execution: a function on its way over the hub
 - ends: how others learn of a coroutine's end
 - coroutine: Coro, the handle that users hold

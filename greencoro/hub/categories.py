@@ -109,7 +109,7 @@ class CategorizeMessages:
         deadline = None if timeout is None else native.monotonic() + timeout
         while category not in self._queues:
             message = self._next(deadline)
-            if message is _NOTHING:
+            if message is _NOTHING or self._ends_wait(message, alarm_value):
                 return alarm_value
             self._sort(message)
         queue = self._queues[category]
@@ -117,6 +117,10 @@ class CategorizeMessages:
             # First: comparing categories may fail.
             del self._queues[category]
         return queue.popleft()
+
+    def _ends_wait(self, message: Any, alarm_value: Any) -> bool:
+        """Does ``message`` say what ``alarm_value`` does, whatever category it has?"""
+        return False
 
     def _next(self, deadline: float | None) -> Any:
         if self._unsorted:

@@ -15,7 +15,7 @@ from greenlet import getcurrent
 from greencoro.errors import WouldBlock
 from greencoro.hub import exit as process_exit
 from greencoro.hub import names, native, requests
-from greencoro.hub.binding import as_for_a_thread, bind
+from greencoro.hub.binding import as_for_a_thread
 from greencoro.hub.ends import Ends
 from greencoro.hub.execution import running
 from greencoro.hub.lifecycle import State
@@ -82,7 +82,7 @@ class Coro(Ends):
         kwargs: dict[str, Any],
         name: str = "",
     ) -> None:
-        takes_coro = bind(target, args, kwargs)
+        takes_coro = self._takes_coro(target, args, kwargs)
         self._home = home
         self._mailbox = Mailbox()
         limit = process_settings().max_mailbox_messages if home is None else home.max_mailbox_messages

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import GeneratorType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from greenlet import GreenletExit, getcurrent
 
@@ -132,6 +132,9 @@ class Execution(Swappable):
     # What the function returned; or, where it raised, a `Failure`.
     _value: Any
 
+    # What runs it where it is a generator.
+    _routine_class: ClassVar[type[Routine]] = Routine
+
     def _spawn(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool, name: str
     ) -> None:
@@ -185,11 +188,9 @@ class Execution(Swappable):
     def _suspension(self) -> _Suspension | Suspension | None:
         """What `resume` would end now: the wait of a `suspend`, on a worker or on none."""
         worker, routine = self._worker, self._routine
-        if worker is not None:
-            suspension = worker.suspension
-        else:
-            token = None if routine is None else routine.token
-            suspension = token if isinstance(token, Suspension) else None
+        suspension = None if worker is None else worker.suspension
+        if suspension is None and routine is not None and isinstance(routine.token, Suspension):
+            suspension = routine.token
         return None if suspension is None or suspension.is_resumed else suspension
 
     # What the worker calls.
@@ -231,7 +232,7 @@ class Execution(Swappable):
             if complaint is not None:
                 self._fail(complaint)
                 return
-            self._routine = Routine(self, value)
+            self._routine = self._routine_class(self, value)
             self._routine.run(worker)
 
     def _returned(self, value: Any) -> None:
@@ -251,9 +252,14 @@ class Execution(Swappable):
     def _fail(self, error: BaseException) -> None:
         try:
             self._value = Failure(error, None if self._routine is None else self._routine.last)
-            _report(self)
+            if not any(told(self) for told in is_told_elsewhere):
+                self._report(self._value.text)
         finally:
             self._end(Event.RAISE)
+
+    def _report(self, text: str) -> None:
+        """Log what the function raised; where the program set up no logging at all, say it on standard error."""
+        tell(_log, logging.ERROR, f"uncaught exception in coroutine {self!r}:\n{text}")
 
     def _end(self, event: Event) -> None:
         self._state = advance(self._state, event)
@@ -289,7 +295,7 @@ class Execution(Swappable):
             self._start_as(request.swap)
         else:
             self._name = name_of(request.swap.target)
-            self._routine = Routine(self, request.generator)
+            self._routine = self._routine_class(self, request.generator)
             userhub.ready(self._routine)
 
     def _restart(self, swap: Swap) -> None:
@@ -634,15 +640,6 @@ preempt: Callable[[Any], Callable[[], object]] | None = None
 
 #: Each says of a coroutine that raised whether what waits for it is told anyway, so that nobody else needs to be.
 is_told_elsewhere: list[Callable[[Any], bool]] = []
-
-
-def _report(execution: Execution) -> None:
-    """Log what a coroutine raised; where the program set up no logging at all, say it on standard error."""
-    if any(told(execution) for told in is_told_elsewhere):
-        return
-    failure = execution._failure
-    assert failure is not None
-    tell(_log, logging.ERROR, f"uncaught exception in coroutine {execution!r}:\n{failure.text}")
 
 
 def running() -> Any:

@@ -41,11 +41,13 @@ __all__ = [
     "daemons",
     "end_of_forker",
     "ended",
+    "finish",
     "has_told_all",
     "holding",
     "prepare",
     "set_daemon",
     "start",
+    "terminate",
     "wait_for_coroutines",
 ]
 
@@ -73,8 +75,9 @@ cleaning_up: set[int] = set()
 _parents: list[Any] = []
 _forker: Any = None
 
-_idle: Completion | None = None
-_closers: list[tuple[int, Callable[[], None]]] = []
+# Who waits until no coroutine keeps the process from ending.
+_waiting: set[Completion] = set()
+_closers: list[tuple[float, Callable[[], object]]] = []
 _prepared = False
 # Re-entrant for a signal handler that makes a coroutine while the first one is being made.
 _prepare_lock = native.RLock()
@@ -149,7 +152,7 @@ def _end_now(status: int) -> None:
     os._exit(status & 0xFF)
 
 
-def at_exit(priority: int, closer: Callable[[], None]) -> None:
+def at_exit(priority: float, closer: Callable[[], object]) -> None:
     """Have ``closer()`` called once no coroutine is left to wait for; higher priorities come first.
 
     It runs in the main thread, may wait, and may create coroutines.
@@ -157,7 +160,7 @@ def at_exit(priority: int, closer: Callable[[], None]) -> None:
     _closers.append((priority, closer))
 
 
-def cancel_at_exit(closer: Callable[[], None]) -> None:
+def cancel_at_exit(closer: Callable[[], object]) -> None:
     """Do not call ``closer`` at the end; where it is not registered, nothing."""
     _closers[:] = [entry for entry in _closers if entry[1] != closer]
 
@@ -169,7 +172,7 @@ def ended(coro_id: int) -> None:
         daemons.discard(coro_id)
     if cleaning_up:
         cleaning_up.discard(coro_id)
-    if _idle is not None:
+    if _waiting:
         _consider_idle()
 
 
@@ -185,9 +188,9 @@ def set_daemon(coro_id: int, flag: bool) -> None:
 
 
 def _consider_idle() -> None:
-    idle = _idle
-    if idle is not None and not idle.done and not _is_held():
-        idle.set()
+    if _waiting and not _is_held():
+        for idle in _waiting.copy():
+            idle.set()
 
 
 def _is_held() -> bool:
@@ -211,20 +214,23 @@ def wait_for_coroutines() -> None:
 
     In a notebook's kernel it does not wait.
     """
-    global _idle
     said = False
     say_at = native.monotonic() + _SAY_AFTER_SECONDS
     lookout = stuck.Lookout(holding)
     while _is_held() and userhub.is_started() and not _is_notebook():
-        _idle = Completion()
-        if not _is_held():
-            return
-        if said:
-            lookout.wait(_idle)
-        elif not lookout.wait(_idle, max(0.0, say_at - native.monotonic())):
-            said = True
-            if not lookout.has_spoken:
-                _say_what_is_waited_for()
+        idle = Completion()
+        _waiting.add(idle)
+        try:
+            if not _is_held():
+                return
+            if said:
+                lookout.wait(idle)
+            elif not lookout.wait(idle, max(0.0, say_at - native.monotonic())):
+                said = True
+                if not lookout.has_spoken:
+                    _say_what_is_waited_for()
+        finally:
+            _waiting.discard(idle)
 
 
 def _say_what_is_waited_for() -> None:
@@ -249,7 +255,7 @@ def _while_pools_work() -> None:
 
 def _after_threads() -> None:
     """At interpreter exit, last: no thread is left that could create a coroutine."""
-    _until_interrupted(_stop_all)
+    _until_interrupted(finish)
 
 
 def _until_interrupted(step: Callable[[], None]) -> None:
@@ -265,7 +271,8 @@ def _until_interrupted(step: Callable[[], None]) -> None:
         _end_by_sigint()
 
 
-def _stop_all() -> None:
+def finish() -> None:
+    """Come to the end of all coroutines now, as at the end of the process: there is no further one. Not in one."""
     wait_for_coroutines()
     _run_closers()
     wait_for_coroutines()
@@ -273,6 +280,12 @@ def _stop_all() -> None:
     _terminate_all(deadline)
     userhub.stop(max(0.0, deadline - native.monotonic()))
     watchdog.stop()
+
+
+def terminate() -> None:
+    """`finish` that waits for no coroutine: all are told to end, and have their grace for that."""
+    _terminate_all(_begin_grace())
+    finish()
 
 
 def _end_by_sigint() -> None:
@@ -388,7 +401,7 @@ def _forget_parent() -> None:
 
     Where a coroutine forked, its function goes on as that of a plain thread would; with its end the process ends.
     """
-    global _idle, _forker, _has_told_all, _deadline
+    global _forker, _has_told_all, _deadline
     forks.became_child()
     for coro in alive.values():
         _parents.append(coro)
@@ -404,7 +417,8 @@ def _forget_parent() -> None:
     daemons.clear()
     cleaning_up.clear()
     _closers.clear()
-    _idle = _deadline = None
+    _waiting.clear()
+    _deadline = None
     _has_told_all = False
     interrupts.forget_parent()
     userhub.abandon()

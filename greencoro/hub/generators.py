@@ -14,7 +14,7 @@ Nothing here waits. `Trampoline.step` goes on until there is something to wait f
 from __future__ import annotations
 
 from types import FrameType, GeneratorType
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from greencoro.errors import Terminated
 from greencoro.hub import call_sites
@@ -61,6 +61,9 @@ class Trampoline:
     """
 
     __slots__ = ("_callers", "_generator", "_sites", "last", "token")
+
+    #: Where a token is not what is yielded: does the generator wait for it at its next ``yield`` all the same?
+    waits_at_next_yield: ClassVar[bool] = False
 
     def __init__(self, generator: _Generator, may_leave: bool) -> None:
         self._generator = generator
@@ -168,6 +171,11 @@ class Trampoline:
                 elif token is _TOLD_OFF:
                     # And again: this generator is given up.
                     left = RuntimeError("generator ignored GeneratorExit")
+                elif token is not NONE and self.waits_at_next_yield:
+                    if yielded.__class__ is GeneratorType and why_not_new(yielded) is None:
+                        # It begins when the wait is over.
+                        self._enter(yielded)
+                    return PARK
                 elif token is not NONE:
                     # The wait that it stands for has not begun: nothing was taken and nothing is lost.
                     self.token = NONE
@@ -186,7 +194,7 @@ class Trampoline:
                 if is_closing:
                     self.token = _CLOSING
                     error = error or TerminatedAtYield()
-                else:
+                elif error is not None or not self._callers or not self.waits_at_next_yield:
                     self.token = NONE
                 if not self._callers:
                     if error is None:
@@ -202,6 +210,8 @@ class Trampoline:
                     self._sites = sites
                 if not self._callers:
                     self._left_sub_call()
+                if self.token is not NONE and not is_closing:
+                    return PARK
             try:
                 if error is None:
                     self.last = value

@@ -24,8 +24,10 @@ class Swap:
 
     __slots__ = ("args", "kwargs", "takes_coro", "target")
 
-    def __init__(self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.takes_coro = bind(target, args, kwargs)
+    def __init__(
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_coro: bool
+    ) -> None:
+        self.takes_coro = takes_coro
         self.target = target
         self.args = args
         self.kwargs = kwargs
@@ -64,6 +66,9 @@ class Swappable:
     """The part of a coroutine that is about its going on as another function."""
 
     __slots__ = ("_swapping",)
+
+    # Can it be called so, and is its coroutine to be given in? See `bind`.
+    _takes_coro = staticmethod(bind)
 
     # None until there is something to remember, as for most coroutines all the time.
     _swapping: _Swapping | None
@@ -109,7 +114,7 @@ class Swappable:
         Raises:
             TypeError: ``target`` cannot be called with these arguments.
         """
-        swap = Swap(target, args, kwargs)
+        swap = Swap(target, args, kwargs, self._takes_coro(target, args, kwargs))
         if self._state > _ACTIVE:
             return self._start_anew(swap)
         if native.get_ident() == userhub.ident:

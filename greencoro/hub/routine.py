@@ -157,6 +157,8 @@ class Pause(Parking):
 
     def wake(self) -> None:
         """End the wait; a second call does nothing. Hub's thread only."""
+        # Where it was not asked before, it is over when it is.
+        self._has_begun = True
         routine = self._routine
         if routine is not None:
             self._routine = None

@@ -14,7 +14,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from operator import length_hint
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from greenlet import getcurrent
 
@@ -27,6 +27,9 @@ from greencoro.hub.waiting import seconds
 __all__ = ["Condition", "Event", "Lock", "RLock", "Semaphore"]
 
 T = TypeVar("T")
+
+# In place of a notification: its wait is over without one.
+_MISSED: Any = object()
 
 
 class Semaphore(Permits):
@@ -204,11 +207,15 @@ class Condition:
     Attributes:
         notify_needs_lock (bool): Is a notification by somebody who does not hold the lock an error? A subclass may say
             False; then one can come between another's look at the state and its wait, and be missed.
+
+        relocks_always (bool): Does the caller of `wait` hold the lock again also where no notification came, because
+            the time was over or an exception ended the wait? A subclass may say False.
     """
 
     __slots__ = ("__weakref__", "_lock", "_waiters")
 
     notify_needs_lock: ClassVar[bool] = True
+    relocks_always: ClassVar[bool] = True
 
     def __init__(self, lock: Lock | RLock | None = None) -> None:
         if lock is not None and not isinstance(lock, OwnedPermit):
@@ -256,12 +263,16 @@ class Condition:
             waiter.wait(timeout)
         except BaseException as error:
             interruption = error
-        while depth and not self._lock._is_owned():
+        if not self.relocks_always:
+            waiter.set(_MISSED)
+        relocks = self.relocks_always or (interruption is None and waiter.value is not _MISSED)
+        while depth and relocks and not self._lock._is_owned():
             try:
                 self._lock._acquire_again(depth)
             except BaseException as error:
                 interruption = error
-        notified = not waiter.set()
+        waiter.set(_MISSED)
+        notified = waiter.value is not _MISSED
         if not notified:
             with contextlib.suppress(ValueError):
                 self._waiters.remove(waiter)

@@ -1,8 +1,16 @@
 """Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it. What they need of mechanisms
 is in the layers below. From the bottom up, each using only those above it:
 
+- version: the version of asyncoro
 - logger: lines with a time and a name
 - singleton: classes of which there is one object
+- scheduler: AsynCoro, what runs the coroutines
+- signatures: how the function of a coroutine is called
+- coro: coroutines
+- channel: channels
+- categories: messages of one coroutine, sorted
+- sync: locks, conditions, events, semaphores
+- location: the place of a process among its peers
 - serialization: objects as bytes
 - sockets: AsyncSocket as it was
 - database: a database cursor whose queries let others run

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from greencoro.errors import HotSwapException, MonitorException
 from greencoro.hub.thread_pool import AsyncThreadPool
+from greencoro.legacy.categories import CategorizeMessages
+from greencoro.legacy.channel import Channel
+from greencoro.legacy.coro import Coro
 from greencoro.legacy.database import AsyncDBCursor
+from greencoro.legacy.location import Location
 from greencoro.legacy.logger import Logger, logger
+from greencoro.legacy.scheduler import AsynCoro
 from greencoro.legacy.serialization import deserialize, serialize, unserialize
 from greencoro.legacy.singleton import Singleton
 from greencoro.legacy.sockets import AsynCoroSocket, AsyncSocket
+from greencoro.legacy.sync import Condition, Event, Lock, RLock, Semaphore
+from greencoro.legacy.version import VERSION
 
 __all__ = [
+    "AsynCoro",
     "AsynCoroSocket",
     "AsyncDBCursor",
     "AsyncSocket",
     "AsyncThreadPool",
+    "CategorizeMessages",
+    "Channel",
+    "Condition",
+    "Coro",
+    "Event",
+    "HotSwapException",
+    "Location",
+    "Lock",
     "Logger",
+    "MonitorException",
+    "RLock",
+    "Semaphore",
     "Singleton",
     "deserialize",
     "logger",
@@ -22,7 +42,10 @@ __all__ = [
     "unserialize",
 ]
 
-__version__ = "4.2.1"
+__version__ = VERSION
+
+#: How long, in seconds, what concerns messages between processes is waited for.
+MsgTimeout = 10
 
 # Python imports `asyncoro.discoro` from nothing but a package.
 __path__: list[str] = []

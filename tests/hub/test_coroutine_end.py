@@ -96,10 +96,10 @@ def test_a_failure_that_cannot_be_reported_still_ends_the_coroutine(monkeypatch:
 def test_a_report_that_fails_still_ends_the_coroutine_and_the_hub_goes_on(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(coro: Any) -> None:
+    def broken(coro: Any, text: str) -> None:
         raise RuntimeError("of the report")
 
-    monkeypatch.setattr(execution, "_report", broken)
+    monkeypatch.setattr(execution.Execution, "_report", broken)
     for _ in range(5):
         with pytest.raises(ValueError, match="of the function"):
             Coro(fail).value(10)

@@ -39,7 +39,7 @@ def test_the_end_waits_for_coroutines_but_not_for_daemons_whose_finally_blocks_r
         """
         process_exit.GRACE_SECONDS = 10  # slow machines need longer
         def works():
-            while process_exit._idle is None:
+            while not process_exit._waiting:
                 sleep(0.01)
             print("worked")
             Coro(late)
@@ -330,7 +330,7 @@ import atexit
 process_exit.GRACE_SECONDS, process_exit._INTERRUPTED_SECONDS = 15, 18  # slow machines need longer
 atexit.register(lambda: print("exit function"))
 def tell_of_the_wait():
-    while process_exit._idle is None:
+    while not process_exit._waiting:
         time.sleep(0.001)
     ready()
 def waits(coro=None):
