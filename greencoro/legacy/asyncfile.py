@@ -17,7 +17,8 @@ class AsyncFile(_AsyncFile):
     What is not said here is as in `greencoro.hub.files.AsyncFile`.
 
     Args:
-        fd: An open file, a socket, an `AsyncSocket`, or the number of a descriptor.
+        fd: An open file (one on disk as well, which asyncoro had to refuse), a socket, an `AsyncSocket`, or the number
+            of a descriptor.
 
     Raises:
         ValueError: It is nothing of that kind, or closed.

@@ -122,6 +122,7 @@ class AsyncSocket(_AsyncSocket):
     sendto = _failing_as_sockets_do(_AsyncSocket.sendto)
     send_msg = _failing_as_sockets_do(_AsyncSocket.send_msg)
 
+    @_failing_as_sockets_do
     def create_connection(self, host_port: Any, timeout: float | None = None, source_address: Any = None) -> int:
         """Connect to a name and port, trying each of the name's addresses; 0, and failures as of `connect`.
 
@@ -130,10 +131,9 @@ class AsyncSocket(_AsyncSocket):
 
             source_address: Address to bind to first.
         """
-        return self._create_connection(host_port, timeout or None, source_address)
+        return super().create_connection(host_port, timeout or None, source_address)
 
-    _create_connection = _failing_as_sockets_do(_AsyncSocket.create_connection)
-
+    @_failing_as_sockets_do
     def recvall(self, size: int) -> bytes | bytearray:  # type: ignore[override]
         """Receive exactly ``size`` bytes. The time begins again with every piece that comes.
 
@@ -145,11 +145,11 @@ class AsyncSocket(_AsyncSocket):
 
             OSError: As for any socket.
         """
-        self._refuse_datagrams("recvall()")
+        self._check_kind(self.open_endpoint("recvall()"), "recvall()", stream_only=True)
         data = bytearray()
         while missing := size - len(data):
             try:
-                piece = self.recv(missing)
+                piece = super().recv(missing)
             except DeadlineExceeded:
                 if data:
                     break
@@ -159,6 +159,7 @@ class AsyncSocket(_AsyncSocket):
             data += piece
         return data
 
+    @_failing_as_sockets_do
     def recv_msg(self) -> bytes:  # type: ignore[override]
         """A message that the other side sent by `send_msg`; ``b""`` where the stream ended, also in the middle of one.
 
@@ -168,13 +169,12 @@ class AsyncSocket(_AsyncSocket):
             OSError: As for any socket.
         """
         try:
-            message: bytes = self._receive_message()
+            message: bytes = super().recv_msg()
         except RemoteProtocolError:
             return b""
         return message
 
-    _receive_message = _failing_as_sockets_do(_AsyncSocket.recv_msg)
-
+    @_failing_as_sockets_do
     def sendall(self, data: Any) -> int | None:  # type: ignore[override]
         """Send all of ``data``.
 
@@ -187,18 +187,13 @@ class AsyncSocket(_AsyncSocket):
             OSError: As for any socket.
         """
         try:
-            self._send_all(data)
+            super().sendall(data)
         except DeadlineExceeded as error:
             sent: int = getattr(error, "sent", 0)
             if sent:
                 return sent
             raise
         return None
-
-    _send_all = _failing_as_sockets_do(_AsyncSocket.sendall)
-
-    def _refuse_datagrams(self, what: str) -> None:
-        self._check_kind(self.open_endpoint(what), what, stream_only=True)
 
 
 AsynCoroSocket = AsyncSocket
