@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from greencoro.hub import native
 
@@ -20,7 +20,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def opened(
-    directory: str | os.PathLike[str], below: Sequence[str], make: bool = False, durable: bool = False
+    directory: str | os.PathLike[str],
+    below: Sequence[str],
+    make: bool = False,
+    durable: bool = False,
+    on_made: Callable[[tuple[str, ...]], object] | None = None,
 ) -> Iterator[int]:
     """A descriptor of the directory at the end of the way ``below``, whose names are all plain.
 
@@ -30,15 +34,17 @@ def opened(
         durable (bool): Force the names of those to the disk: without them what is saved there cannot be found after a
             crash.
 
+        on_made: Called with the way of each that was made.
+
     Raises:
         OSError: There is none, or it cannot be opened; `leads_elsewhere` tells a link or file on the way.
     """
     # The directory itself is our own choice, so it may be reached through links.
     here = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in below:
-            if make:
-                _make(name, here, durable)
+        for depth, name in enumerate(below):
+            if make and _make(name, here, durable) and on_made is not None:
+                on_made(tuple(below[: depth + 1]))
             inner = os.open(name, _DIRECTORY, dir_fd=here)
             native.close(here)
             here = inner
@@ -47,11 +53,15 @@ def opened(
         native.close(here)
 
 
-def _make(name: str, parent: int, durable: bool) -> None:
-    with suppress(FileExistsError):
+def _make(name: str, parent: int, durable: bool) -> bool:
+    """Make a directory; False where it is there."""
+    try:
         os.mkdir(name, dir_fd=parent)
-        if durable:
-            sync(parent)
+    except FileExistsError:
+        return False
+    if durable:
+        sync(parent)
+    return True
 
 
 def sync(directory: int) -> None:

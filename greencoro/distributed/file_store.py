@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from greencoro.distributed import confined, owner_locks, user_directory
@@ -34,6 +34,8 @@ _SYNC_BYTES = 64 * 1024 * 1024
 _LOCK_SUFFIX = ".lock"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: Of the directories that it made a store knows so many.
+_MAX_MADE = 10_000
 #: What a file system says that has no hard links, or that cannot give this file one more.
 _NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 
@@ -58,6 +60,8 @@ class FileStore:
         self._numbers = itertools.count(1)
         self._guard = native.Lock()
         self._lock: int | None = None
+        #: The directories that were made for files of peers, and not removed.
+        self._made: set[tuple[str, ...]] = set()
         self._mark = ""
         if path is not None:
             self._make()
@@ -107,12 +111,16 @@ class FileStore:
     @contextmanager
     def _opened(self, place: Place, make: bool = False) -> Iterator[int]:
         try:
-            with confined.opened(self.path, place.directory, make, durable=make) as parent:
+            with confined.opened(self.path, place.directory, make, durable=make, on_made=self._on_made) as parent:
                 yield parent
         except OSError as error:
             if confined.leads_elsewhere(error):
                 raise TransferError(f"{str(place)!r} leads through a link or a file") from error
             raise
+
+    def _on_made(self, way: tuple[str, ...]) -> None:
+        if len(self._made) < _MAX_MADE:
+            self._made.add(way)
 
     def look(self, place: Place) -> os.stat_result | None:
         """What is there, links not followed; None for nothing.
@@ -159,25 +167,23 @@ class FileStore:
         Raises:
             TransferError: What is there is no regular file, or the way leads through a link or a file.
         """
-        with self._opened(place, make=True) as parent:
-            with _placing:
-                while True:
-                    before = _found(place.file, parent)
+        while True:
+            with self._opened(place, make=True) as parent:
+                with _placing:
+                    if not os.fstat(parent).st_nlink:
+                        continue  # it was empty, and `_prune` came first
+                    before = _put(part.path, place, parent, overwrite)
                     if before is not None and not overwrite:
                         return before, False
-                    if before is not None and not stat.S_ISREG(before.st_mode):
-                        raise TransferError(f"{str(place)!r} is there and is no regular file")
-                    if overwrite:
-                        os.replace(part.path, place.file, dst_dir_fd=parent)
-                        break
-                    if _take_name(part.path, place.file, parent):
-                        break
-                on_placed()
-            confined.sync(parent)
-        return before, True
+                    on_placed()
+                confined.sync(parent)
+            return before, True
 
-    def delete(self, place: Place, on_removed: Callable[[], None]) -> None:
+    def delete(self, place: Place, on_removed: Callable[[], None], prune: bool = False) -> None:
         """Remove a file; ``on_removed()`` is called once it is gone, before anything else is saved or removed.
+
+        Args:
+            prune (bool): Remove the directories on the way to it as well that this store made and that are empty now.
 
         Raises:
             TransferError: It is no regular file.
@@ -189,6 +195,17 @@ class FileStore:
                 raise TransferError(f"{str(place)!r} is no regular file")
             os.unlink(place.file, dir_fd=parent)
             on_removed()
+        if prune:
+            self._prune(tuple(place.directory))
+
+    def _prune(self, way: tuple[str, ...]) -> None:
+        with suppress(OSError), _placing:
+            while way in self._made:
+                *above, name = way
+                with confined.opened(self.path, above) as parent:
+                    os.rmdir(name, dir_fd=parent)
+                self._made.discard(way)
+                way = tuple(above)
 
 
 def _found(name: str, parent: int) -> os.stat_result | None:
@@ -196,6 +213,21 @@ def _found(name: str, parent: int) -> os.stat_result | None:
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _put(part: Path, place: Place, parent: int, overwrite: bool) -> os.stat_result | None:
+    """Give a part its name, unless something is there and not to be replaced; what was there."""
+    while True:
+        before = _found(place.file, parent)
+        if before is not None and not overwrite:
+            return before
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise TransferError(f"{str(place)!r} is there and is no regular file")
+        if overwrite:
+            os.replace(part, place.file, dst_dir_fd=parent)
+            return before
+        if _take_name(part, place.file, parent):
+            return None
 
 
 def _take_name(part: Path, name: str, parent: int) -> bool:

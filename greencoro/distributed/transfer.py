@@ -105,6 +105,11 @@ class Transfers:
         """Directory below which files of peers are saved."""
         return self._store.path
 
+    @dest_path.setter
+    def dest_path(self, path: str | os.PathLike[str]) -> None:
+        self._store = FileStore(Path(path))
+        self._receiver.use(self._store)
+
     def close(self, timeout: float = 5.0) -> None:
         """Give up what is under way, and take nothing more; a second call does nothing.
 
@@ -208,6 +213,7 @@ class Transfers:
         file: str | os.PathLike[str],
         dir: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
+        prune: bool = False,
     ) -> int:
         """Remove a file that was sent to the peer at ``location``.
 
@@ -216,8 +222,10 @@ class Transfers:
 
             timeout (float | None): Longest wait, in seconds; None: the settings' peer timeout.
 
+            prune (bool): Remove the directories of ``dir`` as well that the peer made for files and that are empty now.
+
         Returns:
-            int: 0 where it was removed; -1 for any error, with a warning as of `send_file`. Directories stay.
+            int: 0 where it was removed; -1 for any error, with a warning as of `send_file`.
 
         Raises:
             TypeError, ValueError: An argument that cannot be meant.
@@ -228,7 +236,7 @@ class Transfers:
         def delete() -> int:
             place = _place(file, dir)
             link = self._link_to(location, timeout)
-            header = {"directory": list(place.directory), "file": place.file}
+            header = {"directory": list(place.directory), "file": place.file, "prune": bool(prune)}
             with self._turn(self._to_remove, link):
                 self._runtime.request(link.info, DELETE, header, timeout=limit)
             return 0

@@ -78,6 +78,7 @@ class Receiver:
         self._reactor = runtime.reactor
         self._reach = runtime.reach
         self._store = store
+        self._stores = [store]
         self._accounts = Accounts(limits)
         self._window = window
         self._transfers: dict[_Key, Incoming] = {}
@@ -111,7 +112,21 @@ class Receiver:
             transfer.give_up(ClosedResource("the receiver finishes"))
         # What a disk that hangs still has is found by the lock, at the next start.
         if all(transfer.over.wait(deadline - native.monotonic()) for transfer in transfers):
-            self._store.close()
+            for store in self._stores:
+                store.close()
+
+    def use(self, store: FileStore) -> None:
+        """Save and remove there from now on; what is under way goes where it was to."""
+        self._stores.append(store)
+        self._store = store
+        self._remove_abandoned(store)
+
+    def _remove_abandoned(self, store: FileStore) -> None:
+        try:
+            store.remove_abandoned()
+        except OSError as error:
+            line = "what dead processes left in %s cannot be removed: %s"
+            self._say(logging.WARNING, line, store.path, error.strerror)
 
     # The reactor.
 
@@ -171,9 +186,11 @@ class Receiver:
             transfer.give_up(TransferError("the sender gave up"))
 
     def _on_delete(self, request: Request) -> None:
-        place = Place.of(request.header)
+        place, store, prune = Place.of(request.header), self._store, request.header.get("prune") is True
         self._begin(request)
-        self._start(_Job(request, lambda: self._delete(request, place), lambda: self._accounts.end(request.peer)))
+        self._start(
+            _Job(request, lambda: self._delete(request, store, place, prune), lambda: self._accounts.end(request.peer))
+        )
 
     def _find(self, request: Request) -> Incoming | None:
         """The transfer that a message is about; None where it is over, which the sender may not know yet."""
@@ -205,11 +222,7 @@ class Receiver:
     # The starter's thread, and those that it starts.
 
     def _start_others(self) -> None:
-        try:
-            self._store.remove_abandoned()
-        except OSError as error:
-            line = "what dead processes left in %s cannot be removed: %s"
-            self._say(logging.WARNING, line, self._store.path, error.strerror)
+        self._remove_abandoned(self._stores[0])
         while not self._closed:
             self._bell.wait()
             while self._jobs and not self._closed:
@@ -223,9 +236,9 @@ class Receiver:
                     job.request.fail(BusyResource(str(error)))
                     job.drop()
 
-    def _delete(self, request: Request, place: Place) -> None:
+    def _delete(self, request: Request, store: FileStore, place: Place, prune: bool) -> None:
         try:
-            self._store.delete(place, lambda: self._accounts.removed(place))
+            store.delete(place, lambda: self._accounts.removed(place), prune)
             request.reply()
             self._say(logging.INFO, "file.deleted name=%s by=%s", escape(place), request.peer)
         except Exception as error:

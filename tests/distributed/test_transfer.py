@@ -190,6 +190,35 @@ def test_files_are_removed_and_directories_stay(files):
     assert files.there() == ["a", "a/b"]
 
 
+def test_directories_that_were_made_for_files_go_with_the_last_one_where_that_is_asked_for(files):
+    file = files.write(b"x")
+    (files.dest / "own").mkdir()
+    for dir in ("a/b/c", "a/d", "own/e"):
+        assert files.send(file, dir) == 0
+    assert files.delete(file, "a/b/c", prune=True) == 0
+    assert files.there() == ["a", "a/d", "a/d/f", "own", "own/e", "own/e/f"]
+    assert files.delete(file, "a/d", prune=True) == files.delete(file, "own/e", prune=True) == 0
+    # What this runtime did not make stays, the directory of all files before all.
+    assert files.there() == ["own"]
+    assert files.send(file) == files.delete(file, prune=True) == 0
+    assert files.dest.is_dir()
+    # And what was there and empty is filled again.
+    assert files.send(file, "a/b") == 0 and files.there() == ["a", "a/b", "a/b/f", "own"]
+
+
+def test_another_directory_takes_what_comes_from_then_on(files, tmp_path):
+    file = files.write(b"x")
+    assert files.send(file) == 0
+    files.other.dest_path = tmp_path / "new" / "deeper"
+    assert files.other.dest_path == tmp_path / "new" / "deeper"
+    assert files.send(file, "a") == 0
+    assert files.there() == ["f"] and (tmp_path / "new" / "deeper" / "a" / "f").read_bytes() == b"x"
+    assert files.delete(file, "a") == 0 and files.delete(file) == -1
+    file.chmod(0o600)
+    with pytest.raises(ConfigError):
+        files.other.dest_path = file
+
+
 def test_F7_of_two_transfers_to_one_name_at_once_one_wins_whole(files):
     contents = [os.urandom(700_000), os.urandom(500_000)]
     sources = []
