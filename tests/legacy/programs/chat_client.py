@@ -35,8 +35,9 @@ def sender(conn, name, pool, coro=None):
 def client_proc(conn, address, name, pool, coro=None):
     yield conn.connect(address)
     sending = asyncoro.Coro(sender, conn, name, pool)
-    asyncoro.Coro(receiver, conn, sending)
+    receiving = asyncoro.Coro(receiver, conn, sending)
     yield sending.finish()
+    receiving.terminate()
     conn.close()
 
 
