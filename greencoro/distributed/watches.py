@@ -272,9 +272,13 @@ def _send_notice(link: Link, watch_id: int, coro: Coro) -> None:
 
     def whole() -> list[Buffer]:
         notice = told(link.max_message_bytes)
+        value = end.value if error is None else error
         if notice.outcome == _TERMINATED:
-            return [notice.header()]
-        return link.codec.dumps(end.value if error is None else error, notice.header())
+            # What old programs find there, if anything.
+            value = end.args[1][1]
+            if value is None:
+                return [notice.header()]
+        return link.codec.dumps(value, notice.header())
 
     def words(why: BaseException, room: int) -> list[Buffer]:
         notice = told(room)
@@ -314,7 +318,12 @@ def decode_notice(coro: Any, notice: Notice, location: Location) -> MonitorExcep
     Args:
         coro (RemoteCoro): Who is over.
     """
-    return MonitorException(coro, *opened(coro, notice, location))
+    told = MonitorException(coro, *opened(coro, notice, location))
+    if notice.outcome == _TERMINATED and len(notice.payload):
+        last, why = coro.codec.opened(notice.payload)
+        if why is None:
+            told.args = coro, (StopIteration, last)
+    return told
 
 
 def opened(coro: Any, notice: Notice, location: Location) -> tuple[str, Any, BaseException | None, str]:

@@ -6,6 +6,7 @@ is in the layers below. From the bottom up, each using only those above it:
 - singleton: classes of which there is one object
 - scheduler: AsynCoro, what runs the coroutines
 - signatures: how the function of a coroutine is called
+- locating: how long a name is looked for at a place
 - coro: coroutines
 - channel: channels
 - categories: messages of one coroutine, sorted
@@ -16,6 +17,9 @@ is in the layers below. From the bottom up, each using only those above it:
 - database: a database cursor whose queries let others run
 - asyncfile: ``asyncoro.asyncfile``, files and pipes
 - asyncoro: the module of that name
+- references: coroutines and channels of other processes
+- rci: functions that peers may start here
+- network: AsynCoro between processes
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
 - aliases: the old names of these modules
 - launcher: ``python -m greencoro.legacy``, which runs such a program

@@ -10,6 +10,7 @@ from greencoro.hub.fan_out import remaining
 from greencoro.hub.transforms import Transform, checked
 from greencoro.hub.waiting import seconds
 from greencoro.legacy import scheduler
+from greencoro.legacy.locating import patience
 from greencoro.legacy.logger import logger
 
 __all__ = ["Channel"]
@@ -101,7 +102,7 @@ class Channel(channel.Channel, metaclass=_ChannelType):
         found = _channels.get(name)
         if found is not None and (location is None or location == found.location):
             return found
-        return channel.Channel.locate(name, location, timeout)
+        return channel.Channel.locate(name, location, patience(location, timeout))
 
     def close(self) -> None:
         """Free its names and drop its subscribers."""

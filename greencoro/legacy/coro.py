@@ -16,6 +16,7 @@ from greencoro.hub.execution import Failure
 from greencoro.hub.lifecycle import State
 from greencoro.hub.routine import Routine
 from greencoro.legacy import scheduler
+from greencoro.legacy.locating import patience
 from greencoro.legacy.logger import logger
 from greencoro.legacy.signatures import filled_in
 
@@ -63,6 +64,20 @@ class Coro(coroutine.Coro, metaclass=_CoroType):
     def scheduler(cls) -> scheduler.AsynCoro | None:
         """What runs coroutines; None before there was any."""
         return scheduler.started()
+
+    @staticmethod
+    def locate(name: str, location: Any = None, timeout: float | None = None) -> Any:
+        """With ``yield``: find the coroutine registered as ``name``: here first, then at the peers.
+
+        Args:
+            location (Location | None): Look only there; where that is here, nothing is waited for.
+
+            timeout (float | None): Longest wait, in seconds. ``None`` waits for ever.
+
+        Returns:
+            Coro | None: A reference; None where there was none in time.
+        """
+        return coroutine.Coro.locate(name, location, patience(location, timeout))
 
     # Waiting.
 

@@ -252,3 +252,20 @@ def test_an_exception_with_a_gigantic_text_still_brings_the_notice(runtime_pair)
     assert notice.kind == "exception"
     assert "ValueError" in str(notice.error)
     assert len(notice.traceback_text) < 200_000
+
+
+def test_of_a_terminated_generator_its_last_value_is_where_old_programs_look_for_it(runtime_pair):
+    def waits(last, coro=None):
+        yield last
+        yield coro.receive()
+
+    for last in (7, None, lambda: 1):
+        target = runtime_pair.other.spawn(waits, last)
+        watching = runtime_pair.one.spawn(watch, reference(runtime_pair.one, target))
+        poll_until(lambda target=target: target._observers)
+        poll_until(lambda target=target: target._routine.token is not None and target._worker is None)
+        target.terminate()
+        result, notice = watching.value(10)
+        assert (result, notice.kind, notice.value) == (0, "terminated", None)
+        # What cannot travel does not.
+        assert notice.args[1] == (StopIteration, 7 if last == 7 else None)
