@@ -16,6 +16,8 @@ from greencoro.compute.job import JobFunction
 from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher
+from greencoro.compute.packaging import Packager
+from greencoro.compute.packed import CodePackager
 from greencoro.compute.requirements import parse_requirements
 from greencoro.compute.run_many import run_at_each, run_at_nodes, run_at_servers
 from greencoro.compute.scattered import Scattered
@@ -100,6 +102,9 @@ class Computation:
         TypeError, ValueError: Another argument is none of what it may be.
     """
 
+    #: What makes the packager of the code; another one for computations of a layer above.
+    _new_packager: Callable[[], CodePackager] = Packager
+
     def __init__(
         self,
         components: Sequence[Any] | Any = (),
@@ -135,7 +140,8 @@ class Computation:
             hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
         )
         self.timeout = terms.timeout
-        shipping = Shipping(components if isinstance(components, list | tuple) else [components], terms.timeout)
+        listed = components if isinstance(components, list | tuple) else [components]
+        shipping = Shipping(listed, terms.timeout, self._new_packager())
         self._jobs = JobLauncher(shipping, terms)
         self._status_coro: Coro | None = None
         self.status_coro = status_coro
