@@ -1,11 +1,13 @@
 """What holds for every test: it leaves nothing running and nothing open."""
 
+import functools
 import signal
 import sys
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from _pytest.config import create_terminal_writer
 
 from greencoro.hub import exit as process_exit
 from tests.support.hygiene import end_children, leftovers, snapshot
@@ -21,6 +23,13 @@ hypothesis.settings.load_profile("greencoro")
 # inherit that; a handler is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In a worker of pytest-xdist there is no terminal, without which pytest-timeout shows nothing of what hangs."""
+    if hasattr(config, "workerinput"):
+        errors = open(2, "w", closefd=False)  # noqa: SIM115
+        config.get_terminal_writer = functools.partial(create_terminal_writer, config, errors)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

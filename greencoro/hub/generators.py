@@ -118,7 +118,11 @@ class Trampoline:
             if yielded is self.token:
                 return PARK
             return self._go_on(yielded, None)
-        return self._go_on(None, left)
+        try:
+            return self._go_on(None, left)
+        finally:
+            # From 3.12 on the exception's frames refer to this one: a cycle that would keep what stands in them.
+            del left
 
     def step_iterator(self) -> int:
         """``step(self.last)``, also where that ``yield`` belongs to a ``yield from`` of an iterator without `send`."""
@@ -129,7 +133,10 @@ class Trampoline:
             left = _without_our_frame(error)
         else:
             return self._go_on(yielded, None)
-        return self._go_on(None, left)
+        try:
+            return self._go_on(None, left)
+        finally:
+            del left
 
     def _taken(self, value: Any) -> Any:
         """What to send for ``value``: an iterator behind a ``yield from`` that is no generator has no `send`."""
@@ -149,7 +156,10 @@ class Trampoline:
             left = _without_our_frame(raised)
         else:
             return self._go_on(yielded, None)
-        return self._go_on(None, left)
+        try:
+            return self._go_on(None, left)
+        finally:
+            del left
 
     def _left_sub_call(self) -> None:
         """The outermost generator is about to go on after a sub-call."""

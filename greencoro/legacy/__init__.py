@@ -22,6 +22,7 @@ is in the layers below. From the bottom up, each using only those above it:
 - network: AsynCoro between processes
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
 - aliases: the old names of these modules
+- exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
 - launcher: ``python -m greencoro.legacy``, which runs such a program
 """
 

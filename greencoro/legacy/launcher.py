@@ -6,6 +6,7 @@ import sys
 
 from greencoro.hub.main_program import file_program, module_program, run_as_main
 from greencoro.legacy.aliases import add
+from greencoro.legacy.exec_idiom import with_old_exec
 
 __all__ = ["HELP", "USAGE", "main"]
 
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError as error:
         return _refuse(str(error))
     add()
-    return run_as_main(program, rest, COMMAND)
+    return run_as_main(with_old_exec(program), rest, COMMAND)
 
 
 def _refuse(*lines: str) -> int:

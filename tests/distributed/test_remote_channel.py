@@ -324,7 +324,7 @@ def test_M9_one_sender_that_waits_for_a_slow_subscriber_holds_up_no_other(world)
     slow = subscriber_of(channel, other, idle)
     assert [there.deliver(number, 10) for number in range(8)] == [1] * 8
     waiting = one.spawn(there.deliver, "waits", 40)
-    poll_until(lambda: any(link.answers.pending for link in one.peer_table.online()), what="the delivery is under way")
+    await_one_that_waits_for_room(other)
     quick = subscriber_of(channel, other, collect, 100)
     # Now and then a machine that does other things as well takes longer to answer than the sender waits.
     poll_until(lambda: one.spawn(there.deliver, "passes", 0.5).value(20) == 1, what="a delivery passes")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
+import weakref
 from typing import Any
 
 import pytest
 
 from greencoro import Coro, sleep
+from tests.support.polling import poll_until
 
 from .generator_modes import on_hub, parking_fixture, waits  # noqa: F401
 
@@ -372,3 +375,41 @@ def test_a_generator_behind_several_yield_from_is_sent_what_its_yields_evaluate_
         return (yield from middle())
 
     assert result(outer) == ("sent", "of a sub-call")
+
+
+class Thing:
+    """What a generator holds."""
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("end", ["return", "raise StopIteration", "raise StopIteration(value)"])
+def test_what_a_generator_held_is_gone_with_it_however_it_returned(end: str, interrupted: bool, depth: int) -> None:
+    things = []
+
+    def generator(level: int, coro: Any = None) -> Any:
+        thing = Thing()
+        things.append(weakref.ref(thing))
+        if level:
+            yield generator(level - 1)
+        elif interrupted:
+            with contextlib.suppress(KeyError):
+                yield Coro.current().suspend()
+        else:
+            yield sleep(0)
+        if end == "raise StopIteration":
+            raise StopIteration
+        if end == "raise StopIteration(value)":
+            raise StopIteration("value")
+
+    gc.collect()
+    gc.disable()
+    try:
+        coro = Coro(generator, depth)
+        if interrupted:
+            waits(coro)
+            coro.throw(KeyError())
+        coro.value(10)
+        poll_until(lambda: [thing() for thing in things] == [None] * (depth + 1))
+    finally:
+        gc.enable()

@@ -1,25 +1,14 @@
 """The launcher, as people run it."""
 
+import os
+import pty
+import signal
 import subprocess
 import sys
 
 import pytest
 
-
-def run(*arguments, module="greencoro.legacy", **kwargs):
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, **kwargs)
-
-
-@pytest.fixture
-def program(tmp_path):
-    def write(text, name="program.py"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
+from .launching import program_fixture, run  # noqa: F401
 
 SHOW = "import asyncoro, sys\nprint(asyncoro.__version__, __name__, sys.argv[1:])\n"
 
@@ -58,3 +47,162 @@ def test_what_cannot_be_run_is_refused_with_one_line_and_2(tmp_path, arguments, 
 def test_help_is_there():
     ran = run("--help")
     assert ran.returncode == 0 and ran.stdout.startswith("usage: greencoro legacy PROGRAM.py")
+
+
+HOT_SWAP = """
+    import asyncoro
+
+    def old(coro=None):
+        coro.hot_swappable(True)
+        while True:
+            yield coro.receive()
+
+    def swap(text, name):
+        exec(text)
+        return locals()[name]
+
+    c = asyncoro.Coro(old)
+    new = swap('def new(coro=None):\\n    yield coro.receive()\\n    print("swapped", coro.name)', 'new')
+    c.hot_swap(new)
+    c.send(1)
+    c.value()
+"""
+
+
+def test_what_exec_defines_in_a_function_locals_finds_there(program):
+    ran = run(program(HOT_SWAP))
+    assert (ran.stderr, ran.stdout.splitlines()[-1]) == ("", "swapped new")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "exec('x = 1')\nprint(x)",
+        "space = {}\nexec('x = 1', space)\nprint(space['x'])",
+        "outer, inner = {}, {}\nexec('x = 1', outer, inner)\nprint(inner['x'])",
+        "def f():\n    y = 1\n    exec('print(y)')\nf()",
+        "class C:\n    exec('x = 1')\nprint(C.x)",
+    ],
+)
+def test_other_uses_of_exec_are_as_they_were(program, text):
+    ran = run(program(text))
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
+STATUS = """
+    import asyncoro, sys
+
+    def work(coro=None):
+        yield coro.sleep(0.2)
+        print("done")
+
+    def broken(coro=None):
+        yield coro.sleep(0.01)
+        raise KeyError(1)
+
+    asyncoro.logger.setLevel(asyncoro.logger.ERROR)
+    asyncoro.Coro(broken)
+    asyncoro.Coro(work)
+"""
+
+
+@pytest.mark.parametrize(("end", "status"), [("", 0), ("sys.exit(7)", 7), ("sys.exit('no')", 1), ("1 / 0", 1)])
+def test_the_end_waits_for_coroutines_and_the_status_is_the_main_programs(program, end, status):
+    ran = run(program(STATUS + "    " + end))
+    assert (ran.returncode, ran.stdout) == (status, "done\n")
+
+
+def test_a_traceback_shows_the_programs_frames_only(program):
+    path = program(
+        """
+        import asyncoro
+
+        def sub(coro):
+            yield coro.sleep(0.01)
+            1 / 0
+
+        def work(coro=None):
+            yield sub(coro)
+
+        asyncoro.Coro(work).value()
+        raise KeyError(5)
+        """
+    )
+    ran = run(path)
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("  File")]
+    assert lines == [
+        f'  File "{path}", line 9, in work',
+        f'  File "{path}", line 6, in sub',
+        f'  File "{path}", line 12, in <module>',
+    ]
+
+
+BLOCKED = """
+    import asyncoro, sys
+
+    def tick(coro=None):
+        coro.set_daemon()
+        for number in range(3):
+            print("tick", number, flush=True)
+            yield coro.sleep(0.01)
+        print("ready", flush=True)
+        try:
+            yield coro.receive()
+        finally:
+            print("cleaned", flush=True)
+
+    asyncoro.logger.setLevel(asyncoro.logger.ERROR)
+    asyncoro.Coro(tick)
+"""
+
+
+def read_until(stream, word):
+    lines = []
+    while word not in lines:
+        line = stream.readline()
+        assert line, lines
+        lines.append(line.strip())
+    return lines
+
+
+@pytest.mark.parametrize(
+    "blocking",
+    ["input()", "import socket; s = socket.socket(); s.bind(('', 0)); s.listen(); s.accept()"],
+    ids=["input", "accept"],
+)
+def test_coroutines_go_on_while_the_main_thread_blocks_and_ctrl_c_ends_it(program, blocking):
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greencoro.legacy", program(BLOCKED + "    " + blocking)],
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert read_until(process.stdout, "ready") == ["tick 0", "tick 1", "tick 2", "ready"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+        os.close(follower)
+    assert (process.returncode, out, err) == (-signal.SIGINT, "cleaned\n", "")
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_to_the_main_thread(program):
+    text = BLOCKED + "    try:\n        input()\n    except KeyboardInterrupt:\n        print('caught', flush=True)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greencoro.legacy", program(text)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    read_until(process.stdout, "ready")
+    process.send_signal(signal.SIGINT)
+    lines = read_until(process.stdout, "cleaned")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, lines, out, err) == (0, ["caught", "cleaned"], "", "")
