@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -155,7 +156,8 @@ def _end_now(status: int) -> None:
 def at_exit(priority: float, closer: Callable[[], object]) -> None:
     """Have ``closer()`` called once no coroutine is left to wait for; higher priorities come first.
 
-    It runs in the main thread, may wait, and may create coroutines.
+    It runs in the main thread, may wait, and may create coroutines. Those that ones above 0 created are over before the
+    others come, of which the network is one.
     """
     _closers.append((priority, closer))
 
@@ -274,6 +276,8 @@ def _until_interrupted(step: Callable[[], None]) -> None:
 def finish() -> None:
     """Come to the end of all coroutines now, as at the end of the process: there is no further one. Not in one."""
     wait_for_coroutines()
+    _run_closers(above=0)
+    wait_for_coroutines()
     _run_closers()
     wait_for_coroutines()
     deadline = _begin_grace()
@@ -314,9 +318,11 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def _run_closers() -> None:
+def _run_closers(above: float = -math.inf) -> None:
     while _closers:
         entry = max(_closers, key=lambda entry: entry[0])
+        if entry[0] <= above:
+            return
         _closers.remove(entry)
         try:
             entry[1]()

@@ -93,7 +93,9 @@ class AsynCoro(scheduler.AsynCoro):
     ) -> None:
         found = current_runtime()
         if found is None:
-            super().__init__()
+            if scheduler.AsynCoro._instance is None:
+                # Else it has said so already.
+                super().__init__()
             found = Runtime(
                 node or None,
                 udp_port or None,
