@@ -177,7 +177,7 @@ class Computation:
 
     # Its life.
 
-    def schedule(self, location: Location | None = None) -> int:
+    def schedule(self, location: Location | None = None, timeout: float | None = None) -> int:
         """Wait for this computation's turn at a scheduler.
 
         While others that were scheduled there before are open, the wait has no limit.
@@ -185,6 +185,8 @@ class Computation:
         Args:
             location (Location | None): Where the scheduler is; None: this process's own `Scheduler`, and where it has
                 none, one on the network.
+
+            timeout (float | None): Longest wait for the scheduler's answer, in seconds; None: the computation's.
 
         Returns:
             int: 0: from now on servers are set up for it, and jobs can be run.
@@ -200,7 +202,7 @@ class Computation:
         """
         if location is not None and not isinstance(location, Location):
             raise TypeError(f"schedule takes the Location of a scheduler, not {location!r}")
-        self._jobs.client.schedule(self.status_coro, location)
+        self._jobs.client.schedule(self.status_coro, location, seconds(timeout, "schedule()"))
         return 0
 
     def close(self) -> None:
