@@ -111,7 +111,7 @@ def test_a_client_whose_server_is_gone_ends_though_it_waits_for_a_line(programs:
 
 
 def test_every_program_is_run_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_programs*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*programs*.py"))
     for path in PROGRAMS.glob("*.py"):
         name = path.stem
         run = f'"{name}"' in tests or (name.startswith("chat") and name.endswith(("_server", "_client")))
