@@ -156,6 +156,7 @@ MAY_OPEN = {
     ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),
     ("legacy/serialization.py", "deserialize"),  # a program's own bytes, which it opens itself
+    ("legacy/exec_idiom.py", "_exec_in_caller"),  # a program's own call of exec
     ("hub/main_program.py", "run_as_main"),  # the program that the user named on the command line
 }
 

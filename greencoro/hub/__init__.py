@@ -33,10 +33,10 @@ A coroutine, from its parts to the handle:
 - call_sites: which calls of a generator have their result yielded at once
 - generators: the trampoline that runs a generator with its sub-generators
 - routine: a generator coroutine's way over the hub
-- deferring: one that waits at its next yield, wherever it made the call
 - execution: a function on its way over the hub
 - ends: how others learn of a coroutine's end
 - coroutine: Coro, the handle that users hold
+- deferring: one whose generator waits at its next yield, wherever the call was made
 - stacks: the stacks of all coroutines, as text
 - instants: at which instructions an exception does the least harm
 - preemption_rules: whether a coroutine that computes may be interrupted

@@ -127,7 +127,7 @@ class CategorizeMessages:
             return self._unsorted.popleft()
         # What is in the mailbox already is looked through even when the time is over.
         left = None if deadline is None else max(0.0, deadline - native.monotonic())
-        return self._coro.receive(left, _NOTHING)
+        return self._coro.receive_here(left, _NOTHING)
 
     def _sort(self, message: Any) -> None:
         try:

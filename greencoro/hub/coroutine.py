@@ -284,6 +284,11 @@ class Coro(Ends):
             raise TypeError(f"match= of receive() takes a function of a message, not {match!r}")
         return self._mailbox.take_matching(match, timeout, alarm_value)
 
+    def receive_here(self, timeout: float | None, alarm_value: Any) -> Any:
+        """`receive` for code of ours: it waits where it is called, though the coroutine be a generator."""
+        self._must_be_caller("receive")
+        return self._mailbox.take(timeout, alarm_value, self._worker)
+
     def call(self, message: Any, timeout: float | None = None) -> Any:
         """Ask the coroutine something and wait for its answer.
 

@@ -6,7 +6,10 @@ import math
 from typing import Any
 
 from greencoro.hub import channel, native
-from greencoro.hub.fan_out import remaining
+from greencoro.hub.completion import Completion
+from greencoro.hub.coroutine import Coro
+from greencoro.hub.fan_out import Copy, fan_out, remaining
+from greencoro.hub.passing import origin_here
 from greencoro.hub.transforms import Transform, checked
 from greencoro.hub.waiting import seconds
 from greencoro.legacy import scheduler
@@ -72,11 +75,12 @@ class Channel(channel.Channel, metaclass=_ChannelType):
         Args:
             timeout (float | None): Longest wait in all, in seconds. ``None`` waits for ever.
 
-            n (int): How many subscribers to wait for before it is sent to all there are.
+            n (int): How many subscribers to wait for before it is sent to all there are; as soon as so many mailboxes
+                have it this returns, while it is on its way to others elsewhere.
 
         Returns:
-            int: In how many mailboxes it is; 0 where there were not ``n`` subscribers in time, and nothing was sent; -1
-            where ``n`` is no whole number of at least 0.
+            int: In how many mailboxes it is known to be; 0 where there were not ``n`` subscribers in time, and nothing
+            was sent; -1 where ``n`` is no whole number of at least 0.
         """
         if not isinstance(n, int) or n < 0:
             return -1
@@ -85,7 +89,9 @@ class Channel(channel.Channel, metaclass=_ChannelType):
         self.wait_for_subscribers(n, deadline)
         if len(self.subscribers()) < n:
             return 0
-        return super().deliver(message, remaining(deadline))
+        if n == 0:
+            return super().deliver(message, timeout)
+        return _deliver_to_some(self.copies(message, origin_here()), n, deadline)
 
     @staticmethod
     def locate(name: str, location: Any = None, timeout: float | None = None) -> Any:
@@ -113,6 +119,38 @@ class Channel(channel.Channel, metaclass=_ChannelType):
     def __repr__(self) -> str:
         location = self.location
         return f"~{self.name}" if location is None else f"~{self.name}@{location}"
+
+
+def _deliver_to_some(copies: list[Copy], n: int, deadline: float) -> int:
+    """Deliver to all, and return how many have it once those are ``n``, or all are done."""
+    delivered = 0
+    done = Completion()
+
+    def act(recipient: Any, message: Any) -> int:
+        nonlocal delivered
+        taken: int = recipient.deliver(message, remaining(deadline))
+        delivered += taken
+        if delivered >= n:
+            done.set()
+        return taken
+
+    def serve() -> None:
+        try:
+            fan_out(elsewhere, act, deadline)
+        except Exception as error:
+            if not done.fail(error):
+                raise
+        else:
+            done.set()
+
+    elsewhere = [copy for copy in copies if not copy[0].is_local()]
+    here = [copy for copy in copies if copy[0].is_local()]
+    delivered = fan_out(here, lambda recipient, message: recipient.deliver(message, remaining(deadline)), deadline)
+    if elsewhere:
+        Coro(serve).set_daemon()
+        if delivered < n:
+            done.result()
+    return delivered
 
 
 def _plain(name: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from greenlet import getcurrent
 
 from greencoro.errors import DeadlineExceeded, MonitorException
 from greencoro.hub import coroutine
 from greencoro.hub.binding import is_generator_function, name_of
-from greencoro.hub.deferring import DeferringRoutine
+from greencoro.hub.deferring import DeferringCoro
 from greencoro.hub.ends import Ends
 from greencoro.hub.execution import Failure
 from greencoro.hub.lifecycle import State
-from greencoro.hub.routine import Routine
 from greencoro.legacy import scheduler
 from greencoro.legacy.locating import patience
 from greencoro.legacy.logger import logger
@@ -31,7 +30,7 @@ class _CoroType(type):
         return isinstance(thing, coroutine.Coro) if cls is Coro else super().__instancecheck__(thing)
 
 
-class Coro(coroutine.Coro, metaclass=_CoroType):
+class Coro(DeferringCoro, metaclass=_CoroType):
     """A generator function running as a coroutine, and the handle to it.
 
     ``Coro(function, *args, **kwargs)`` returns at once; the function begins soon after. Where it has a positional
@@ -45,8 +44,6 @@ class Coro(coroutine.Coro, metaclass=_CoroType):
     """
 
     __slots__ = ()
-
-    _routine_class: ClassVar[type[Routine]] = DeferringRoutine
 
     @staticmethod
     def _takes_coro(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -81,7 +78,7 @@ class Coro(coroutine.Coro, metaclass=_CoroType):
 
     # Waiting.
 
-    recv = coroutine.Coro.receive
+    recv = DeferringCoro.receive
 
     def suspend(self, timeout: float | None = None, alarm_value: Any = None) -> Any:
         """With ``yield``: wait until somebody calls `resume`; only the coroutine itself may call this.
@@ -100,11 +97,11 @@ class Coro(coroutine.Coro, metaclass=_CoroType):
         if timeout is not None and not isinstance(timeout, int | float):
             logger.warning("%s is suspended for a number of seconds, not for %r", self, timeout)
             return -1
-        return self._suspend("suspend", timeout, alarm_value)
+        return super().suspend(timeout, alarm_value)
 
     sleep = suspend
 
-    wakeup = coroutine.Coro.resume
+    wakeup = DeferringCoro.resume
 
     def _resume(self, update: Any) -> None:
         if self._suspension is None and self._state <= _ACTIVE:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
+import greenlet
 import pytest
 
-from greencoro import Coro
-from greencoro.hub.deferring import DeferringRoutine
+from greencoro.hub.deferring import DeferringCoro
 
 from .generator_modes import on_hub, waits
-
-
-class Deferring(Coro):
-    __slots__ = ()
-
-    _routine_class = DeferringRoutine
 
 
 def sub(coro: Any) -> Any:
@@ -42,7 +37,7 @@ def test_a_call_is_waited_for_at_the_next_yield_and_what_is_yielded_there_is_los
         done.append(1)
         return (yield 5)
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     waits(coro)
     assert done == [1] and coro._worker is None
     coro.resume("update")
@@ -58,7 +53,7 @@ def test_a_message_is_waited_for_so_too() -> None:
         coro.receive(0.01, "late")
         return first, second, (yield)
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     for message in "ab":
         waits(coro)
         coro.send(message)
@@ -71,7 +66,7 @@ def test_the_last_call_before_a_yield_counts() -> None:
         coro.sleep(0.01, "over")
         return (yield)
 
-    assert Deferring(generator).value(10) == "over"
+    assert DeferringCoro(generator).value(10) == "over"
 
 
 @pytest.mark.parametrize("function", [sub, marked_at_the_end])
@@ -81,7 +76,7 @@ def test_a_call_of_a_sub_generator_may_be_waited_for_at_its_callers_yield(functi
             return (yield sub(coro)), (yield 3)
         return (yield marked_at_the_end(coro)), (yield 3)
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     waits(coro)
     coro.resume("update")
     assert coro.value(10) == ("update", 3)
@@ -94,7 +89,7 @@ def test_a_sub_generator_that_raises_is_not_waited_for() -> None:
         except KeyError:
             return (yield "goes on")
 
-    assert Deferring(generator).value(10) == "goes on"
+    assert DeferringCoro(generator).value(10) == "goes on"
 
 
 def test_a_sub_call_that_is_yielded_after_a_call_begins_when_the_wait_is_over() -> None:
@@ -110,7 +105,7 @@ def test_a_sub_call_that_is_yielded_after_a_call_begins_when_the_wait_is_over() 
         order.append("marked")
         return (yield inner())
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     waits(coro)
     assert order == ["marked"]
     coro.resume()
@@ -123,7 +118,7 @@ def test_what_nobody_yields_for_is_not_waited_for() -> None:
         coro.suspend()
         return "over"
 
-    assert Deferring(generator).value(10) == "over"
+    assert DeferringCoro(generator).value(10) == "over"
 
 
 def test_what_has_its_answer_is_not_waited_for() -> None:
@@ -132,7 +127,7 @@ def test_what_has_its_answer_is_not_waited_for() -> None:
         queued = coro.receive()
         return queued, coro.receive(0, "none"), coro.receive(-1, "none"), coro.suspend(0, "none"), (yield 5)
 
-    assert Deferring(generator).value(10) == ("queued", "none", "none", "none", 5)
+    assert DeferringCoro(generator).value(10) == ("queued", "none", "none", "none", 5)
 
 
 def test_a_resumption_between_a_call_and_its_yield_is_remembered() -> None:
@@ -141,7 +136,7 @@ def test_a_resumption_between_a_call_and_its_yield_is_remembered() -> None:
         coro.resume("early")
         return (yield)
 
-    assert Deferring(generator).value(10) == "early"
+    assert DeferringCoro(generator).value(10) == "early"
 
 
 def test_it_leaves_its_worker_inside_try_blocks_too() -> None:
@@ -152,7 +147,7 @@ def test_it_leaves_its_worker_inside_try_blocks_too() -> None:
             with pytest.raises(KeyError):
                 yield coro.receive()
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     waits(coro)
     assert on_hub(lambda: coro._worker is None)
     coro.send("message")
@@ -162,18 +157,51 @@ def test_it_leaves_its_worker_inside_try_blocks_too() -> None:
     assert coro.value(10) == "message"
 
 
-def test_a_function_that_it_calls_waits_where_it_is_called() -> None:
+def test_a_function_that_it_calls_may_make_the_call_too() -> None:
     def ask(coro: Any) -> Any:
-        return coro.receive(), coro.receive(60)
+        return coro.receive(60)
 
     def generator(coro: Any = None) -> Any:
-        return (yield ask(coro))
+        ask(coro)
+        return (yield), (yield ask(coro))
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     for message in "ab":
         waits(coro)
         coro.send(message)
     assert coro.value(10) == ("a", "b")
+
+
+def test_others_do_not_make_it_wait() -> None:
+    def generator(coro: Any = None) -> Any:
+        return (yield coro.receive())
+
+    def other(coro: Any = None) -> Any:
+        with pytest.raises(RuntimeError, match="by that coroutine only"):
+            yield waiting.receive()
+        with pytest.raises(RuntimeError, match="by that coroutine only"):
+            waiting.suspend()
+        return "told"
+
+    waiting = DeferringCoro(generator)
+    waits(waiting)
+    assert DeferringCoro(other).value(10) == "told"
+    with pytest.raises(RuntimeError, match="by that coroutine only"):
+        waiting.receive()
+    waiting.send("message")
+    assert waiting.value(10) == "message"
+
+
+def test_where_it_cannot_leave_its_worker_it_waits_where_it_calls() -> None:
+    def generator(coro: Any = None) -> Any:
+        kept = weakref.ref(greenlet.getcurrent())
+        coro.receive()
+        return kept is not None, coro.suspend(0.01, "over"), (yield 5)
+
+    coro = DeferringCoro(generator)
+    waits(coro)
+    coro.send("taken")
+    assert coro.value(10) == (True, "over", 5)
 
 
 def test_while_it_cleans_up_it_waits_where_it_calls() -> None:
@@ -185,7 +213,7 @@ def test_while_it_cleans_up_it_waits_where_it_calls() -> None:
         finally:
             cleaned.append((coro.receive(60), coro.suspend(0.01, "over")))
 
-    coro = Deferring(generator)
+    coro = DeferringCoro(generator)
     waits(coro)
     coro.terminate()
     waits(coro)
@@ -200,4 +228,4 @@ def test_a_bad_time_is_told_at_the_call() -> None:
             coro.receive("5")
         return (yield "goes on")
 
-    assert Deferring(generator).value(10) == "goes on"
+    assert DeferringCoro(generator).value(10) == "goes on"

@@ -1,10 +1,12 @@
 """Channel: one message to all who subscribe."""
 
 import threading
+import time
 
 import pytest
 
-from greencoro.hub import channel
+from greencoro.hub import channel, coroutine
+from greencoro.hub.execution import sleep
 from greencoro.legacy import asyncoro
 
 
@@ -123,6 +125,64 @@ def test_deliver_says_how_many_have_it(make):
     # Nobody gets it where there are too few.
     assert asked(lambda: chan.deliver(2, timeout=0.01, n=5), lambda: chan.deliver(3)) == [0, 1]
     assert takers[1].value(10) == [1, 3]
+
+
+class Elsewhere(coroutine.Coro):
+    """Stands for one elsewhere, which says after so many seconds that it has a message, or raises."""
+
+    __slots__ = ()
+
+    def is_local(self):
+        return False
+
+    def deliver(self, message, timeout=None):
+        answer = message[self.name]
+        if isinstance(answer, Exception):
+            raise answer
+        sleep(answer if timeout is None else min(answer, timeout))
+        self.put_past_limit(message)
+        return 1 if timeout is None or answer < timeout else 0
+
+
+def elsewhere(chan, *names):
+    made = [Elsewhere(lambda coro: coro.receive()) for _ in names]
+    for each, name in zip(made, names, strict=True):
+        each.name = name
+    subscribed(chan, *made)
+    return made
+
+
+def test_deliver_returns_once_so_many_have_it_though_others_elsewhere_are_slow(make):
+    chan, taker = make("news"), taking(1)
+    subscribed(chan, taker)
+    quick, slow = elsewhere(chan, "quick", "slow")
+    before = time.monotonic()
+    assert asked(lambda: chan.deliver({"quick": 0, "slow": 2}, n=2)) == [2]
+    assert time.monotonic() - before < 1
+    # It has it all the same.
+    assert [each.value(20) is not None for each in (taker, quick, slow)] == [True, True, True]
+
+
+def test_deliver_does_not_wait_for_who_is_too_slow(make):
+    chan = make("news")
+    coros = elsewhere(chan, "quick", "slow")
+    assert asked(lambda: chan.deliver({"quick": 0, "slow": 5}, timeout=0.1, n=2)) == [1]
+    for each in coros:
+        each.value(10)
+
+
+def test_what_cannot_be_sent_is_raised_at_the_yield(make):
+    chan = make("news")
+    (broken,) = elsewhere(chan, "broken")
+
+    def deliver(coro=None):
+        with pytest.raises(KeyError):
+            yield chan.deliver({"broken": KeyError()}, n=1)
+        raise StopIteration("raised")
+
+    assert result(deliver) == "raised"
+    broken.put_past_limit(1)
+    broken.value(10)
 
 
 @pytest.mark.parametrize("number", [-1, "2", 1.5, None])

@@ -9,28 +9,9 @@ import pytest
 from greencoro.legacy import asyncoro
 
 NAMES = [
-    "AsyncSocket",
-    "AsynCoroSocket",
-    "Coro",
-    "AsynCoro",
-    "Lock",
-    "RLock",
-    "Event",
-    "Condition",
-    "Semaphore",
-    "HotSwapException",
-    "MonitorException",
-    "Location",
-    "Channel",
-    "CategorizeMessages",
-    "AsyncThreadPool",
-    "AsyncDBCursor",
-    "Singleton",
-    "logger",
-    "serialize",
-    "deserialize",
-    "unserialize",
-    "Logger",
+    *("AsyncSocket", "AsynCoroSocket", "Coro", "AsynCoro", "Lock", "RLock", "Event", "Condition", "Semaphore"),
+    *("HotSwapException", "MonitorException", "Location", "Channel", "CategorizeMessages", "AsyncThreadPool"),
+    *("AsyncDBCursor", "Singleton", "logger", "serialize", "deserialize", "unserialize", "Logger"),
 ]
 
 
