@@ -27,7 +27,10 @@ class RemoteCoro(proxies.RemoteCoro):
             over, is dropped. -1 where its process is lost, the message too large, or for too long without room.
         """
         result = _sent(self, message, super().send)
-        return 0 if result and self._is_over_there() else result
+        if result and self._is_over_there():
+            logger.warning("a message for %s is dropped: that is over", self)
+            return 0
+        return result
 
     def deliver(self, message: Any, timeout: float | None = None) -> int:
         """With ``yield``: send ``message``; 1 once it is in the mailbox, 0 where that is not confirmed."""

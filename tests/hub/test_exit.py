@@ -314,6 +314,20 @@ def test_coroutines_that_a_closer_leaves_are_waited_for(run: Run) -> None:
     assert (ended.status, ended.out, ended.err) == (0, "farewell\n", "")
 
 
+def test_those_that_a_closer_above_0_leaves_are_over_before_the_network_is_closed(run: Run) -> None:
+    ended = run(
+        """
+        def farewell(whose):
+            sleep(0.05)
+            print("farewell", whose)
+        process_exit.at_exit(0, lambda: (print("network"), Coro(farewell, "late")))
+        process_exit.at_exit(0.5, lambda: Coro(farewell, "half"))
+        Coro(lambda: None).value()
+        """
+    )
+    assert (ended.status, ended.out.splitlines(), ended.err) == (0, ["farewell half", "network", "farewell late"], "")
+
+
 # Ctrl-C. What stands here is where the main thread is when it comes.
 
 MAIN_THREAD = {

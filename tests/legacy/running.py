@@ -32,10 +32,10 @@ def legacy(program: Path, *arguments: object, directory: Path | None = None) -> 
     )
 
 
-def written(directory: Path, text: str, name: str = "program.py") -> Path:
+def written(directory: Path, text: str, name: str = "program.py", prelude: str = PRELUDE) -> Path:
     """A program in a file; what is indented in common does not count."""
     path = directory / name
-    path.write_text(PRELUDE + textwrap.dedent(text))
+    path.write_text(prelude + textwrap.dedent(text))
     return path
 
 

@@ -4,12 +4,15 @@ import sys
 import pytest
 
 import greencoro.legacy
-from greencoro.legacy import aliases
+from greencoro.legacy import aliases, asyncoro, scheduler
 
 
 @pytest.fixture
 def installed(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    # What the modules change of each other when they are imported is none of other tests' business.
+    monkeypatch.setattr(scheduler, "current", scheduler.current)
+    monkeypatch.setattr(asyncoro, "AsynCoro", asyncoro.AsynCoro)
     greencoro.legacy.install()
     yield
     for name in aliases.MODULES:

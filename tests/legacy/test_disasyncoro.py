@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.legacy.running import SECRET, legacy, lines, logged, written
+from tests.distributed.certificates import Made
+from tests.legacy.running import PRELUDE, SECRET, legacy, lines, logged, written
 from tests.support.ports import free_port
 
 PEER = Path(__file__).parent / "peer_program.py"
@@ -45,8 +46,8 @@ def peer(tmp_path_factory):
 def run(tmp_path, peer):
     """What a program prints that is given the port, the secret, a directory, the peer's location and its directory."""
 
-    def run(text, *arguments, begin=BEGIN):
-        program = written(tmp_path, f"{begin}\n" + text if begin else text)
+    def run(text, *arguments, begin=BEGIN, prelude=PRELUDE):
+        program = written(tmp_path, f"{begin}\n{text}", prelude=prelude)
         words = arguments or (peer.port, SECRET, tmp_path / "dest", peer.location, peer.directory)
         process = legacy(program, *words, directory=tmp_path)
         out, err = process.communicate(timeout=50)
@@ -116,6 +117,102 @@ print(AsynCoro.scheduler(), Coro(asks).value())
         begin="",
     )
     assert printed[0].startswith("True True ~asks/1@") and printed[1].startswith("True /")
+
+
+def test_a_program_that_begins_without_peers_has_some_once_the_module_is_imported(run, peer):
+    out = run.all(
+        """
+import asyncoro
+def local(coro=None):
+    print(coro.location, asyncoro.AsynCoro().location, asyncoro.AsynCoro().name)
+    who = yield coro.receive()
+    who.send("it runs")
+    yield coro.receive()
+def waits(coro=None):
+    before.send(coro)
+    print((yield coro.receive()))
+before = asyncoro.Coro(local)
+asyncoro.Coro(waits).value()
+import asyncoro.disasyncoro
+scheduler = asyncoro.AsynCoro("127.0.0.1", int(sys.argv[1]), secret=sys.argv[2])
+print(before.location == scheduler.location)
+def main(coro=None):
+    rcoro = yield asyncoro.Coro.locate("echo")
+    rcoro.send((coro, before))
+    print((yield coro.receive()) is before, before.send(None))
+asyncoro.Coro(main).value()
+""",
+        begin="",
+        prelude="import sys",
+    )
+    assert lines(out) == ["None None ", "it runs", "True", "True 0"]
+    assert [line.split()[0] for line in logged(out)] == ["version", "network"]
+
+
+def test_a_runtime_that_is_there_already_is_used_with_what_it_is(tmp_path, peer):
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""
+import greencoro.legacy
+from greencoro import Runtime
+greencoro.legacy.install()
+import asyncoro.disasyncoro as asyncoro
+with Runtime("127.0.0.1", {peer.port}, name="of today", secret={SECRET!r}) as runtime:
+    scheduler = asyncoro.AsynCoro(name="ignored")
+    def main(coro=None):
+        rcoro = yield asyncoro.Coro.locate("echo")
+        rcoro.send((coro, "x"))
+        print((yield coro.receive()), str(rcoro)[:5], scheduler.name, scheduler.location == runtime.location)
+    asyncoro.Coro(main).value()
+"""
+    )
+    ran = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=50)
+    assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "x ~echo of today True\n")
+
+
+def test_what_functions_given_to_atexit_start_finds_peers_still(run):
+    printed = run(
+        """
+def farewell(coro=None):
+    rcoro = yield Coro.locate("echo", timeout=20)
+    rcoro.send((coro, "farewell"))
+    print((yield coro.receive(20)))
+for priority in (10, 0, -1):
+    scheduler.atexit(priority, Coro, farewell)
+"""
+    )
+    assert printed == ["farewell"] * 3
+
+
+def test_with_a_certificate_all_goes_over_tls(tmp_path):
+    made, port = Made(tmp_path), free_port()
+    begin = f"certfile={str(made.certfile)!r}, keyfile={str(made.keyfile)!r})"
+    programs = [
+        written(tmp_path, f"{BEGIN[:-1]}, {begin}\n{text}", f"program{number}.py")
+        for number, text in enumerate(
+            (
+                """
+def server(coro=None):
+    coro.register("server")
+    who = yield coro.receive()
+    yield who.deliver("over TLS")
+Coro(server)
+""",
+                """
+def client(coro=None):
+    rcoro = yield Coro.locate("server")
+    rcoro.send(coro)
+    print((yield coro.receive()))
+Coro(client)
+""",
+            )
+        )
+    ]
+    words = port, SECRET, tmp_path / "dest"
+    with legacy(programs[0], *words) as server, legacy(programs[1], *words) as client:
+        for process, printed in ((server, []), (client, ["over TLS"])):
+            out, err = process.communicate(timeout=40)
+            assert (process.returncode, err, lines(out)) == (0, "", printed)
 
 
 @pytest.mark.parametrize(
