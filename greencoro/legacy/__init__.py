@@ -27,10 +27,10 @@ is in the layers below. From the bottom up, each using only those above it:
 - status_news: what a status coroutine is told
 - private_scheduler: the scheduler of computations, in the client's process
 - aliases: the old names of these modules
-- exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
 - server_jobs: jobs in server processes
 - discoro: ``asyncoro.discoro``, computations
 - discoro_schedulers: ``asyncoro.discoro_schedulers``, jobs that compute, one at a time at every server
+- exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
 - launcher: ``python -m greencoro.legacy``, which runs such a program
 """
 

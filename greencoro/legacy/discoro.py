@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numbers
 import os
+import sys
 import traceback
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 from greencoro import compute
@@ -28,10 +30,7 @@ from greencoro.errors import (
 from greencoro.hub import exit as process_exit
 from greencoro.hub.binding import is_generator_function
 from greencoro.hub.coroutine import Coro as NativeCoro
-from greencoro.legacy import (
-    disasyncoro,  # noqa: F401  # from now on coroutines have a place among peers
-    scheduler,
-)
+from greencoro.legacy import asyncoro, disasyncoro, scheduler
 from greencoro.legacy.coro import Coro
 from greencoro.legacy.creating import started_there
 from greencoro.legacy.discoro_words import CoroInfo as CoroInfo
@@ -60,6 +59,10 @@ __all__ = [
     "DiscoroStatus",
     "Scheduler",
 ]
+
+# As Python does where they are imported by these names.
+asyncoro.disasyncoro = disasyncoro  # type: ignore[attr-defined]
+asyncoro.discoro = sys.modules[__name__]  # type: ignore[attr-defined]
 
 # Programs assign these, before there is a computation.
 
@@ -133,10 +136,6 @@ class Computation:
         listed = [_place_of(each) if isinstance(each, str | os.PathLike) else each for each in listed]
         self._files = [each for each in listed if isinstance(each, str)]
         self._news: StatusNews | None = None
-        #: The generator functions that all servers have, by name.
-        self._named = {each.__name__: each for each in listed if is_generator_function(each)}
-        #: Functions that servers were able to run, and names of such.
-        self._proven = set(map(_proof_of, self._named.values()))
         try:
             self._native = _Computation(
                 listed,
@@ -151,6 +150,14 @@ class Computation:
             )
         except (PackagingError, TypeError, ValueError) as error:
             raise Exception(str(error)) from error
+        #: The generator functions that all servers have, by name.
+        self._named = {
+            each.__name__: each
+            for each in listed
+            if isinstance(each, FunctionType | MethodType) and is_generator_function(each)
+        }
+        #: Functions that servers were able to run, and names of such.
+        self._proven = set(map(_proof_of, self._named.values()))
 
     def _check(self) -> None:
         if self.status_coro is not None and not isinstance(self.status_coro, Coro):
@@ -248,7 +255,7 @@ class Computation:
     # Jobs.
 
     @sub_call
-    def run_at(self, where: Any, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def run_at(self, where: Any, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: run ``gen(*args, **kwargs)`` as a coroutine at a server.
 
         Args:
@@ -263,7 +270,7 @@ class Computation:
         return self._started(where, gen, args, kwargs, self._native.run_at)
 
     @sub_call
-    def run(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def run(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: as `run_at`, at the least loaded server of the least loaded node."""
         return self._started(None, gen, args, kwargs, self._native.run_at)
 
@@ -292,22 +299,22 @@ class Computation:
             return type(error), _name_of(gen), traceback.format_exc()
 
     @sub_call
-    def run_nodes(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> list[Any]:
+    def run_nodes(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> list[Any]:
         """With ``yield``: as `run`, at one server of every node; a list of references, without those that failed."""
         return self._all_started(self._native.run_nodes, (), gen, args, kwargs)
 
     @sub_call
-    def run_servers(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> list[Any]:
+    def run_servers(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> list[Any]:
         """With ``yield``: as `run_nodes`, at every server."""
         return self._all_started(self._native.run_servers, (), gen, args, kwargs)
 
     @sub_call
-    def run_node_servers(self, addr: str, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> list[Any]:
+    def run_node_servers(self, addr: str, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> list[Any]:
         """With ``yield``: as `run_nodes`, at every server of the node with this address or name."""
         return self._all_started(self._native.run_node_servers, (addr,), gen, args, kwargs)
 
     @sub_call
-    def run_each(self, where: Any, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> list[Any]:
+    def run_each(self, where: Any, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> list[Any]:
         """With ``yield``: `run_servers` for a location or ``"server"``, `run_nodes` for any other text."""
         is_of_servers = isinstance(where, Location) or where == "server"
         start = self._native.run_servers if is_of_servers else self._native.run_nodes

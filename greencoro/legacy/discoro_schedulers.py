@@ -106,7 +106,7 @@ class RemoteCoroScheduler:
     # Jobs.
 
     @sub_call
-    def schedule(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def schedule(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: wait for a server that runs no job of this scheduler, and run one there.
 
         Returns:
@@ -121,7 +121,7 @@ class RemoteCoroScheduler:
         return self.computation._started(None, gen, args, kwargs, start)
 
     @sub_call
-    def execute(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: as `schedule`, then wait for the end.
 
         Returns:
@@ -131,12 +131,12 @@ class RemoteCoroScheduler:
         return _result_of(self._schedule(gen, args, kwargs))
 
     @sub_call
-    def submit(self, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def submit(self, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: as `submit_at`, at any server."""
         return self._submit(None, gen, args, kwargs)
 
     @sub_call
-    def submit_at(self, where: Any, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def submit_at(self, where: Any, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: as `Computation.run_at`, whatever runs at the server; `finish` waits for it too."""
         return self._submit(where, gen, args, kwargs)
 
@@ -149,7 +149,7 @@ class RemoteCoroScheduler:
         return self.computation._started(where, gen, args, kwargs, start)
 
     @sub_call
-    def execute_at(self, where: Any, gen: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    def execute_at(self, where: Any, gen: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         """With ``yield``: as `submit_at`, then wait for the end, and return as `execute`."""
         return _result_of(self._submit(where, gen, args, kwargs))
 
