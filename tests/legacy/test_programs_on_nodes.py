@@ -19,6 +19,9 @@ pytestmark = [
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the nodes have two servers: needs two CPUs"),
 ]
 
+needs_httpd = pytest.mark.skipif(
+    importlib.util.find_spec("greencoro.legacy.httpd") is None, reason="needs asyncoro.httpd"
+)
 needs_numpy = pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="needs numpy")
 
 CLIENTS: list[Any] = [
@@ -85,6 +88,7 @@ def test_clients_of_a_shared_scheduler_take_turns(programs: OldPrograms) -> None
         assert client.ends() == output("discoro_shared").replace("NAME", name)
 
 
+@needs_httpd
 def test_a_page_tells_of_a_computation_whose_main_thread_reads_commands(programs: OldPrograms) -> None:
     udp_port, port = free_port(), free_port()
     programs.node("-c", "1", "-i", "127.0.0.1", "-u", udp_port)

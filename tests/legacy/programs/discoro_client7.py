@@ -6,7 +6,7 @@ Prints, with a node of two servers:
     primes below 100: 25
     primes below 1000: 168
     primes below 2000: 303
-    servers 2, closed True
+    on servers that were told of True, closed True
 """
 
 import sys
@@ -26,7 +26,7 @@ def primes(limit, coro=None):
 
 
 def status_proc(computation, limits, client, coro=None):
-    jobs, results, servers, closed = {}, {}, set(), False
+    jobs, results, servers, used, closed = {}, {}, set(), set(), False
     count = len(limits)
     while not closed:
         msg = yield coro.receive()
@@ -40,6 +40,7 @@ def status_proc(computation, limits, client, coro=None):
                 limit = jobs.pop(rcoro)
                 results[limit] = msg.args[1][1]
             where = rcoro.location
+            used.add(where)
             if len(results) == count:
                 client.send(results)
         elif isinstance(msg, DiscoroStatus):
@@ -55,7 +56,7 @@ def status_proc(computation, limits, client, coro=None):
                 jobs[rcoro] = limit
             else:
                 raise Exception("failed to create: %s" % (rcoro,))
-    client.send((len(servers), closed))
+    client.send((used <= servers, closed))
 
 
 def client_proc(computation, coro=None):
@@ -66,8 +67,8 @@ def client_proc(computation, coro=None):
     for limit in sorted(results):
         print("primes below %s: %s" % (limit, results[limit]))
     yield computation.close()
-    servers, closed = yield coro.receive()
-    print("servers %s, closed %s" % (servers, closed))
+    told, closed = yield coro.receive()
+    print("on servers that were told of %s, closed %s" % (told, closed))
 
 
 if __name__ == "__main__":
