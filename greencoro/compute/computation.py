@@ -16,6 +16,8 @@ from greencoro.compute.job import JobFunction
 from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher
+from greencoro.compute.packaging import Packager
+from greencoro.compute.packed import CodePackager
 from greencoro.compute.requirements import parse_requirements
 from greencoro.compute.run_many import run_at_each, run_at_nodes, run_at_servers
 from greencoro.compute.scattered import Scattered
@@ -100,6 +102,9 @@ class Computation:
         TypeError, ValueError: Another argument is none of what it may be.
     """
 
+    #: What makes the packager of the code; another one for computations of a layer above.
+    _new_packager: Callable[[], CodePackager] = Packager
+
     def __init__(
         self,
         components: Sequence[Any] | Any = (),
@@ -135,7 +140,8 @@ class Computation:
             hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
         )
         self.timeout = terms.timeout
-        shipping = Shipping(components if isinstance(components, list | tuple) else [components], terms.timeout)
+        listed = components if isinstance(components, list | tuple) else [components]
+        shipping = Shipping(listed, terms.timeout, self._new_packager())
         self._jobs = JobLauncher(shipping, terms)
         self._status_coro: Coro | None = None
         self.status_coro = status_coro
@@ -171,7 +177,7 @@ class Computation:
 
     # Its life.
 
-    def schedule(self, location: Location | None = None) -> int:
+    def schedule(self, location: Location | None = None, timeout: float | None = None) -> int:
         """Wait for this computation's turn at a scheduler.
 
         While others that were scheduled there before are open, the wait has no limit.
@@ -179,6 +185,8 @@ class Computation:
         Args:
             location (Location | None): Where the scheduler is; None: this process's own `Scheduler`, and where it has
                 none, one on the network.
+
+            timeout (float | None): Longest wait for the scheduler's answer, in seconds; None: the computation's.
 
         Returns:
             int: 0: from now on servers are set up for it, and jobs can be run.
@@ -194,7 +202,7 @@ class Computation:
         """
         if location is not None and not isinstance(location, Location):
             raise TypeError(f"schedule takes the Location of a scheduler, not {location!r}")
-        self._jobs.client.schedule(self.status_coro, location)
+        self._jobs.client.schedule(self.status_coro, location, seconds(timeout, "schedule()"))
         return 0
 
     def close(self) -> None:
