@@ -59,6 +59,7 @@
 - inbox: things to do, from any thread to one
 - control_groups: the control groups that this process is in
 - cpu_count: how many CPUs this process may use
+- platform_name: what this machine runs on
 - availability: measures what of this machine is free
 - confinement: makes a process one that may use only so much
 - child: a child process that speaks JSON lines with its parent

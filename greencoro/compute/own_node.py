@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from greencoro import compute
 from greencoro.compute.child import settings_as_json, spawn
+from greencoro.compute.job_environment import job_environment
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError
@@ -25,7 +26,7 @@ class OwnNode:
     """The daemon begins to start when this is made, and is there after `start`; it dies with this process."""
 
     def __init__(self) -> None:
-        self._process, self._channel = spawn(["greencoro", "node", "--handshake"])
+        self._process, self._channel = spawn(["greencoro", "node", "--handshake"], job_environment())
 
     def start(self, key: bytes, servers: int, settings: Settings, dest_path: str | os.PathLike[str] | None) -> Location:
         """Tell it what to be; where it is.
