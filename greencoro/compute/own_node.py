@@ -1,9 +1,13 @@
-"""A node daemon that this process has started and ends."""
+"""A node daemon that this process has started and ends.
+
+What is not needed before its start is imported after that, while it imports, too.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from greencoro import compute
 from greencoro.compute.child import settings_as_json, spawn
@@ -12,8 +16,9 @@ from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError
 from greencoro.hub import native
-from greencoro.hub.completion import Completion
-from greencoro.hub.execution import sleep
+
+if TYPE_CHECKING:
+    from greencoro.hub.completion import Completion
 
 __all__ = ["OwnNode"]
 
@@ -23,7 +28,13 @@ _END_SECONDS = 5.0
 
 
 class OwnNode:
-    """The daemon begins to start when this is made, and is there after `start`; it dies with this process."""
+    """The daemon begins to start when this is made, and is there after `start`; it dies with this process.
+
+    Attributes:
+        location (Location): Where it is, after `start`.
+    """
+
+    location: Location
 
     def __init__(self) -> None:
         self._process, self._channel = spawn(["greencoro", "node", "--handshake"], job_environment())
@@ -34,6 +45,8 @@ class OwnNode:
         Raises:
             ComputeError: It could not start; it has said why on standard error.
         """
+        from greencoro.hub.completion import Completion
+
         self._channel.send(
             {
                 "key": key.hex(),
@@ -51,7 +64,8 @@ class OwnNode:
             raise ComputeError(f"the node daemon did not start within {_START_SECONDS:g} s")
         if answer.value is None:
             raise ComputeError("the node daemon ended while it started; standard error says why")
-        return Location(answer.value["host"], answer.value["port"])
+        self.location = Location(answer.value["host"], answer.value["port"])
+        return self.location
 
     def _read(self, answer: Completion) -> None:
         answer.set(self._channel.receive())
@@ -66,12 +80,14 @@ class OwnNode:
         """Is there no such process any more?"""
         return self._process.poll() is not None
 
-    def close(self, give_back: Callable[[], None]) -> None:
+    def close(self, give_back: Callable[[], None] = lambda: None) -> None:
         """End it: when this returns, nothing of it is left.
 
         Args:
             give_back: Called when it has been told that it will end, to end what is reserved there.
         """
+        from greencoro.hub.execution import sleep
+
         self._channel.send({"order": "retire"})
         give_back()
         self._channel.send({"order": "end"})
