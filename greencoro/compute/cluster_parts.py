@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 
@@ -63,7 +64,10 @@ class ClusterParts:
         if self._node is None:
             self._inline = InlineServer(runtime)
             return runtime.location
-        location = self._node.start(runtime.secret.key, self._servers, settings, dest_path)
+        self._node.configure(runtime.secret.key, self._servers, settings, dest_path)
+        # The daemon needs a moment yet, and what comes next is a computation.
+        importlib.import_module("greencoro.compute.declaration")
+        location = self._node.wait()
         self._scheduler = Scheduler(nodes=[location])
         return location
 

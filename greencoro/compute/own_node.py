@@ -28,10 +28,10 @@ _END_SECONDS = 5.0
 
 
 class OwnNode:
-    """The daemon begins to start when this is made, and is there after `start`; it dies with this process.
+    """The daemon begins to start when this is made, and is there after `wait`; it dies with this process.
 
     Attributes:
-        location (Location): Where it is, after `start`.
+        location (Location): Where it is, after `wait`.
     """
 
     location: Location
@@ -39,14 +39,8 @@ class OwnNode:
     def __init__(self) -> None:
         self._process, self._channel = spawn(["greencoro", "node", "--handshake"], job_environment())
 
-    def start(self, key: bytes, servers: int, settings: Settings, dest_path: str | os.PathLike[str] | None) -> Location:
-        """Tell it what to be; where it is.
-
-        Raises:
-            ComputeError: It could not start; it has said why on standard error.
-        """
-        from greencoro.hub.completion import Completion
-
+    def configure(self, key: bytes, servers: int, settings: Settings, dest_path: str | os.PathLike[str] | None) -> None:
+        """Tell it what to be."""
         self._channel.send(
             {
                 "key": key.hex(),
@@ -58,6 +52,15 @@ class OwnNode:
                 "pulses": [compute.MinPulseInterval, compute.MaxPulseInterval],
             }
         )
+
+    def wait(self) -> Location:
+        """Where it is, once it is there.
+
+        Raises:
+            ComputeError: It could not start; it has said why on standard error.
+        """
+        from greencoro.hub.completion import Completion
+
         answer = Completion()
         native.Thread(lambda: self._read(answer), "greencoro-cluster").start()
         if not answer.wait(_START_SECONDS):
