@@ -25,7 +25,7 @@ from greencoro import (
     Status,
     sleep,
 )
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.hub.completion import Completion
 from tests.compute.inline_cluster import inline_cluster
 from tests.support.polling import poll_until
