@@ -13,6 +13,7 @@ The frame, from the bottom up, each using only those above it:
 - rounds: every side of a question, in turn, in fresh processes
 - report: what a person reads
 - greencoro_setup: how greencoro is started here, for what is asked of two processes and for jobs
+- legacy_setup: how greencoro's modules for asyncoro's programs are had here
 - pycos_setup: how pycos is started here, for what is asked of two processes and for jobs
 - rpyc_setup: how rpyc is started here
 - execnet_setup: how execnet is started here

@@ -152,6 +152,7 @@ MAY_OPEN = {
     # Shipped code and its arguments: only in a server process, for the holder of the computation's token.
     ("compute/loader.py", "Loader.load_arguments"),
     ("compute/loader.py", "Loader.load_scattered"),
+    ("compute/loader.py", "Loader._run"),
     ("compute/loader.py", "_Unpickler"),
     ("compute/inline.py", "_Unpickler"),  # what was pickled a line before
     ("compute/rebuild.py", "new_code"),

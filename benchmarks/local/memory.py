@@ -71,6 +71,7 @@ QUESTION = Question(
     targets=(
         Target("greencoro", None, "at most", 7.5),
         Target("greencoro generators", None, "at most", 0.8),
+        Target("greencoro legacy", None, "at most", 1.0),
         Target("greencoro generators", "pycos"),
         Target("greencoro generators", "uvloop"),
         Target("greencoro generators", "Erlang"),

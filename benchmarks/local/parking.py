@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import pycos_setup
+from benchmarks import legacy_setup, pycos_setup
 from benchmarks.local import erlang, event_loops
 from benchmarks.question import Counts, Sample, Side
 
@@ -78,10 +78,7 @@ def greencoro(count: int) -> Iterator[Parking]:
     yield _here(count, start, lambda parked: Coro(end, parked).value())
 
 
-@contextlib.contextmanager
-def greencoro_generators(count: int) -> Iterator[Parking]:
-    from greencoro import Coro
-
+def _generators(count: int, Coro: Any) -> Parking:
     def start(count: int) -> list[Any]:
         numbers, all_wait = itertools.count(1), threading.Event()
 
@@ -90,7 +87,11 @@ def greencoro_generators(count: int) -> Iterator[Parking]:
                 all_wait.set()
             yield coro.receive()
 
-        parked: list[Any] = Coro(lambda: [Coro(wait) for _ in range(count)]).value()
+        def start_all() -> Any:
+            yield
+            return [Coro(wait) for _ in range(count)]
+
+        parked: list[Any] = Coro(start_all).value()
         all_wait.wait()
         return parked
 
@@ -100,7 +101,19 @@ def greencoro_generators(count: int) -> Iterator[Parking]:
         for each in parked:
             yield each.finish()
 
-    yield _here(count, start, lambda parked: Coro(end, parked).value())
+    return _here(count, start, lambda parked: Coro(end, parked).value())
+
+
+@contextlib.contextmanager
+def greencoro_generators(count: int) -> Iterator[Parking]:
+    from greencoro import Coro
+
+    yield _generators(count, Coro)
+
+
+@contextlib.contextmanager
+def greencoro_legacy(count: int) -> Iterator[Parking]:
+    yield _generators(count, legacy_setup.quiet().Coro)
 
 
 @contextlib.contextmanager
@@ -258,6 +271,7 @@ def sides(ask: Callable[[Park, int], Sample], counts: Counts, suffix: str = "") 
     systems: tuple[tuple[str, Park, str, dict[str, Any]], ...] = (
         ("greencoro", greencoro, "plain functions that wait in receive()", {}),
         ("greencoro generators", greencoro_generators, "generator functions that wait in yield coro.receive()", {}),
+        ("greencoro legacy", greencoro_legacy, "the same generator functions, with asyncoro's Coro", {}),
         (
             "pycos",
             pycos,

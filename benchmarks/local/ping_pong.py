@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from benchmarks import pycos_setup, side
+from benchmarks import legacy_setup, pycos_setup, side
 from benchmarks.local import erlang, event_loops
 from benchmarks.measure import measured
 from benchmarks.question import Counts, Question, Sample, Side, Target
@@ -39,9 +39,7 @@ def greencoro(messages: int) -> Sample:
     return measurement.rate()
 
 
-def greencoro_generators(messages: int) -> Sample:
-    from greencoro import Coro
-
+def _generators(messages: int, Coro: Any) -> Sample:
     def pong(trips: int, coro: Any = None) -> Any:
         ping = yield coro.receive()
         for _ in range(trips):
@@ -61,6 +59,16 @@ def greencoro_generators(messages: int) -> Sample:
     with measured(messages) as measurement:
         run(messages // 2)
     return measurement.rate()
+
+
+def greencoro_generators(messages: int) -> Sample:
+    from greencoro import Coro
+
+    return _generators(messages, Coro)
+
+
+def greencoro_legacy(messages: int) -> Sample:
+    return _generators(messages, legacy_setup.quiet().Coro)
 
 
 def pycos(messages: int) -> Sample:
@@ -178,6 +186,12 @@ QUESTION = Question(
             "the same, as generator functions: yield coro.receive()",
         ),
         Side(
+            "greencoro legacy",
+            greencoro_legacy,
+            Counts(1_000_000, 300_000, 2000),
+            "the same generator functions, with asyncoro's Coro",
+        ),
+        Side(
             "pycos",
             pycos,
             Counts(400_000, 100_000, 2000),
@@ -204,6 +218,7 @@ QUESTION = Question(
     targets=(
         Target("greencoro", "pycos", "at least", 2.5),
         Target("greencoro generators", "pycos"),
+        Target("greencoro legacy", "pycos", "at least", 2.5),
         Target("greencoro", "uvloop"),
         Target("greencoro", "Erlang"),
     ),

@@ -10,7 +10,7 @@ import asyncio
 import functools
 from typing import Any
 
-from benchmarks import pycos_setup, side
+from benchmarks import legacy_setup, pycos_setup, side
 from benchmarks.local import erlang, event_loops
 from benchmarks.measure import measured
 from benchmarks.question import Counts, Question, Sample, Side, Target
@@ -46,9 +46,7 @@ def greencoro(hops: int) -> Sample:
     return measurement.rate()
 
 
-def greencoro_generators(hops: int) -> Sample:
-    from greencoro import Coro
-
+def _generators(hops: int, Coro: Any) -> Sample:
     def node(laps: int, coro: Any = None) -> Any:
         following = yield coro.receive()
         for _ in range(laps):
@@ -67,6 +65,16 @@ def greencoro_generators(hops: int) -> Sample:
     with measured(hops) as measurement:
         Coro(run, laps).value()
     return measurement.rate()
+
+
+def greencoro_generators(hops: int) -> Sample:
+    from greencoro import Coro
+
+    return _generators(hops, Coro)
+
+
+def greencoro_legacy(hops: int) -> Sample:
+    return _generators(hops, legacy_setup.quiet().Coro)
 
 
 def pycos(hops: int) -> Sample:
@@ -180,6 +188,12 @@ QUESTION = Question(
             "the same, as generator functions: yield coro.receive()",
         ),
         Side(
+            "greencoro legacy",
+            greencoro_legacy,
+            Counts(1_000_000, 300_000, 2000),
+            "the same generator functions, with asyncoro's Coro",
+        ),
+        Side(
             "pycos",
             pycos,
             Counts(300_000, 100_000, 2000),
@@ -200,6 +214,7 @@ QUESTION = Question(
     targets=(
         Target("greencoro", "pycos", "at least", 3.0),
         Target("greencoro generators", "pycos"),
+        Target("greencoro legacy", "pycos", "at least", 2.5),
         Target("greencoro", "uvloop"),
         Target("greencoro", "Erlang"),
     ),

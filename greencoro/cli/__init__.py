@@ -5,6 +5,7 @@
 - findings: what `greencoro doctor` found out, as lines or JSON
 - terminal: lines that are typed, for a program that may be sent to the background
 - saved_config: options of a command in a file
+- old_options: options as programs had them before
 - node_settings: the options of a node daemon
 - node: ``greencoro node``, server processes on this machine
 - discoronode: the same as a program of its own

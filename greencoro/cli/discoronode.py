@@ -10,8 +10,11 @@ import click
 from greencoro.cli.calling import run_command
 from greencoro.cli.node import HELP, serve
 from greencoro.cli.node_settings import OPTIONS
+from greencoro.cli.old_options import CONFIG, MSG_TIMEOUT, as_given_today
 
 __all__ = ["main"]
+
+_NAME = "discoronode.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,5 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: After its name; None for those of this process.
     """
-    command = click.Command("discoronode.py", params=list(OPTIONS), callback=serve, help=HELP)
-    return run_command(command, "discoronode.py", sys.argv[1:] if arguments is None else arguments)
+    params = [*(each for each in OPTIONS if each.name != "config"), CONFIG, MSG_TIMEOUT]
+    command = click.Command(_NAME, params=list(params), callback=serve, help=HELP)
+    given = as_given_today(_NAME, params, sys.argv[1:] if arguments is None else arguments)
+    return run_command(command, _NAME, given)

@@ -10,7 +10,7 @@ import configparser
 import io
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,17 @@ __all__ = ["config_option", "given", "read", "save", "save_option"]
 _SECTION = configparser.DEFAULTSECT
 
 
-def config_option() -> click.Option:
-    """``--config FILE``: options from the file take the place of defaults, so that the command line wins."""
+def config_option(translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict) -> click.Option:
+    """``--config FILE``: options from the file take the place of defaults, so that the command line wins.
+
+    Args:
+        translate: What a file says, by the names in it, as `save_option` would have saved it.
+    """
+
+    def use(context: click.Context, parameter: click.Parameter, file: Path | None) -> None:
+        if file is not None:
+            context.default_map = read(file, context, translate)
+
     return click.Option(
         ["--config"],
         type=click.Path(path_type=Path, dir_okay=False),
@@ -33,7 +42,7 @@ def config_option() -> click.Option:
         # Before the others are looked at, for it is where they get their values from.
         is_eager=True,
         expose_value=False,
-        callback=_use,
+        callback=use,
         help="Take options from this file, as --save_config writes it; those of the command line win.",
     )
 
@@ -80,8 +89,13 @@ def save(file: Path, options: Mapping[str, Any]) -> None:
         raise ConfigError(f"cannot save the options to {file}: {error.strerror}") from None
 
 
-def read(file: Path, context: click.Context) -> dict[str, Any]:
+def read(
+    file: Path, context: click.Context, translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
+) -> dict[str, Any]:
     """The options in a file, by the names of the command's parameters, as `click.Context.default_map` takes them.
+
+    Args:
+        translate: See `config_option`.
 
     Raises:
         click.UsageError: It cannot be read, or the command does not take what it says.
@@ -96,7 +110,7 @@ def read(file: Path, context: click.Context) -> dict[str, Any]:
         raise click.UsageError(f"{file}: options are in the section [{_SECTION}], not [{parser.sections()[0]}]")
     known = {parameter.name: parameter for parameter in context.command.params}
     found: dict[str, Any] = {}
-    for name, text in parser.defaults().items():
+    for name, text in translate(parser.defaults()).items():
         parameter = known.get(name)
         if parameter is None or name in ("config", "save_config"):
             raise click.UsageError(f"{file}: there is no option {name}")
@@ -111,8 +125,3 @@ def read(file: Path, context: click.Context) -> dict[str, Any]:
             raise click.UsageError(f"{file}: {name}: {error.message}") from None
         found[name] = value
     return found
-
-
-def _use(context: click.Context, parameter: click.Parameter, file: Path | None) -> None:
-    if file is not None:
-        context.default_map = read(file, context)

@@ -19,7 +19,9 @@
 - by_value: things of the client's main module as pickles
 - culprit: the path to what cannot be pickled
 - remembered: what was made lately, to be found by what it was made from
+- packed: functions, arguments and calls, ready to be shipped
 - packaging: a function with all that it needs
+- source_packaging: functions and classes as the text of their source
 - confined_files: files that stay inside their directory
 - loader: what was packed, installed in a server process
 - words: what the words that processes say to each other are made of
@@ -81,6 +83,7 @@
 - job_processes: makes multiprocessing work in jobs
 - installed: which versions of packages are installed for this interpreter
 - job_listener: what hears of the jobs of a server process
+- generator_jobs: jobs that are generator functions
 - job_host: what runs the jobs in a server process
 - output: what jobs print and log, taken from the streams of a server process
 - lineage: what the kernel does for a process about its parent and its descendants

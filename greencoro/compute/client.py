@@ -135,11 +135,14 @@ class Client:
 
     # What the user asks for.
 
-    def schedule(self, status_coro: Coro | None, location: Location | None = None) -> None:
+    def schedule(
+        self, status_coro: Coro | None, location: Location | None = None, timeout: float | None = None
+    ) -> None:
         """Wait for the computation's turn; `Computation.schedule` says what is raised."""
         forks.refuse()
+        timeout = self.terms.timeout if timeout is None else timeout
         inline = current_inline_server() if location is None else None
-        link: SchedulerLink = inline or find_scheduler(location, self.terms.timeout)
+        link: SchedulerLink = inline or find_scheduler(location, timeout)
         try:
             self._decide(self._state.ask)
         except LocalProtocolError:
@@ -159,7 +162,7 @@ class Client:
             ask = client_words.Ask(
                 self._token, link.runtime.name, terms.pulse_interval, terms.zombie_period, terms.ping_interval
             )
-            number = link.submit(ask, lambda notice: self._decide(self._state.hear, notice), self.terms.timeout)
+            number = link.submit(ask, lambda notice: self._decide(self._state.hear, notice), timeout)
         except BaseException:
             link.runtime.unwatch_peers(self._on_peer)
             self._decide(self._state.refused)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from greencoro.compute.filters import Filter
     from greencoro.compute.job import JobFunction
     from greencoro.compute.job_handle import JobHandle
+    from greencoro.compute.packed import CodePackager
     from greencoro.compute.scattered import Scattered
     from greencoro.compute.server_pool import Where
     from greencoro.hub.coroutine import Coro
@@ -102,6 +103,9 @@ class Computation:
         TypeError, ValueError: Another argument is none of what it may be.
     """
 
+    #: What makes the packager of the code, for computations of a layer above; None: `Packager`.
+    _new_packager: Callable[[], CodePackager] | None = None
+
     def __init__(
         self,
         components: Sequence[Any] | Any = (),
@@ -133,6 +137,7 @@ class Computation:
             requirements=requirements,
             forward_output=forward_output,
             hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
+            packager=None if self._new_packager is None else self._new_packager(),
         )
         self.timeout = self._jobs.timeout
         self._status_coro: Coro | None = None
@@ -171,7 +176,7 @@ class Computation:
 
     # Its life.
 
-    def schedule(self, location: Location | None = None) -> int:
+    def schedule(self, location: Location | None = None, timeout: float | None = None) -> int:
         """Wait for this computation's turn at a scheduler.
 
         While others that were scheduled there before are open, the wait has no limit.
@@ -179,6 +184,8 @@ class Computation:
         Args:
             location (Location | None): Where the scheduler is; None: this process's own `Scheduler`, and where it has
                 none, one on the network.
+
+            timeout (float | None): Longest wait for the scheduler's answer, in seconds; None: the computation's.
 
         Returns:
             int: 0: from now on servers are set up for it, and jobs can be run.
@@ -194,7 +201,7 @@ class Computation:
         """
         if location is not None and not isinstance(location, Location):
             raise TypeError(f"schedule takes the Location of a scheduler, not {location!r}")
-        self._jobs.client.schedule(self.status_coro, location)
+        self._jobs.client.schedule(self.status_coro, location, seconds(timeout, "schedule()"))
         return 0
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from greencoro import compute
 from greencoro.compute.filters import Filter
 from greencoro.compute.hook_functions import HookFunctions
 from greencoro.compute.job_launcher import JobLauncher
+from greencoro.compute.packed import CodePackager
 from greencoro.compute.requirements import parse_requirements
 from greencoro.compute.shipping import Shipping
 from greencoro.compute.terms import checked_terms
@@ -28,8 +29,9 @@ def launcher(
     requirements: Iterable[str],
     forward_output: bool,
     hooks: HookFunctions,
+    packager: CodePackager | None,
 ) -> JobLauncher:
-    """Made of the arguments of `Computation`, which see.
+    """Made of the arguments of `Computation`, which see, and what packs its code; None: a `Packager`.
 
     Raises:
         PackagingError: A component cannot be shipped.
@@ -50,4 +52,4 @@ def launcher(
         terms, requirements=parse_requirements(requirements), forward_output=bool(forward_output), hooks=hooks
     )
     listed = components if isinstance(components, list | tuple) else [components]
-    return JobLauncher(Shipping(listed, terms.timeout), terms)
+    return JobLauncher(Shipping(listed, terms.timeout, packager), terms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -65,15 +66,23 @@ class Dispatcher:
         meet: Called on the user hub with each server that becomes ready; `open` or `refuse` says whether it is used.
 
         left: Called on the user hub with each server that was used and is gone.
+
+        patience (float | None): How long a job waits while there is no server to be used, in seconds; None: the
+            launcher's timeout.
     """
 
     def __init__(
-        self, launcher: JobLauncher, meet: Callable[[Server], object], left: Callable[[Server], object]
+        self,
+        launcher: JobLauncher,
+        meet: Callable[[Server], object],
+        left: Callable[[Server], object],
+        patience: float | None = None,
     ) -> None:
         forks.refuse()
         self.launcher = launcher
         self._meet = meet
         self._left = left
+        self._patience = launcher.timeout if patience is None else patience
         self._name = secrets.token_hex(8)  # of its lanes at the servers
         # For `_lanes` and `Ticket.server`; held for a few lines, with no call out of these.
         self._lock = native.Lock()
@@ -329,15 +338,15 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.close()
             self._timer = None
-        if self._none_since is not None:
+        if self._none_since is not None and self._patience < math.inf:
             self._refuse_overdue(self._none_since)
 
     def _refuse_overdue(self, none_since: float) -> None:
-        timeout, now = self.launcher.timeout, native.monotonic()
+        now = native.monotonic()
         next_time: float | None = None
         overdue: list[Ticket] = []
         for ticket in self._waiting():
-            until = max(ticket.asked, none_since) + timeout
+            until = max(ticket.asked, none_since) + self._patience
             if ticket.is_overdue:
                 continue
             if until <= now:
@@ -362,7 +371,7 @@ class Dispatcher:
     def _no_server(self) -> NoMatchingServer:
         if self._refusals:
             refused = "; ".join(self._refusals.values())
-            return NoMatchingServer(f"no server within {self.launcher.timeout:g} s: {refused}")
+            return NoMatchingServer(f"no server within {self._patience:g} s: {refused}")
         return self.launcher.no_server()
 
 

@@ -9,11 +9,12 @@ import secrets
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from greencoro.compute import client_words as words
+from greencoro.compute import generator_jobs
 from greencoro.compute.cpu_count import cpu_count
 from greencoro.compute.node_words import NodeFacts
 from greencoro.compute.platform_name import platform_name
@@ -203,7 +204,12 @@ class InlineServer:
         assert isinstance(attempt, _Attempt)
         # Whoever keeps the attempt keeps no arguments.
         arguments, attempt.arguments = attempt.arguments, ((), {})
-        coro = Coro.at_home(self._runtime, self._run, (attempt.call, arguments, before), {}, attempt.name)
+        job = attempt.call, arguments, before
+        if attempt.call.is_generator:
+            cls = generator_jobs.class_of_coroutines()
+            coro = cls.at_home(self._runtime, self._run_generator, job, {}, attempt.name)
+        else:
+            coro = Coro.at_home(self._runtime, self._run, job, {}, attempt.name)
         attempt.here = coro
         self._jobs.add(coro)
         if not coro.add_observer(lambda coro: self._ended(attempt, coro, before, over)):
@@ -214,6 +220,11 @@ class InlineServer:
         # Before it can fail: who has started it may not have come so far.
         self._jobs.add(coro)
         return _run(self._runtime, call, arguments, before, coro)
+
+    def _run_generator(self, call: Prepared, arguments: Any, before: Completion | None, coro: Coro) -> Iterator[Any]:
+        self._jobs.add(coro)
+        result = yield _call(self._runtime, call, arguments, before, coro)
+        yield _result(self._runtime, call, result)
 
     def _ended(self, attempt: _Attempt, coro: Coro, before: Completion | None, over: Completion | None) -> None:
         self._jobs.discard(coro)
@@ -287,6 +298,10 @@ class _Attempt(Submission):
 
 
 def _run(runtime: Runtime, call: Prepared, arguments: Any, before: Completion | None, coro: Coro) -> Any:
+    return _result(runtime, call, _call(runtime, call, arguments, before, coro))
+
+
+def _call(runtime: Runtime, call: Prepared, arguments: Any, before: Completion | None, coro: Coro) -> Any:
     if before is not None:
         before.wait()
     _trace_here()
@@ -295,13 +310,16 @@ def _run(runtime: Runtime, call: Prepared, arguments: Any, before: Completion | 
         kwargs = {**kwargs, "coro": coro}
     try:
         with contextlib.nullcontext() if call.time_limit is None else TimeLimit(runtime.reactor, coro, call.time_limit):
-            result = call.function(*args, **kwargs)
+            return call.function(*args, **kwargs)
     except BaseException as error:
         if isinstance(error, Exception) or is_interruption(error):
             raise
         # As from a server process: `SystemExit` ends the job, and nobody who asks for its result.
         trace = "".join(traceback.format_exception(error))
         raise RemoteError(reason(error), trace, runtime.location) from error
+
+
+def _result(runtime: Runtime, call: Prepared, result: Any) -> Any:
     try:
         return _copy(result)
     except Exception as error:

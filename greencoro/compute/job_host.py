@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from gevent.lock import RLock
 
+from greencoro.compute import generator_jobs
 from greencoro.compute.big_parts import Gathering
 from greencoro.compute.job import HandedBack
 from greencoro.compute.job_listener import JobListener, Key
@@ -234,7 +235,11 @@ class JobHost:
             time_limit=read_time_limit(header),
             is_movable=is_movable,
         )
-        coro = Coro.at_home(self._runtime, _run_job, (self, job), {}, header["name"])
+        if header.get("generator"):
+            cls = generator_jobs.class_of_coroutines()
+            coro = cls.at_home(self._runtime, self._call_generator, (job,), {}, header["name"])
+        else:
+            coro = Coro.at_home(self._runtime, _run_job, (self, job), {}, header["name"])
         if lane is not None:
             over = self._lanes[lane] = Completion()
             if not coro.add_observer(lambda coro: _hand_on(job.turn, over)):
@@ -315,12 +320,22 @@ class JobHost:
         self._await_turn(job, coro)
         self._begin(job.key, coro)
         with self._limit(job, coro):
-            self._install(job.packages)
-            function = self._loader.resolve(Entry.from_wire(job.entry))
-            args, kwargs = self._loader.load_arguments(job.arguments.pop())
-            if bind(function, args, kwargs):
-                return function(*args, coro=coro, **kwargs)
-            return function(*args, **kwargs)
+            return self._begun_call(job, coro)
+
+    def _begun_call(self, job: _Job, coro: Coro) -> Any:
+        self._install(job.packages)
+        function = self._loader.resolve(Entry.from_wire(job.entry))
+        args, kwargs = self._loader.load_arguments(job.arguments.pop())
+        if bind(function, args, kwargs):
+            return function(*args, coro=coro, **kwargs)
+        return function(*args, **kwargs)
+
+    def _call_generator(self, job: _Job, coro: Coro | None = None) -> Iterator[Any]:
+        """As `_call`, of a function that returns a generator, which the coroutine then runs."""
+        assert coro is not None
+        self._await_turn(job, coro)
+        self._begin(job.key, coro)
+        yield self._begun_call(job, coro)
 
     def _await_turn(self, job: _Job, coro: Coro) -> None:
         if job.is_movable and self._hands_back:
@@ -372,4 +387,4 @@ def _hand_on(turn: Completion | None, over: Completion) -> None:
 
 
 #: What stands between a coroutine and the job that it runs (`hub.preemption`).
-CARRIERS = (_run_job, JobHost._call)
+CARRIERS = (_run_job, JobHost._call, JobHost._begun_call, JobHost._call_generator)

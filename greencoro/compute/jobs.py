@@ -45,6 +45,9 @@ class RemoteCoroScheduler:
             the computation is about to be closed, so that it may still run jobs there, and `Computation.close` waits
             for it; or with `Status.ServerClosed` when the server is gone.
 
+        patience (float | None): How long a job waits while there is no server, in seconds; `math.inf` for ever; None:
+            the computation's timeout.
+
     Raises:
         TypeError: One of the three is not callable, or not with these arguments.
     """
@@ -55,13 +58,15 @@ class RemoteCoroScheduler:
         proc_status: Callable[..., Any] | None = None,
         proc_available: Callable[..., Any] | None = None,
         proc_close: Callable[..., Any] | None = None,
+        *,
+        patience: float | None = None,
     ) -> None:
         if not isinstance(computation, Computation):
             raise TypeError(f"a RemoteCoroScheduler runs the jobs of a Computation, not {computation!r}")
         self.computation = computation
         self._launcher = computation._jobs
         self._hooks = ServerHooks(self._launcher, proc_status, proc_available, proc_close)
-        self._dispatcher = Dispatcher(self._launcher, self._hooks.meet, self._hooks.left)
+        self._dispatcher = Dispatcher(self._launcher, self._hooks.meet, self._hooks.left, patience)
         self._hooks.attach(self._dispatcher)
         if proc_status is not None or proc_available is not None or proc_close is not None:
             computation.before_close(self._hooks.take_leave)

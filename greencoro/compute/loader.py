@@ -6,7 +6,7 @@ only over an authenticated link (docs/explanation/trust.md).
 
 All jobs share one ``__main__``: the functions of the client's main module have it as their globals. A name is bound
 again only when the client sends another definition than the one it sent last, so that what a job stored under a name
-stays there.
+stays there. A text of source is run in the same way: once, until another of its name comes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from typing import Any
 from greencoro.compute import confined_files
 from greencoro.compute.homes import MAIN, NOTHING, is_main
 from greencoro.compute.packaging import PYTHON
-from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, Part, digest_of
+from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, Part, SourceText, digest_of
+from greencoro.compute.rebuild import remember_lines
 from greencoro.errors import PackagingError
 
 __all__ = ["Loader", "fresh_main"]
@@ -102,7 +103,8 @@ class Loader:
 
         Raises:
             PackagingError: Another version of Python packed it, contents are `missing`, or a part cannot be loaded; the
-                message names the part. Then no name is bound anew; files written before that one stay.
+                message names the part. Then no name is bound anew, except by a text of source; files written before
+                that one stay.
         """
         if package.digest in self._current:
             return
@@ -126,6 +128,9 @@ class Loader:
             if isinstance(part, DataFile):
                 confined_files.write(self._directory, part.path, self._kept[part.digest], part.mode)
                 self._received[part.kind, part.path] = part.digest
+        for part in changed:
+            if isinstance(part, SourceText):
+                self._run(part)
         definitions = [part for part in changed if isinstance(part, Definition)]
         self._define(definitions)
         for part in changed:
@@ -189,7 +194,7 @@ class Loader:
         """Whether the last that was received under the part's name is this."""
         if isinstance(part, Definition) and not part.name:
             return part.digest in self._nameless
-        key = part.name if isinstance(part, Definition) else part.path
+        key = part.name if isinstance(part, Definition | SourceText) else part.path
         return self._received.get((part.kind, key)) == part.digest
 
     def _read_back(self, parts: Iterable[Part]) -> None:
@@ -221,6 +226,15 @@ class Loader:
         finally:
             importlib.invalidate_caches()
             self._forget(changed)
+
+    def _run(self, part: SourceText) -> None:
+        text = bytes(self._kept[part.digest]).decode()
+        remember_lines(part.file, part.line, text.splitlines(keepends=True))
+        with _naming(part):
+            # As far down as it stands in its file.
+            code = compile("\n" * (part.line - 1) + text, part.file, "exec", dont_inherit=True)
+            exec(code, vars(sys.modules[MAIN]))
+        self._received[part.kind, part.name] = part.digest
 
     def _is_in_use(self, file: ModuleFile) -> bool:
         """Whether this process already has that module, with the same source, from somewhere else."""
@@ -315,9 +329,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 @contextmanager
-def _naming(part: Definition) -> Iterator[None]:
-    """Errors inside say which definition they are about."""
-    label = f"{part.module}.{part.name}" if part.name else "the job's function"
+def _naming(part: Definition | SourceText) -> Iterator[None]:
+    """Errors inside say what they are about."""
+    label = f"{MAIN}.{part.name}" if part.name else "the job's function"
     try:
         yield
     except PackagingError as err:

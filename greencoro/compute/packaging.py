@@ -18,22 +18,23 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import is_
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from greencoro.compute import by_value
 from greencoro.compute.by_value import Pickled
 from greencoro.compute.culprit import refusal
 from greencoro.compute.homes import MAIN, NOTHING, home_of
 from greencoro.compute.modules import UserModules
+from greencoro.compute.packed import Arguments, Call, Shipment
 from greencoro.compute.parts import EMPTY, DataFile, Definition, Entry, ModuleFile, Package, Part, digest_of
 from greencoro.compute.remembered import Remembered
-from greencoro.compute.scattered import Scattered
 from greencoro.errors import PackagingError
+from greencoro.hub.binding import bind, is_generator_function, name_of
 
-__all__ = ["PYTHON", "Arguments", "Packager", "Shipment"]
+__all__ = ["PYTHON", "Packager", "data_file"]
 
 #: The version of this Python that the other side must have too: code objects differ between any two.
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -45,51 +46,6 @@ _MAX_REMEMBERED_BYTES = 64 * 1024 * 1024
 
 #: Of values that any pickler makes the same of.
 _NO_NEEDS = Pickled(b"", frozenset(), frozenset())
-
-
-@dataclass(frozen=True, eq=False)
-class Shipment:
-    """A callable, ready to be shipped.
-
-    Attributes:
-        entry (Entry): What the job runs.
-
-        package (Package): What has to be installed before.
-
-        own_size (int): Of that, bytes of the callable itself where it has no name.
-
-        packages (tuple): That, unless it is empty: for all jobs that need nothing else.
-    """
-
-    entry: Entry
-    package: Package
-    own_size: int = 0
-    packages: tuple[Package, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "packages", (self.package,) if self.package else ())
-
-
-class Arguments(NamedTuple):
-    """The arguments of a call, as a snapshot.
-
-    Attributes:
-        data (bytes): For `Loader.load_arguments` alone.
-
-        package (Package): The classes and functions in them that have to be installed before; mostly `EMPTY`.
-
-        needs (Pickled): What that was found from.
-
-        scattered (tuple[Scattered, ...]): Those that are in them.
-    """
-
-    data: bytes
-    package: Package
-    needs: Pickled
-
-    @property
-    def scattered(self) -> tuple[Scattered, ...]:
-        return self.needs.scattered
 
 
 @dataclass(frozen=True)
@@ -187,6 +143,23 @@ class Packager:
             self._shipments.put(id(obj), (obj, shipment, watch), shipment.own_size)
         return shipment
 
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """A call of a job's function with all that both need.
+
+        Raises:
+            As `pack` and `arguments`.
+
+            TypeError: It is a generator function, or does not take these arguments.
+        """
+        if is_generator_function(function):
+            raise TypeError(
+                f"{name_of(function)} is a generator function; write a job as a plain function, without yield: "
+                "receive(), sleep() and the rest wait by themselves"
+            )
+        shipment = self.pack(function)
+        bind(function, args, kwargs)
+        return Call(name_of(function), shipment, self.arguments(args, kwargs))
+
     def arguments(
         self,
         args: Sequence[Any],
@@ -243,7 +216,7 @@ class Packager:
             where = f"{path}[{index}]"
             if isinstance(component, str | os.PathLike):
                 source = Path(component)
-                part = _data_file(source, where)
+                part = data_file(source, where)
                 if files.setdefault(part.path, source).resolve() != source.resolve():
                     raise PackagingError(f"{where}: {source} and {files[part.path]} would both become {part.path}")
                 packages.append(Package([part], PYTHON))
@@ -368,7 +341,8 @@ def _is_filled(cell: types.CellType) -> bool:
     return True
 
 
-def _data_file(source: Path, path: str) -> DataFile:
+def data_file(source: Path, path: str) -> DataFile:
+    """A file as it is now; ``path`` is what to call it where it cannot be read."""
     try:
         content = source.read_bytes()
         mode = source.stat().st_mode & 0o777

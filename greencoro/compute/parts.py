@@ -15,12 +15,25 @@ from typing import Any, ClassVar
 
 from greencoro.errors import RemoteProtocolError
 
-__all__ = ["EMPTY", "MAX_PARTS", "DataFile", "Definition", "Entry", "ModuleFile", "Package", "Part", "digest_of"]
+__all__ = [
+    "EMPTY",
+    "MAX_PARTS",
+    "DataFile",
+    "Definition",
+    "Entry",
+    "ModuleFile",
+    "Package",
+    "Part",
+    "SourceText",
+    "digest_of",
+]
 
 #: A package has at most this many parts.
 MAX_PARTS = 10_000
 
 _MAX_NAME = 1024
+#: Of a source text: so many empty lines are put before it.
+_MAX_LINE = 1 << 20
 _DIGEST_LENGTH = 64
 
 
@@ -103,10 +116,35 @@ class DataFile:
     content: bytes | None = field(repr=False)
 
 
-Part = Definition | ModuleFile | DataFile
+@dataclass(frozen=True)
+class SourceText:
+    """Source that is run with the globals of ``__main__``, as if it stood there.
 
-_KINDS: dict[str, type[Definition] | type[ModuleFile] | type[DataFile]] = {
-    cls.kind: cls for cls in (Definition, ModuleFile, DataFile)
+    Attributes:
+        name (str): What it defines, or a word for it; a later one of that name is run in its place.
+
+        file (str): Where it comes from, for tracebacks.
+
+        line (int): The number of its first line there, from 1 on.
+
+        digest (str): SHA-256 of the content.
+
+        content (bytes | None): The text, in UTF-8; None where the receiver is known to have it.
+    """
+
+    kind: ClassVar[str] = "source"
+
+    name: str
+    file: str
+    line: int
+    digest: str
+    content: bytes | None = field(repr=False)
+
+
+Part = Definition | ModuleFile | DataFile | SourceText
+
+_KINDS: dict[str, type[Definition] | type[ModuleFile] | type[DataFile] | type[SourceText]] = {
+    cls.kind: cls for cls in (Definition, ModuleFile, DataFile, SourceText)
 }
 
 # Kind -> the fields that identify or describe a part, beside its digest and content, with their types.
@@ -114,6 +152,7 @@ _FIELDS: dict[str, dict[str, type]] = {
     "definition": {"module": str, "name": str},
     "module": {"name": str, "is_package": bool, "imports": list},
     "file": {"path": str, "mode": int},
+    "source": {"name": str, "file": str, "line": int},
 }
 
 
@@ -277,10 +316,12 @@ def _checked(kind: str, values: dict[str, Any]) -> dict[str, Any]:
         names = [values["name"], *values["imports"]]
         good = len(names) <= MAX_PARTS and all(isinstance(name, str) and _is_dotted(name) for name in names)
         values = {**values, "imports": tuple(values["imports"])}
+    elif kind == "source":
+        good = values["name"].isidentifier() and 0 < values["line"] <= _MAX_LINE
     else:
         good = 0 <= values["mode"] <= 0o777
     if not good:
-        raise RemoteProtocolError(f"a {kind} in a package has a name or mode that none can have")
+        raise RemoteProtocolError(f"a {kind} in a package has a name, mode or line that none can have")
     return values
 
 
@@ -292,6 +333,6 @@ def _key(part: Part) -> tuple[str, str]:
     """What tells parts apart: a later part of the same key replaces an earlier one."""
     if isinstance(part, DataFile):
         return part.kind, part.path
-    if isinstance(part, ModuleFile):
-        return part.kind, part.name
-    return part.kind, part.name or part.digest
+    if isinstance(part, Definition):
+        return part.kind, part.name or part.digest
+    return part.kind, part.name

@@ -14,6 +14,7 @@ import marshal
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "new_enum",
     "new_function",
     "new_type_variable",
+    "remember_lines",
 ]
 
 # File name -> the lines known of it, "" for those that are not.
@@ -39,13 +41,14 @@ _sources: dict[str, list[str]] = {}
 def new_code(marshalled: bytes, filename: str, first_line: int, lines: tuple[str, ...]) -> types.CodeType:
     """A code object; ``lines`` of its file, if any came along, will show in tracebacks."""
     if lines:
-        _remember(filename, first_line, lines)
+        remember_lines(filename, first_line, lines)
     # The bytes came inside a pickle that `loader` opens: whoever made them could run anything anyway.
     code: types.CodeType = marshal.loads(marshalled)
     return code
 
 
-def _remember(filename: str, first_line: int, lines: tuple[str, ...]) -> None:
+def remember_lines(filename: str, first_line: int, lines: Sequence[str]) -> None:
+    """Have tracebacks show these lines of a file that is not here."""
     known = _sources.setdefault(filename, [])
     end = first_line - 1 + len(lines)
     known.extend([""] * (end - len(known)))

@@ -254,7 +254,7 @@ class SchedulerDaemon:
 
     def command(self, line: str) -> None:
         """Do what somebody typed; any thread."""
-        self._inbox.put(functools.partial(self._command, line.strip()))
+        self._inbox.put(functools.partial(self._command, line.strip().lower()))
 
     def _command(self, line: str) -> None:
         if line == "status":

@@ -179,11 +179,13 @@ class ServerPool:
         """How the server there ended, where there will be none any more; else empty."""
         return self._dead.get(where, "") if isinstance(where, Location) else ""
 
+    def known(self, where: Where = None) -> Iterator[Server]:
+        """The servers there, whatever they are at."""
+        return (server for server in self._servers.values() if server.is_at(where))
+
     def ready(self, where: Where = None) -> Iterator[Server]:
         """The servers there that take jobs."""
-        for server in self._servers.values():
-            if server.state is ServerState.READY and server.is_at(where):
-                yield server
+        return (server for server in self.known(where) if server.state is ServerState.READY)
 
     def candidates(self, where: Where = None) -> Iterator[Candidate]:
         """As `ready`, for the choice among them."""

@@ -10,7 +10,8 @@ from greencoro import compute
 from greencoro.compute.big_parts import check_size, largest_whole, send_in_pieces
 from greencoro.compute.job import JobFunction, plain
 from greencoro.compute.job_words import Free, IsAssigned, Purpose, SetUp
-from greencoro.compute.packaging import Packager, Shipment
+from greencoro.compute.packaging import Packager
+from greencoro.compute.packed import CodePackager, Shipment
 from greencoro.compute.parts import DataFile, Package, Part, digest_of
 from greencoro.compute.posting import post
 from greencoro.compute.scattered import Scattered
@@ -19,7 +20,6 @@ from greencoro.distributed.peer_info import PeerInfo
 from greencoro.distributed.runtime import Runtime
 from greencoro.errors import PackagingError
 from greencoro.hub import forks
-from greencoro.hub.binding import bind, is_generator_function, name_of
 from greencoro.hub.sync import Lock
 
 __all__ = ["Prepared", "Shipping"]
@@ -53,6 +53,8 @@ class Prepared(NamedTuple):
         scattered (tuple): What has to be at the server before, of what is scattered.
 
         size (int): Bytes of its own: of the snapshot, and of a function that has no name.
+
+        is_generator (bool): Is what the function returns to be run as a generator?
     """
 
     function: Callable[..., Any]
@@ -66,6 +68,7 @@ class Prepared(NamedTuple):
     time_limit: float | None = None
     scattered: tuple[Scattered, ...] = ()
     size: int = 0
+    is_generator: bool = False
 
     def spent(self) -> Prepared:
         """What is left when nothing will be sent any more; what it holds may be large."""
@@ -116,13 +119,17 @@ class Shipping:
         timeout (float | None): Longest wait until a server has taken a piece of something large, in seconds; None:
             `greencoro.compute.MsgTimeout`.
 
+        packager: What packs it; None: a `Packager`.
+
     Raises:
         PackagingError: One of them cannot be shipped.
     """
 
-    def __init__(self, components: Sequence[Any], timeout: float | None = None) -> None:
+    def __init__(
+        self, components: Sequence[Any], timeout: float | None = None, packager: CodePackager | None = None
+    ) -> None:
         self._timeout = compute.MsgTimeout if timeout is None else timeout
-        self._packager = Packager()
+        self._packager = Packager() if packager is None else packager
         self._components = self._packager.components(components)
         for part in self._components.parts:
             check_size(repr(part), len(part.content or b""))
@@ -150,23 +157,14 @@ class Shipping:
         """
         forks.refuse()
         job = plain(function)
-        function = job.function
-        if is_generator_function(function):
-            raise TypeError(
-                f"{name_of(function)} is a generator function; write a job as a plain function, without yield: "
-                "receive(), sleep() and the rest wait by themselves"
-            )
-        shipment = self._packager.pack(function)
-        bind(function, args, kwargs)
-        arguments = self._packager.arguments(args, kwargs)
-        name = name_of(function)
+        name, shipment, arguments, is_generator = self._packager.call(job.function, args, kwargs)
         check_size(f"the arguments of {name} (see Computation.scatter)", len(arguments.data))
         for scattered in arguments.scattered:
             if scattered.owner is not self:
                 raise PackagingError(f"an argument of {name}: {scattered!r} belongs to another computation")
             scattered.checked()
         return Prepared(
-            function,
+            job.function,
             name,
             shipment,
             shipment.packages if not arguments.package else (*shipment.packages, arguments.package),
@@ -177,6 +175,7 @@ class Shipping:
             job.time_limit,
             arguments.scattered,
             len(arguments.data) + shipment.own_size,
+            is_generator,
         )
 
     def set_up(self, runtime: Runtime, server: PeerInfo, asked: SetUp, timeout: float) -> None:
@@ -318,6 +317,8 @@ class Shipping:
             }
             if lane is not None:
                 header["lane"] = lane
+            if call.is_generator:
+                header["generator"] = True
             if call.time_limit is not None:
                 header["time_limit"] = call.time_limit
             known = NumberedHeader(header, "watch")

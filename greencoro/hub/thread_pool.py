@@ -7,6 +7,7 @@ wait in a library that knows nothing of gevent, while coroutines go on.
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -154,6 +155,9 @@ class _Task:
 
     def run(self) -> None:
         """Make the call; raises nothing."""
+        # Where the interpreter ends while the task waits in `input`, it would close the stream under it, which the
+        # thread has locked, and abort. The frames of such a thread stay, and so does what they refer to.
+        _stdin = sys.stdin
         try:
             value = self.target(*self.args, **self.kwargs)
         except BaseException as error:

@@ -21,7 +21,15 @@ is in the layers below. From the bottom up, each using only those above it:
 - rci: functions that peers may start here
 - network: AsynCoro between processes
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
+- sub_calls: methods that are called by ``yield``
+- discoro_words: what computations and their status coroutines say
+- creating: whether a server could make the coroutine of a job
+- status_news: what a status coroutine is told
+- private_scheduler: the scheduler of computations, in the client's process
 - aliases: the old names of these modules
+- server_jobs: jobs in server processes
+- discoro: ``asyncoro.discoro``, computations
+- discoro_schedulers: ``asyncoro.discoro_schedulers``, jobs that compute, one at a time at every server
 - exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
 - launcher: ``python -m greencoro.legacy``, which runs such a program
 """

@@ -16,6 +16,8 @@ MODULES = {
     "asyncoro": "greencoro.legacy.asyncoro",
     "asyncoro.asyncfile": "greencoro.legacy.asyncfile",
     "asyncoro.disasyncoro": "greencoro.legacy.disasyncoro",
+    "asyncoro.discoro": "greencoro.legacy.discoro",
+    "asyncoro.discoro_schedulers": "greencoro.legacy.discoro_schedulers",
 }
 # Programs of its last years call it so on Python 3.
 MODULES |= {f"asyncoro3{name.removeprefix('asyncoro')}": module for name, module in MODULES.items()}

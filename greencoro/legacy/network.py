@@ -110,6 +110,8 @@ class AsynCoro(scheduler.AsynCoro):
                 dest_path=dest_path or dest_path_prefix or tempfile.gettempdir(),
                 max_file_size=max_file_size,
                 announce=False,
+                # As of old, nodes make themselves known to all, and any may come to have a private scheduler.
+                role="scheduler",
             )
             _tell_of(found, name or "", udp_port or DEFAULT_PORT, not secret)
         found.reference_classes = ReferenceClasses(RemoteCoro, RemoteChannel, RemoteRCI)

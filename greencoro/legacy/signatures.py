@@ -32,7 +32,8 @@ def filled_in(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     if not is_generator_function(target):
         raise Exception(f"{name_of(target)} is not a generator!")
     position = _position(target)
-    if 0 <= position < len(args):
+    # Where it can be, it is one of `args`: many coroutines that wait for their turn have many dictionaries else.
+    if 0 <= position < len(args) or (position == len(args) and "coro" not in kwargs):
         args = (*args[:position], coro, *args[position + 1 :])
     elif position >= 0:
         kwargs = {**kwargs, "coro": coro}

@@ -19,7 +19,8 @@ from greencoro import Computation, Coro
 from greencoro.compute import client as clients
 from greencoro.compute import job_launcher as launchers
 from greencoro.compute.loader import Loader, fresh_main
-from greencoro.compute.packaging import Packager, Shipment
+from greencoro.compute.packaging import Packager
+from greencoro.compute.packed import Shipment
 from greencoro.compute.parts import Entry, Package
 from tests.compute import client_stand_ins as stand_ins
 from tests.support.polling import poll_until

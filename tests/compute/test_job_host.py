@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from greencoro.compute import generator_jobs
 from greencoro.compute.job_words import Piece, Purpose
 from greencoro.compute.packaging import Packager
 from greencoro.errors import (
@@ -313,3 +314,60 @@ def test_S16_pieces_with_another_token_are_refused(host):
     assert host.loader.kept == []
     assert in_pieces(host, Purpose.PACKAGE) == [None] * 3
     assert host.loader.kept == [hashlib.sha256(b"abc").hexdigest()]
+
+
+def sub_call(n):
+    yield
+    raise StopIteration(n + 1)
+
+
+def of_generators(coro):
+    """Returns one, as whatever runs a generator job does."""
+
+    def body(me):
+        received = yield me.receive()
+        me.name = type(me).__name__
+        yield sub_call(received)
+
+    return body(coro)
+
+
+class OldCoro(Coro):
+    __slots__ = ()
+
+
+def test_a_job_whose_function_returns_a_generator_is_that_generator(host, monkeypatch):
+    monkeypatch.setattr(generator_jobs, "_class", Coro)
+    generator_jobs.run_as(OldCoro)
+    host.host.assign("right")
+    host.loader.functions = {"job": of_generators}
+    coro = queue(host, 1, "job", generator=True)
+    poll_until(lambda: any(each[0] == "began" for each in host.heard))
+    coro.send(4)
+    assert coro.value(5) == 5
+    assert coro.name == "OldCoro"
+    poll_until(lambda: host.host.job_count == 0)
+    assert host.runtime.watches == {1: coro}
+
+
+def test_a_generator_job_that_is_withdrawn_cleans_up(host):
+    cleaned = []
+
+    def sleeper(coro):
+        try:
+            yield coro.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    host.host.assign("right")
+    host.loader.functions = {"job": sleeper}
+    coro = queue(host, 1, "job", generator=True)
+    poll_until(lambda: any(each[0] == "began" for each in host.heard))
+    host.runtime.handlers["server.withdraw"](job(1, "job"))
+    assert poll_until(lambda: not coro.is_alive() and cleaned, 5) == [True]
+
+
+def test_a_plain_function_of_a_generator_job_is_its_result(host):
+    host.host.assign("right")
+    host.loader.functions = {"job": lambda: 7}
+    assert queue(host, 1, "job", generator=True).value(5) == 7

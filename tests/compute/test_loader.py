@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -9,7 +10,7 @@ import pytest
 
 from greencoro.compute.loader import Loader
 from greencoro.compute.packaging import PYTHON
-from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, digest_of
+from greencoro.compute.parts import DataFile, Definition, Entry, ModuleFile, Package, SourceText, digest_of
 from greencoro.errors import PackagingError
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,10 @@ def module(name, source, imports=()):
 
 def file(path, content=b"x", mode=0o644):
     return DataFile(path, mode, digest_of(content), content)
+
+
+def source(name, text, line=1):
+    return SourceText(name, "/at/the/client.py", line, digest_of(text.encode()), text.encode())
 
 
 def test_jobs_share_the_globals_of_main(pair):
@@ -467,3 +472,42 @@ def test_a_part_whose_content_came_in_pieces_is_installed(pair):
     pair.loader.keep_content(digest_of(b"x" * 10), bytearray(b"x" * 10))
     pair.loader.install(package(file("one", b"x" * 10)).without({digest_of(b"x" * 10)}))
     assert (pair.directory / "one").read_bytes() == b"x" * 10
+
+
+def test_source_is_run_in_main_in_its_order_after_modules_and_files(pair, monkeypatch):
+    parts = [
+        source("Base", "class Base: pass"),
+        module("gc_helper", "value = 3"),
+        file("data.txt"),
+        source("Derived", "import gc_helper\nclass Derived(Base): data = open('data.txt').read(), gc_helper.value"),
+    ]
+    monkeypatch.chdir(pair.directory)
+    with pair.at(pair.server):
+        pair.loader.install(package(*parts))
+    assert pair.server.Derived.data == ("x", 3)
+    assert pair.server.Derived.__mro__[1] is pair.server.Base
+    assert (pair.server.Base.__module__, pair.server.__name__) == ("__main__", "__main__")
+
+
+def test_source_is_run_once_until_another_one_of_its_name_comes(pair):
+    count, other = source("count", "runs = globals().get('runs', 0) + 1"), source("count", "runs = -1")
+    runs = []
+    for text in (count, count, other, count):
+        with pair.at(pair.server):
+            pair.loader.install(package(text))
+        runs.append(pair.server.runs)
+    assert runs == [1, 1, -1, 0]
+
+
+def test_tracebacks_show_source_as_it_stands_in_its_file(pair):
+    with pair.at(pair.server):
+        pair.loader.install(package(source("job", "def job():\n    return 1 / 0  # here\n", 41)))
+        with pytest.raises(ZeroDivisionError) as caught:
+            pair.server.job()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert 'File "/at/the/client.py", line 42, in job\n    return 1 / 0  # here' in shown
+
+
+def test_source_that_raises_is_named(pair):
+    with pair.at(pair.server), pytest.raises(PackagingError, match=r"__main__\.job: .* NameError: name 'np' is not"):
+        pair.loader.install(package(source("job", "def job(x=np.pi): pass")))

@@ -10,6 +10,7 @@ from greencoro.compute.parts import (
     Entry,
     ModuleFile,
     Package,
+    SourceText,
     digest_of,
 )
 from greencoro.errors import RemoteProtocolError
@@ -25,6 +26,7 @@ def package():
             definition(),
             ModuleFile("a.b", True, ("a", "c"), digest_of(b"2"), b"2"),
             DataFile("d/e.txt", 0o644, digest_of(b""), b""),
+            SourceText("f", "/at/the/client.py", 3, digest_of(b"f = 1"), b"f = 1"),
         ],
         "3.11",
     )
@@ -44,9 +46,9 @@ def test_a_package_survives_the_wire():
 def test_what_is_known_travels_without_content_and_is_the_same_package():
     known = package().without({digest_of(b"1"), digest_of(b"other")})
     header, contents = wire(known)
-    assert contents == [b"2", b""]
+    assert contents == [b"2", b"", b"f = 1"]
     back = Package.from_wire(header, contents)
-    assert [part.content for part in back.parts] == [None, b"2", b""]
+    assert [part.content for part in back.parts] == [None, b"2", b"", b"f = 1"]
     assert back.digest == package().digest
     assert back.digests() == package().digests()
 
@@ -102,6 +104,9 @@ BROKEN = {
     "imports are no names": lambda h, c: h["parts"][1].update(imports=[1]),
     "set-uid": lambda h, c: h["parts"][2].update(mode=0o4755),
     "mode is a bool": lambda h, c: h["parts"][2].update(mode=True),
+    "source without a name": lambda h, c: h["parts"][3].update(name=""),
+    "source before its file": lambda h, c: h["parts"][3].update(line=0),
+    "source after a million lines": lambda h, c: h["parts"][3].update(line=2**31),
     "too many": lambda h, c: h["parts"].extend([h["parts"][0]] * MAX_PARTS),
 }
 

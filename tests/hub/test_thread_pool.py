@@ -356,6 +356,29 @@ def test_the_threads_do_not_keep_the_process_alive(run: Run) -> None:
     assert ended.seconds < 10
 
 
+def test_a_process_may_end_while_a_task_waits_for_input(run: Run) -> None:
+    ended = run("""
+        import io
+        from greencoro.hub.thread_pool import AsyncThreadPool
+        waits = native.Event()
+
+        class Terminal(io.RawIOBase):
+            def readable(self):
+                return True
+
+            def readinto(self, buffer):
+                # The reader is locked for as long as this goes on.
+                waits.set()
+                native.sleep(100)
+
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(Terminal()))
+        pool = AsyncThreadPool(1)
+        threading.Thread(target=pool.async_task, args=(input,), daemon=True).start()
+        print(waits.wait(10))
+    """)
+    assert (ended.status, ended.out, ended.err) == (0, "True\n", "")
+
+
 def test_in_a_patched_process_the_threads_are_native_too(run: Run) -> None:
     ended = run(
         """
