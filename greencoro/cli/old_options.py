@@ -63,7 +63,7 @@ def as_given_today(program: str, options: Iterable[click.Option], arguments: Seq
 
     That an empty secret is the user's own is said.
     """
-    takers = {flag: each for each in options if not each.is_flag for flag in each.opts}
+    takers = {flag: each for each in options if not each.is_flag and not each.multiple for flag in each.opts}
     found: list[str] = []
     rest = iter(arguments)
     for word in rest:

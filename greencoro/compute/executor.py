@@ -166,9 +166,10 @@ class Executor(concurrent.futures.Executor):
         check_window(buffersize, "buffersize")
         limit = seconds(timeout, "map()")
         room = functools.partial(self._limit, buffersize)
+        cancel = self._feeder.cancel_soon
         calls: Iterator[Call] = zip(*iterables, strict=False)
         if chunksize == 1:
-            return results_in_order(functools.partial(self.submit, fn), calls, room, limit)
+            return results_in_order(functools.partial(self.submit, fn), cancel, calls, room, limit)
         job = plain(fn)
         chunked = Job(run_chunk, retries=job.retries or self._retries, time_limit=job.time_limit)
 
@@ -176,7 +177,7 @@ class Executor(concurrent.futures.Executor):
             return self._submit(chunked, (job.function, chunk), {}, name_of(job.function))
 
         in_chunks: Iterator[Call] = ((chunk,) for chunk in chunks(calls, chunksize))
-        return one_by_one(results_in_order(submit, in_chunks, room, limit))
+        return one_by_one(results_in_order(submit, cancel, in_chunks, room, limit))
 
     def _limit(self, size: int | None) -> int:
         return look_ahead(size, self._dispatcher.room)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from greencoro.compute.dispatcher import Dispatcher, Ticket, cancelled
 from greencoro.compute.future_teller import FutureTeller
@@ -193,6 +193,10 @@ class Feeder:
         """As `shut`, without cancelling, in another thread; takes no lock, for the garbage collector calls this."""
         self._teller.have_done(functools.partial(self.shut, False))
 
+    def cancel_soon(self, futures: Iterable[JobFuture]) -> None:
+        """Cancel what has not been sent, as `shut_soon` does its work, and for the same reason."""
+        self._teller.have_done(functools.partial(_cancel, futures))
+
     def abandon(self) -> None:
         """End what runs, and what is about to."""
         self._is_abandoned = True
@@ -342,3 +346,8 @@ class Feeder:
             self.dispatcher.close()
             self._teller.end()
             self.ended.set()
+
+
+def _cancel(futures: Iterable[JobFuture]) -> None:
+    for future in futures:
+        future.cancel()

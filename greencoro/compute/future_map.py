@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from greencoro.compute.futures import JobFuture
@@ -18,11 +18,17 @@ Call = tuple[Any, ...]
 
 
 def results_in_order(
-    submit: Callable[..., JobFuture], calls: Iterator[Call], room: Callable[[], int], timeout: float | None
+    submit: Callable[..., JobFuture],
+    cancel: Callable[[Iterable[JobFuture]], object],
+    calls: Iterator[Call],
+    room: Callable[[], int],
+    timeout: float | None,
 ) -> Generator[Any, None, None]:
     """The result of each call, in order; the first calls are submitted before this returns.
 
     Args:
+        cancel: Called with those whose results nobody will take, perhaps by the garbage collector: must take no lock.
+
         room: Says how many may be submitted whose results nobody has taken.
 
         timeout (float | None): How long, from now on, results are waited for, in seconds.
@@ -36,17 +42,18 @@ def results_in_order(
 
     def results() -> Generator[Any, None, None]:
         try:
+            yield None
             while futures:
                 result = futures[0].result_by(deadline, timeout)
                 futures.popleft()
                 fill()
                 yield result
         finally:
-            for future in futures:
-                future.cancel()
+            cancel(futures)
 
+    begun = _begun(results())
     fill()
-    return results()
+    return begun
 
 
 def chunks(calls: Iterator[Call], size: int) -> Iterator[list[Call]]:
@@ -62,6 +69,17 @@ def run_chunk(function: Callable[..., Any], calls: list[Call]) -> list[Any]:
 
 def one_by_one(results: Generator[list[Any], None, None]) -> Iterator[Any]:
     """The results in those of chunks."""
-    with contextlib.closing(results):
-        for chunk in results:
-            yield from chunk
+
+    def each() -> Generator[Any, None, None]:
+        with contextlib.closing(results):
+            yield None
+            for chunk in results:
+                yield from chunk
+
+    return _begun(each())
+
+
+def _begun(results: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Past its first yield: one that was not begun does nothing when it is closed, or collected."""
+    next(results)
+    return results

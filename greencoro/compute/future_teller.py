@@ -49,7 +49,7 @@ class FutureTeller:
 
     def have_done(self, action: Callable[[], None]) -> None:
         """Have ``action()`` done in that thread, unless that has ended; takes no lock."""
-        self._inbox.put(action)
+        self._inbox.put(functools.partial(_do, action))
 
     @property
     def is_this_thread(self) -> bool:
@@ -70,6 +70,14 @@ class FutureTeller:
             # Of a callback: SystemExit and KeyboardInterrupt. It ends nothing here, where others wait to be told.
             _log.exception("a callback of a future raised what should end the program")
         self._told(has_failed)
+
+
+def _do(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except BaseException:
+        # Nobody waits for it who could be told, and others wait for this thread.
+        _log.exception("what an executor was to do by itself failed")
 
 
 def _nothing() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from greencoro.compute.progress import Progress
+from greencoro.compute.terminal import is_terminal, show
 from greencoro.hub import native
 
 __all__ = ["ProgressDisplay"]
@@ -21,8 +20,9 @@ class ProgressDisplay:
     """
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_terminal = is_terminal()
         self.progress = Progress(_TERMINAL_SECONDS if self._is_terminal else _LOG_SECONDS)
+        self._is_closed = False
 
     def over(self, failed: bool) -> None:
         """A job is over."""
@@ -30,13 +30,16 @@ class ProgressDisplay:
         self._show(self.progress.line(native.monotonic()), end="")
 
     def close(self) -> None:
-        """There are no more jobs."""
+        """There are no more jobs; may be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._show(self.progress.last_line(native.monotonic()), end="\n")
 
     def _show(self, line: str | None, end: str) -> None:
-        if line is None or sys.stderr is None:
+        if line is None:
             return
         if self._is_terminal:
-            print(f"\r\033[K{line}", end=end, file=sys.stderr, flush=True)
+            show(f"\r\033[K{line}", end)
         else:
-            print(f"greencoro: {line}", file=sys.stderr, flush=True)
+            show(f"greencoro: {line}")

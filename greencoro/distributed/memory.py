@@ -144,6 +144,9 @@ class MemoryStream:
     def sent_bytes(self) -> int:
         return self._written - (0 if self.other is None else self.other._unread)
 
+    def flush(self) -> None:
+        """Nothing is kept on this side."""
+
     @property
     def shared(self) -> None:
         return None

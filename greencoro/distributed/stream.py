@@ -85,7 +85,14 @@ class Stream(Protocol):
 
     @property
     def sent_bytes(self) -> int:
-        """How much the network has taken so far; of a blocked stream it grows as long as the other side reads."""
+        """What the network has taken so far; of a blocked stream it grows with `flush` while the other side reads."""
+
+    def flush(self) -> None:
+        """Give the network of what is kept as much as it has room for; on the reactor's thread.
+
+        That is done by itself as well, but late: a kernel may say only that a third of its buffer is free, which on a
+        slow network takes many seconds.
+        """
 
     def close(self, on_sent: Callable[[], None]) -> None:
         """Send what is kept, then end. Reports nothing any more.

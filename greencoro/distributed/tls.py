@@ -152,6 +152,9 @@ class TlsStream:
     def sent_bytes(self) -> int:
         return self._carrier.sent_bytes
 
+    def flush(self) -> None:
+        self._carrier.flush()
+
     @property
     def shared(self) -> None:
         return None

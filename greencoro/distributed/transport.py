@@ -208,6 +208,10 @@ class TcpStream:
         if self._kept and self._write_watcher is None:
             self._write_watcher = self._reactor.watch(self._sock.fileno(), True, self._writable)
 
+    def flush(self) -> None:
+        if self._kept:
+            self._send_kept()
+
     def _writable(self) -> None:
         self._send_kept()
         if self._kept or self._sock is None:

@@ -217,6 +217,10 @@ class Wire:
         return True
 
     def _tick(self) -> None:
+        # Else it is not seen for long that a peer at a slow network reads.
+        self.stream.flush()
+        if self._closed:
+            return
         sent_before, self._sent_bytes = self._sent_bytes, self.stream.sent_bytes
         try:
             self.connection.tick(native.monotonic(), self.stream.blocked, self._sent_bytes != sent_before)

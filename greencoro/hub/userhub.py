@@ -81,7 +81,8 @@ has_waited = [False]
 
 _ready: deque[Any] = deque()
 _scheduled = False
-_direct = _DIRECT_SWITCHES
+# How many direct switches are left. A list, as `has_waited`.
+_direct = [_DIRECT_SWITCHES]
 _pause: Any = None  # the timer that lets the loop turn between two runs of the ready queue
 
 #: What was the parent's, in a process that was forked.
@@ -295,18 +296,16 @@ def unready(who: Any) -> bool:
 
 def next_ready() -> Any:
     """The next of the ready queue for a direct switch, or None where the hub is due. Hub's thread only."""
-    global _direct
-    if _ready and _direct > 0:
-        _direct -= 1
+    if _ready and _direct[0] > 0:
+        _direct[0] -= 1
         return _ready.popleft()
     return None
 
 
 def leave() -> None:
     """`park` for one who knows whether it was made ready, and sees to `unready` where it is thrown into then."""
-    global _direct
-    if _ready and _direct > 0:
-        _direct -= 1
+    if _ready and _direct[0] > 0:
+        _direct[0] -= 1
         _ready.popleft().switch()
     else:
         _hub.switch()
@@ -334,11 +333,11 @@ def park() -> None:
 
 
 def _run_ready() -> None:
-    global _scheduled, _direct
+    global _scheduled
     until = native.monotonic() + _TURN * sys.getswitchinterval()
     try:
         while _ready:
-            _direct = _DIRECT_SWITCHES
+            _direct[0] = _DIRECT_SWITCHES
             _ready.popleft().switch()
             if native.monotonic() >= until:
                 break

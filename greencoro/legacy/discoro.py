@@ -14,6 +14,7 @@ from greencoro import compute
 from greencoro.compute import computation
 from greencoro.compute.client_state import Phase
 from greencoro.compute.filters import NodeFacts
+from greencoro.compute.inline import current_inline_server
 from greencoro.compute.source_packaging import NamedFunction, SourcePackager
 from greencoro.distributed.addresses import resolve
 from greencoro.distributed.location import Location
@@ -329,7 +330,8 @@ class Computation:
         function = self.function_of(gen)
         if not isinstance(function, NamedFunction):
             filled_in(function, args, kwargs, None)
-        return function, _proof_of(function) in self._proven
+        # In an inline cluster there is nobody to say more than that.
+        return function, _proof_of(function) in self._proven or current_inline_server() is not None
 
     def function_of(self, gen: Any) -> Callable[..., Any]:
         """What is run for a generator function, or for the name of one at the servers.

@@ -13,6 +13,7 @@ from greencoro.distributed.runtime import runtime
 from greencoro.errors import MonitorException
 from greencoro.hub import exit as process_exit
 from greencoro.hub.binding import is_generator_function
+from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro as NativeCoro
 from greencoro.hub.sync import Lock
 from greencoro.legacy.coro import Coro
@@ -227,7 +228,10 @@ def _result_of(started: Any) -> Any:
 def _end_of(coro: Any) -> MonitorException:
     """Wait for the end of a job."""
     if not isinstance(coro, RemoteCoro):
-        coro.value()  # in an inline cluster
+        # In an inline cluster.
+        over = Completion()
+        if coro.add_observer(lambda coro: over.set()):
+            over.wait()
         notice: MonitorException = coro.notice()
         return notice
     coro.asked()

@@ -9,6 +9,7 @@ from typing import Any
 from greencoro.compute import scheduler
 from greencoro.compute.status import StatusCodes
 from greencoro.distributed.location import Location
+from greencoro.distributed.runtime import DEFAULT_PORT
 from greencoro.errors import GreencoroError
 from greencoro.hub import exit as process_exit
 from greencoro.legacy import network
@@ -52,11 +53,18 @@ class Scheduler(StatusCodes, metaclass=Singleton):
         options["name"] = _NAME
         asyncoro = network.AsynCoro(**options)
         asyncoro.dest_path = os.path.join("discoro", "scheduler")
+        udp_port = options.get("udp_port") or DEFAULT_PORT
         wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
         try:
-            self._scheduler = scheduler.Scheduler(nodes=wanted, zombie_period=zombie_period or 0)
+            places = [Location.of(node, "Scheduler()") for node in wanted]
+            # The number of that port is the one of a node's own, too.
+            places = [place if place.port else Location(place.addr, udp_port) for place in places]
+            self._scheduler = scheduler.Scheduler(nodes=places, zombie_period=zombie_period or 0)
         except (GreencoroError, TypeError, ValueError) as error:
             raise Exception(f"invalid nodes or zombie_period: {error}") from error
+        for node in wanted:
+            # The others on its network.
+            asyncoro.peer(node, udp_port, broadcast=True)
         # What programs call at their end comes first, in the order that it had there.
         process_exit.cancel_at_exit(self._scheduler.close)
         process_exit.at_exit(_LAST, self._scheduler.close)

@@ -21,6 +21,10 @@ __all__ = ["StatusNews"]
 #: Longest wait for the facts about a node, which are under way when it is told of first.
 _FACTS_SECONDS = 1.0
 
+#: How long what comes last, such as the end of a job, may take behind the end of its computation.
+_LATE_SECONDS = 2.0
+_NOTHING = object()
+
 _OF_NODES = (
     Status.NodeDiscovered,
     Status.NodeInitialized,
@@ -61,9 +65,11 @@ class StatusNews:
         self._news.set()
 
     def run(self, coro: NativeCoro) -> None:
-        """Pass on what ``coro``, in which this runs, is told."""
-        while True:
-            self._feed.tell(self.in_old_words(coro.receive()))
+        """Pass on what ``coro``, in which this runs, is told, until the computation is closed and no more comes."""
+        is_closed = False
+        while (message := coro.receive(_LATE_SECONDS if is_closed else None, _NOTHING)) is not _NOTHING:
+            self._feed.tell(self.in_old_words(message))
+            is_closed = is_closed or (isinstance(message, Status) and message.status == Status.ComputationClosed)
 
     def in_old_words(self, message: Any) -> Any:
         """The message as programs of old know it."""

@@ -366,7 +366,7 @@ def test_Z4_option_that_cannot_be_read_is_one_clear_sentence(nodes, arguments, s
         ("--max_pulse_interval inf", "max_pulse_interval is inf, and has to be a number of seconds above 0"),
         ("--zombie_period -1", "zombie_period is -1.0, and has to be a number of seconds from 0 on"),
         ("--drain_seconds nan", "drain_seconds is nan, and has to be a number of seconds from 0 on"),
-        ("--ping_interval 0", "ping_interval is 0.0, and has to be a number of seconds above 0"),
+        ("--ping_interval -1", "ping_interval is -1.0, and has to be a number of seconds above 0"),
         ("--serve 0", "a node serves at least one computation, not 0"),
         ("--serve -2", "a node serves at least one computation, not -2"),
         ("--tag a=1 --tag a=2", "the tag a is given twice"),

@@ -43,6 +43,7 @@ def test_the_scheduler_takes_an_empty_secret_for_this_users_too(monkeypatch, cap
         (["--ping_interval", "x"], ["--ping_interval", "x"]),
         (["-n", "-d", "--name"], ["-n", "-d", "--name"]),
         (["word", ""], ["word", ""]),
+        (["--peer", "", "--tcp_ports", ""], ["--peer", "", "--tcp_ports", ""]),
     ],
 )
 def test_an_option_with_nothing_in_it_is_not_given(arguments, left):

@@ -1,13 +1,14 @@
 """What a computation does with a scheduler and servers that do what a test says."""
 
 import logging
+import math
 import threading
 from types import SimpleNamespace
 
 import pytest
 
 import greencoro.compute
-from greencoro import Computation, Coro, MonitorException, NoMatchingServer
+from greencoro import Computation, Coro, MonitorException, NoMatchingServer, RemoteCoroScheduler
 from greencoro.compute import client as clients
 from greencoro.compute import client_words as words
 from greencoro.compute import computation as computations
@@ -321,3 +322,35 @@ def test_status_coroutine_with_a_full_mailbox_is_told_all_in_order(link):
     assert names[5:7] == ["CoroCreated", "finished"]
     assert names[7:] == ["ServerClosed", "ComputationClosed"]
     coro.terminate()
+
+
+def test_the_wait_for_a_schedulers_answer_may_be_another_than_that_for_servers(link, monkeypatch):
+    given = []
+    submit = link.submit
+    monkeypatch.setattr(clients, "find_scheduler", lambda location, timeout: given.append(timeout) or link)
+    monkeypatch.setattr(
+        link, "submit", lambda ask, listener, timeout: given.append(timeout) or submit(ask, listener, 0)
+    )
+    computation = Computation(timeout=2)
+    computation.schedule(timeout=0.5)
+    assert given == [0.5, 0.5]
+    computation.close()
+    with pytest.raises(TypeError, match=r"schedule\(\)"):
+        Computation().schedule(timeout="soon")
+
+
+@pytest.mark.parametrize(("patience", "waits"), [(None, False), (0.05, False), (math.inf, True)])
+def test_how_long_a_job_waits_for_a_first_server_is_for_its_scheduler_to_say(link, patience, waits):
+    computation = Computation(timeout=0.1)
+    scheduler = RemoteCoroScheduler(computation, patience=patience)
+    computation.schedule()
+    waiting = Coro(scheduler.schedule, len, "abc")
+    if waits:
+        with pytest.raises(DeadlineExceeded):
+            waiting.value(0.5)
+        link.start()
+        assert waiting.value(5).name == "job"
+    else:
+        with pytest.raises(NoMatchingServer):
+            waiting.value(5)
+    computation.close()

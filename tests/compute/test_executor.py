@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import gc
+import io
 import itertools
+import os
+import sys
 import threading
 
 import psutil
@@ -20,6 +23,7 @@ from greencoro import (
     sleep,
 )
 from greencoro.compute import client as clients
+from greencoro.compute.client_state import Phase
 from greencoro.compute.job_handle import JobHandle
 from greencoro.compute.job_journal import journal
 from greencoro.hub.completion import Completion
@@ -48,6 +52,13 @@ def opened():
 
 def fail(x):
     raise KeyError(x)
+
+
+noted = []
+
+
+def note(x):
+    noted.append(x)
 
 
 def test_submit_gives_a_future_of_the_result(executor):
@@ -216,6 +227,35 @@ def test_map_takes_no_more_of_an_endless_input_than_its_buffer(executor, chunksi
     results.close()
 
 
+@pytest.mark.parametrize("chunksize", [1, 2])
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_results_of_map_of_which_none_was_taken_cancel_what_has_not_begun(executor, opened, chunksize, how):
+    running = busy(executor)
+    noted.clear()
+    results = executor.map(note, range(6), chunksize=chunksize)
+    if how == "closed":
+        results.close()
+    del results
+    poll_until(lambda: not executor._waiting, what="nothing waits")
+    opened()
+    executor.shutdown()
+    assert running.result(5) == "opened" and not noted
+
+
+def test_what_the_garbage_collector_finds_of_an_executor_waits_for_none_of_its_locks(cluster, opened):
+    """It may come in the thread that has them, at any line."""
+    executor = Executor(cluster)
+    running, feeder, waiting = busy(executor), executor._feeder, executor._waiting
+    results = [executor.map(square, range(3)), executor.map(square, range(3), chunksize=2)]
+    with feeder._lock, waiting._lock:
+        del results[:]
+        del executor
+    poll_until(lambda: not waiting, what="nothing waits")
+    opened()
+    assert running.result(5) == "opened"
+    assert feeder.ended.wait(10)
+
+
 def test_an_executor_that_was_never_used_can_be_shut_down(cluster):
     with Executor(cluster):
         pass
@@ -238,7 +278,26 @@ def test_jobs_carry_their_options(executor):
 def test_progress_is_said_on_standard_error(cluster, capfd):
     with Executor(cluster, progress=True) as executor:
         list(executor.map(square, range(5)))
-    assert "5 of 5 jobs" in capfd.readouterr().err
+        executor.shutdown()
+    assert capfd.readouterr().err.count("5 of 5 jobs") == 1
+
+
+@pytest.mark.parametrize("fault", ["closed", "nobody reads"])
+def test_progress_that_cannot_be_said_keeps_nobody_from_a_result_and_no_server_from_being_given_back(
+    cluster, monkeypatch, fault
+):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    # Without a buffer, which would be written once more when it is closed.
+    with io.TextIOWrapper(io.FileIO(write_end, "w"), write_through=True) as stream:
+        if fault == "closed":
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        executor = Executor(cluster, progress=True)
+        assert [executor.submit(square, number).result(5) for number in range(3)] == [0, 1, 4]
+        executor.shutdown()
+        monkeypatch.undo()
+    assert executor._computation._jobs.client.phase is Phase.OVER
 
 
 def test_it_takes_the_scheduler_of_this_process_while_that_is_open():

@@ -144,6 +144,20 @@ def test_an_idle_executor_that_is_dropped_gives_its_servers_back(cluster):
     assert thread.join(10)
 
 
+def test_where_the_end_of_a_dropped_executor_fails_that_is_logged_and_its_thread_ends(cluster, caplog, monkeypatch):
+    def fail(self):
+        raise OSError("no")
+
+    executor = Executor(cluster)
+    with monkeypatch.context() as patch:
+        patch.setattr(Computation, "close", fail)
+        feeder_of_it = executor._feeder
+        del executor
+        assert feeder_of_it.ended.wait(10)
+        assert feeder_of_it._teller._thread.join(10)
+    assert "what an executor was to do by itself failed" in caplog.text and "OSError: no" in caplog.text
+
+
 def test_an_executor_without_a_thread_leaves_no_cluster_of_its_own(tmp_path, monkeypatch):
     def refuse(*args):
         raise RuntimeError("can't start new thread")

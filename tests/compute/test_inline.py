@@ -26,6 +26,8 @@ from greencoro import (
     sleep,
 )
 from greencoro.compute.client_state import Phase
+from greencoro.compute.parts import Entry
+from greencoro.compute.source_packaging import SourcePackager
 from greencoro.hub.completion import Completion
 from tests.compute.inline_cluster import inline_cluster
 from tests.support.polling import poll_until
@@ -303,3 +305,29 @@ def test_a_job_that_exits_is_nobodys_exit(computation):
     for result in (job.value, lambda: RemoteCoroScheduler(computation).execute(sys.exit, 3)):
         with pytest.raises(RemoteError, match="SystemExit: 3"):
             result()
+
+
+class FromSource(Computation):
+    _new_packager = staticmethod(lambda: SourcePackager(Entry("none", "none")))
+
+
+def doubles(n, coro=None):
+    received = yield coro.receive()
+    yield halves_of(received)
+    raise StopIteration([n * 2, received])
+
+
+def halves_of(n):
+    yield n / 2
+
+
+def test_a_generator_job_runs_as_one(cluster):
+    with FromSource() as computation:
+        job = computation.run(doubles, 4)
+        job.send("message")
+        # The message is no number.
+        with pytest.raises(TypeError, match="unsupported operand"):
+            job.value(5)
+        job = computation.run(doubles, 4)
+        job.send(3)
+        assert job.value(5) == [8, 3]

@@ -34,6 +34,15 @@ def test_only_servers_that_are_set_up_take_jobs(pool):
     assert [each.server for each in pool.candidates()] == ["good"]
 
 
+def test_servers_are_known_whatever_they_are_at(pool):
+    add(pool, "new", ONE, ready=False)
+    add(pool, "good", TWO)
+    add(pool, "other", ELSEWHERE)
+    assert ids(pool.known()) == ["new", "good", "other"]
+    assert ids(pool.known(ONE)) == ["new"]
+    assert ids(pool.known("10.0.0.1")) == ["new", "good"]
+
+
 @pytest.mark.parametrize("event", ["silent", "drain"])
 def test_server_that_drains_or_is_silent_takes_no_more(pool, event):
     server = add(pool, "s", ONE)

@@ -339,6 +339,31 @@ def test_what_the_network_does_not_take_off_the_reactors_thread_is_watched_for_t
         assert reactor.watched == [near._writable]
 
 
+def test_M4_of_a_blocked_stream_each_flush_sends_as_much_as_the_other_side_has_made_room_for_however_little():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        far, _ = server.accept()
+        with far:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+            near = tcp_module.TcpStream(Elsewhere(), sock, "127.0.0.1")
+            near.write([bytes(64 << 20)])
+
+            seen = []
+
+            def flush():
+                near.flush()
+                seen.append(near.sent_bytes)
+                return seen
+
+            poll_until(lambda: flush()[-10:] == [near.sent_bytes] * 10, what="the network is full")
+            before = near.sent_bytes
+            far.recv(100 << 10, socket.MSG_WAITALL)
+            assert not select.select([], [sock], [], 0)[1]
+            assert near.sent_bytes == before
+            poll_until(lambda: flush()[-1] > before)
+            # It is not said yet that there is room.
+            assert not select.select([], [sock], [], 0)[1]
+
+
 def test_nothing_goes_out_behind_what_could_not_be_sent_until_the_reactor_has_ended_the_stream():
     class Breaks:
         def __init__(self):

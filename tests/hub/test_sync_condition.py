@@ -126,6 +126,55 @@ def test_a_subclass_may_let_those_notify_who_do_not_hold_the_lock() -> None:
     assert [waiter.coro.value(10) for waiter in waiters] == [True] * 3
 
 
+class Leaving(Condition):
+    """Whose waits do not take the lock again where no notification came."""
+
+    relocks_always = False
+
+
+def test_a_subclass_may_leave_the_lock_to_others_where_no_notification_came() -> None:
+    condition = Leaving()
+
+    def wait(coro: Any) -> Any:
+        condition.acquire()
+        return condition.wait(0.1), condition._lock._is_owned()
+
+    late, ended = Coro(wait), Coro(wait)
+    poll_until(lambda: len(condition._waiters) == 2)
+    ended.terminate()
+    # They do not even wait for it.
+    with condition:
+        assert late.value(10) == (False, False)
+        with pytest.raises(CoroTerminated):
+            ended.value(10)
+    assert condition.acquire(False)
+    condition.release()
+
+
+def test_a_subclass_that_does_so_hands_on_the_notification_of_one_that_is_terminated() -> None:
+    condition = Leaving()
+
+    def wait() -> Any:
+        condition.acquire()
+        return condition.wait(), condition.release()
+
+    first = Coro(wait)
+    poll_until(lambda: len(condition._waiters) == 1)
+    second = Coro(wait)
+    poll_until(lambda: len(condition._waiters) == 2)
+
+    def notify_and_end() -> None:
+        condition.acquire()
+        first.terminate()
+        condition.notify()
+        condition.release()
+
+    Coro(notify_and_end).value(10)
+    assert second.value(10) == (True, None)
+    with pytest.raises(CoroTerminated):
+        first.value(10)
+
+
 @pytest.mark.parametrize("lock", [threading.Lock(), "lock", Event()])
 def test_a_condition_refuses_a_lock_of_another_kind(lock: Any) -> None:
     with pytest.raises(TypeError, match="Lock or RLock of greencoro"):

@@ -103,6 +103,40 @@ def _rejected(lab: Lab) -> int:
     return int(shell(lab, "h2", "nft list chain inet resets in").partition("packets ")[2].split()[0])
 
 
+@pytest.mark.timeout(120)
+def test_M4_where_a_peers_answers_wait_behind_its_own_megabytes_for_longer_than_the_time_out_a_reset_loses_nothing(
+    lab: Lab, members: Members
+) -> None:
+    tick, count = 0.5, 20
+    time_out = 4.25 * tick
+    # Most of what is late waits in its sender's kernel, and is gone with the connection: the next one is not late.
+    shell(lab, "h2", f"echo 4096 {5 * MIB} {5 * MIB} > /proc/sys/net/ipv4/tcp_wmem")
+    shell(lab, "h1", f"echo 4096 {MIB // 8} {MIB // 4} > /proc/sys/net/ipv4/tcp_rmem")
+    b, a = (members.start(node, host=host, tick_seconds=tick) for node, host in (("b", "h2"), ("a", "h1")))
+    for receiver, there in (("a/bulk", a), ("a/1", a), ("b/1", b)):
+        there.call("receiver", who=receiver)
+    b.call("echo", who="b/echo")
+    echo = {"to": "b/echo", "location": b.location, "count": 1}
+    a.call("ping", **echo)
+    senders = ("a/s", "b/1", a, b), ("b/s", "a/1", b, a)
+    for who, to, here, there in senders:
+        here.call("sender", who=who, to={to: there.location}, count=500, pause=0.02)
+    lab.netem("h2", "out", rate=MIB, limit=100_000)
+    b.call("bulk_sender", who="b/bulk", to="a/bulk", location=a.location, count=count, size=MIB)
+    late = poll_until(lambda: [took for took in a.call("ping", **echo) if took > 1.5 * time_out], 30, "it is late")
+    # Here, and by its own kernel: one on the way would be as late, and by then outside of the connection's window.
+    assert a.call("reset") == 1
+    poll_until(lambda: "peer.broken" in a.errors() or members.losses(), 10, "the connection broke")
+    print(f"answers were {late[0]:.1f} s late, the time-out is {time_out:.1f} s; {members.losses()}")
+    assert a.call("count", who="a/bulk") < count - 1
+    for who, _, here, there in senders:
+        members.await_last(there, {who: here.call("value", who=who, timeout=50)})
+    members.await_last(a, {"b/bulk": {"a/bulk": count - 1}})
+    events = members.check()
+    assert "peer.resumed" in a.errors()
+    assert not members.losses() and not lost(events)
+
+
 @pytest.mark.parametrize(
     "rounds",
     [pytest.param(1, marks=pytest.mark.short), pytest.param(3, marks=[pytest.mark.slow, pytest.mark.timeout(120)])],

@@ -47,3 +47,8 @@ def lines(output: str) -> list[str]:
 def logged(output: str) -> list[str]:
     """What asyncoro logged, without the times."""
     return [line.partition(" asyncoro - ")[2] for line in output.splitlines() if " asyncoro - " in line]
+
+
+def complaints(errors: str) -> list[str]:
+    """What is on standard error, but for that others are waited for: on a busy machine they take their time."""
+    return [line for line in errors.splitlines() if not line.startswith("greencoro: still waiting for ")]

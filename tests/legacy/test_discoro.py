@@ -15,7 +15,8 @@ from greencoro.errors import MonitorException, ServerDied
 from greencoro.hub.coroutine import Coro as NativeCoro
 from greencoro.legacy import status_news
 from greencoro.legacy.creating import NotCreated
-from tests.legacy.discoro_modules import discoro
+from tests.compute.inline_cluster import inline_cluster
+from tests.legacy.discoro_modules import discoro, discoro_schedulers
 from tests.legacy.launching import program_fixture, run  # noqa: F401
 
 Computation = discoro.Computation
@@ -384,3 +385,51 @@ def test_ends_of_jobs_are_told(news):
 def test_what_the_program_gave_is_told_of_a_job(news):
     info = CoroInfo("coro", (1,), {"a": 2, "greencoro: is made": "told"}, 3.0)
     assert news.in_old_words(Status(Status.CoroCreated, info)).info == ("coro", (1,), {"a": 2}, 3.0)
+
+
+# In an inline cluster, where what runs is what debuggers see.
+
+
+def squares(n, coro=None):
+    yield coro.sleep(0.001)
+    raise StopIteration(n * n)
+
+
+def fails(coro=None):
+    yield
+    raise ValueError("as asked")
+
+
+def test_jobs_run_in_an_inline_cluster_too(tmp_path):
+    with inline_cluster(tmp_path):
+        computation = Computation([squares])
+        jobs = discoro_schedulers.RemoteCoroScheduler(computation)
+        assert value_of(computation.schedule()) == 0
+        assert value_of(computation.run(squares, 3)).value(5) == 9
+        assert value_of(jobs.execute(squares, 4)) == 16
+        assert value_of(jobs.map_results(squares, [5, (6,)])) == [25, 36]
+        error = value_of(jobs.execute(fails))
+        assert (type(error), error.args) == (ValueError, ("as asked",))
+        assert value_of(computation.run(squares))[:2] == (TypeError, "squares")
+        assert value_of(jobs.finish(True)) is None
+        jobs.status_coro.terminate()
+
+
+class Feed:
+    def __init__(self):
+        self.told = []
+
+    def tell(self, message):
+        self.told.append(message)
+
+
+def test_what_comes_late_is_told_and_then_nothing_is_waited_for(news, monkeypatch):
+    monkeypatch.setattr(status_news, "_LATE_SECONDS", 0.05)
+    news._feed = Feed()
+    coro = NativeCoro(news.run)
+    late = MonitorException("coro", "finished", 5)
+    messages = [Status(Status.ComputationScheduled, SERVER), Status(Status.ComputationClosed, SERVER), late]
+    for message in messages:
+        coro.send(message)
+    assert coro.value(5) is None
+    assert news._feed.told == messages

@@ -1,6 +1,8 @@
 """asyncoro.discoro: computations of programs of old, with node daemons in other processes."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -14,7 +16,7 @@ pytestmark = [
 ]
 
 BEGIN = """
-import json, os, sys, time
+import json, os, sys, threading, time
 import asyncoro.disasyncoro as asyncoro
 from asyncoro.discoro import *
 
@@ -224,7 +226,7 @@ def client_proc(coro=None):
     note('too few arguments', (yield computation.run_at(here, listed)))
     note('too few by name', (yield computation.run_at(here, 'listed')))
     note('not a generator', (yield computation.run_at(here, not_generator, 1)))
-    note('not picklable', (yield computation.run_at(here, other, open(sys.argv[0]))))
+    note('not picklable', (yield computation.run_at(here, other, threading.Lock())))
     note('source fails', (yield computation.run_at(here, broken)))
 
     # there
@@ -340,7 +342,7 @@ NOT_RUN = {
     "too few arguments": ["TypeError", "listed", "missing 1 required positional argument: 'n'"],
     "too few by name": ["TypeError", "listed", "missing 1 required positional argument: 'n'"],
     "not a generator": ["Exception", "not_generator", "not_generator is not a generator!"],
-    "not picklable": ["PackagingError", "other", "cannot pickle '_io.TextIOWrapper' object"],
+    "not picklable": ["PackagingError", "other", "job.args[0]: cannot pickle '_thread.lock' object"],
     "source fails": ["PackagingError", "broken", "NameError: name 'no_such_name' is not defined"],
 }
 
@@ -457,3 +459,43 @@ def test_a_computation_finds_no_scheduler_where_there_is_none(tmp_path):
         printed = program.rest()
         assert printed.splitlines()[-1] == "1"
         assert "asyncoro - not scheduled: no scheduler" in printed
+
+
+def test_a_node_is_found_at_a_host_that_is_named(tmp_path):
+    with old_node(tmp_path, 1) as node:
+        notes = node.notes("""
+            import json
+            import asyncoro.disasyncoro as asyncoro
+            from asyncoro.discoro import *
+
+            def client_proc(coro=None):
+                computation = Computation([], status_coro=coro)
+                yield computation.schedule()
+                while True:
+                    msg = yield coro.receive(20)
+                    if msg.status == Scheduler.ServerInitialized:
+                        break
+                print(json.dumps([Scheduler() is scheduler, asyncoro.AsynCoro().name]))
+                yield computation.close()
+
+            scheduler = Scheduler(nodes=['127.0.0.1'], node='127.0.0.1', udp_port=PORT, discover_peers=False)
+            asyncoro.Coro(client_proc).value()
+            scheduler.print_status()
+            print(json.dumps([Scheduler() is scheduler, asyncoro.AsynCoro().name]))
+        """)
+        assert notes == [True, "discoro_scheduler"]
+
+
+@pytest.mark.parametrize("arguments", ["nodes=[5]", "zombie_period=-1", "zombie_period='x'"])
+def test_a_scheduler_of_what_is_none_is_refused(tmp_path, arguments):
+    path = tmp_path / "program.py"
+    path.write_text(f"from asyncoro.discoro import *\nScheduler(node='127.0.0.1', {arguments})")
+    ended = subprocess.run(
+        [sys.executable, "-m", "greencoro.legacy", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert ended.returncode == 1
+    assert "Exception: invalid nodes or zombie_period: " in ended.stderr
