@@ -31,6 +31,11 @@ is in the layers below. From the bottom up, each using only those above it:
 - discoro: ``asyncoro.discoro``, computations
 - discoro_schedulers: ``asyncoro.discoro_schedulers``, jobs that compute, one at a time at every server
 - exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
+- spelling: an old way to write something, and the native one
+- spellings: the table of them
+- kinds: what the names in a program's text stand for
+- old_calls: where the text has something of asyncoro's, and what it would be natively
+- explain: ``--explain``, a program line by line
 - launcher: ``python -m greencoro.legacy``, which runs such a program
 """
 

@@ -46,7 +46,7 @@ def test_what_cannot_be_run_is_refused_with_one_line_and_2(tmp_path, arguments, 
 
 def test_help_is_there():
     ran = run("--help")
-    assert ran.returncode == 0 and ran.stdout.startswith("usage: greencoro legacy PROGRAM.py")
+    assert ran.returncode == 0 and ran.stdout.startswith("usage: greencoro legacy [--explain] PROGRAM.py")
 
 
 HOT_SWAP = """
