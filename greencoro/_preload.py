@@ -13,7 +13,6 @@ import concurrent.futures.thread  # noqa: F401
 import importlib
 
 _MODULES = (
-    "asyncio",
     "ctypes",
     "encodings.ascii",
     "encodings.idna",

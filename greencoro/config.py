@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import ipaddress
 import logging
 import math
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from platformdirs import user_config_dir
 
 from greencoro.errors import ConfigError
 
@@ -309,7 +305,12 @@ class Settings:
     @property
     def secret_path(self) -> Path:
         """Where the secret is, whether set or in the user's configuration directory."""
-        return Path(user_config_dir("greencoro"), "secret") if self.secret_file is None else self.secret_file
+        if self.secret_file is not None:
+            return self.secret_file
+        # Here, as a process that a cluster starts has its secret from there, and others wait for its imports.
+        from platformdirs import user_config_dir
+
+        return Path(user_config_dir("greencoro"), "secret")
 
 
 @dataclass(frozen=True)
@@ -402,6 +403,8 @@ def _checked(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str,
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
@@ -430,6 +433,8 @@ def _warn(line: str) -> None:
 
 
 def _nearest(name: str, known: Mapping[str, str] | list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else "; `python -m greencoro.config` lists them"
 

@@ -42,3 +42,19 @@ def test_importing_the_top_leaves_gevent_and_the_network_unimported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_what_a_cluster_and_a_computation_need_is_imported_after_the_daemons_start_but_before_where_patched(patched):
+    """So that the daemon imports meanwhile; in a patched process threads that import at once can hang."""
+    code = f"""
+import sys
+from greencoro.hub.patching import patch_all
+if {patched}:
+    patch_all()
+from greencoro import Computation, LocalCluster
+names = ("compute.cluster_parts", "compute.declaration", "compute.run_many", "compute.scheduler", "distributed.runtime")
+print(*{{"greencoro." + name in sys.modules for name in names}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{patched}\n"

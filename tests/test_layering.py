@@ -68,6 +68,7 @@ PURE = {
     "cli/findings.py",
     "compute/avail_info.py",
     "compute/client_book.py",
+    "compute/client_phase.py",
     "compute/client_state.py",
     "compute/client_vocabulary.py",
     "compute/client_words.py",

@@ -44,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["node", "--handshake"]:
         # A cluster in another process waits for this one, so nothing that reads command lines is imported.
+        import gc
+
+        from greencoro.hub.patching import patch_all
+
+        gc.disable()  # what is imported stays
+        patch_all()
         from greencoro.cli.handshake import run_for_parent
 
         return run_for_parent()

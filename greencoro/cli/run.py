@@ -20,9 +20,9 @@ def run(arguments: list[str]) -> int:
 
         KeyboardInterrupt: As the program raised it; it was told already.
     """
-    from gevent import monkey
+    from greencoro.hub.patching import patch_all
 
-    monkey.patch_all()
+    patch_all()
 
     # Only now: what is imported before the patch may keep the unpatched names.
     from greencoro.hub.late_signals import handle_in_time

@@ -40,6 +40,7 @@
 - big_parts: contents too large for one message, on their way in pieces
 - server_pool: the servers of one computation as its client sees them
 - client_vocabulary: what the decisions of a computation at its client order its shell to do
+- client_phase: what a computation is at
 - client_state: the decisions of a computation at its client
 - node_vocabulary: what the decisions of a node daemon order its shell to do
 - slots: the places of a node for server processes
@@ -61,6 +62,7 @@
 - inbox: things to do, from any thread to one
 - control_groups: the control groups that this process is in
 - cpu_count: how many CPUs this process may use
+- platform_name: what this machine runs on
 - availability: measures what of this machine is free
 - confinement: makes a process one that may use only so much
 - child: a child process that speaks JSON lines with its parent
@@ -124,6 +126,7 @@
 - unheard: says of jobs that have failed what nobody has asked for
 - job_launcher: what sends the jobs of one computation to its servers
 - run_many: one job at each of several servers
+- declaration: what sends the jobs of a computation that is declared
 - computation: what the user declares once, and calls
 - lanes: which of its servers takes the next job of a RemoteCoroScheduler
 - look_ahead: how much of an input is taken out of it before its results are wanted
@@ -132,6 +135,7 @@
 - server_hooks: what is called when servers come and go
 - jobs: RemoteCoroScheduler
 - own_node: a node daemon that this process has started
+- cluster_parts: what a LocalCluster is made of
 - cluster: LocalCluster
 - progress: how far many jobs have come
 - progress_display: shows how far many jobs have come

@@ -192,15 +192,18 @@ def start(command: Sequence[str], standard_input: int, environment: Mapping[str,
     return ChildProcess(pid)
 
 
-def spawn(arguments: Sequence[str]) -> tuple[ChildProcess, Channel]:
+def spawn(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[ChildProcess, Channel]:
     """Start ``python -m`` with the arguments, and a channel to it.
+
+    Args:
+        environment: A `child_environment`, perhaps with less.
 
     Raises:
         OSError: It could not be started.
     """
     ours, theirs = _socket.socketpair()
     try:
-        process = start(python(*arguments), theirs.fileno(), child_environment())
+        process = start(python(*arguments), theirs.fileno(), environment)
     except BaseException:
         ours.close()
         raise

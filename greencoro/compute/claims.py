@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from greencoro.compute.client import Client
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.job_journal import journal
 from greencoro.compute.placement import Candidate, least_loaded
 from greencoro.compute.server_pool import Server, Where

@@ -9,7 +9,8 @@ from typing import Any
 
 from greencoro.compute import client_vocabulary as decisions
 from greencoro.compute import client_words
-from greencoro.compute.client_state import ClientState, Phase
+from greencoro.compute.client_phase import Phase
+from greencoro.compute.client_state import ClientState
 from greencoro.compute.explain_door import open_door
 from greencoro.compute.filters import NodeFacts, decide
 from greencoro.compute.hooks import Hooks

@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from greencoro.compute import client_words as words
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.client_vocabulary import (
     AwaitExplanation,
     Begin,
@@ -35,32 +35,13 @@ from greencoro.compute.status import Status
 from greencoro.distributed.location import Location
 from greencoro.errors import LocalProtocolError
 
-__all__ = ["ClientState", "Phase"]
+__all__ = ["ClientState"]
 
 _Instructions = Iterator[Instruction]
 
 
 #: Of a node of which so many servers, one after another, have died before they were set up, no more are started.
 DEATHS_IN_SET_UP = 5
-
-
-class Phase(enum.Enum):
-    """What a computation is at."""
-
-    #: Not scheduled yet.
-    NEW = "new"
-    #: A scheduler is being asked to queue it.
-    ASKED = "asked"
-    #: Waits for its turn.
-    QUEUED = "queued"
-    #: Has its turn: takes jobs.
-    CURRENT = "current"
-    #: Gives everything back.
-    CLOSING = "closing"
-    #: Its nodes have closed it; what their servers sent before may still be under way.
-    ENDING = "ending"
-    #: Has no servers and will have none.
-    OVER = "over"
 
 
 _TABLE: dict[Phase, dict[str, Phase]] = {

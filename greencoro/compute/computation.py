@@ -1,37 +1,38 @@
-"""Computation: what a client declares once, and the calls that run its jobs on servers."""
+"""Computation: what a client declares once, and the calls that run its jobs on servers.
+
+Little is imported here, and the rest when the first one is made: where that is after a LocalCluster, the node daemon
+imports meanwhile.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from greencoro import compute
-from greencoro.compute.client_state import Phase
-from greencoro.compute.filters import Filter
-from greencoro.compute.hook_functions import HookFunctions
-from greencoro.compute.job import JobFunction
-from greencoro.compute.job_handle import JobHandle
-from greencoro.compute.job_journal import journal
-from greencoro.compute.job_launcher import JobLauncher
-from greencoro.compute.packaging import Packager
-from greencoro.compute.packed import CodePackager
-from greencoro.compute.requirements import parse_requirements
-from greencoro.compute.run_many import run_at_each, run_at_nodes, run_at_servers
-from greencoro.compute.scattered import Scattered
-from greencoro.compute.server_pool import Where
-from greencoro.compute.shipping import Shipping
+from gevent import monkey
+
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.shown import counted, table
-from greencoro.compute.terms import checked_terms
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError, DeadlineExceeded
 from greencoro.hub import forks, native
-from greencoro.hub.completion import Completion
-from greencoro.hub.coroutine import Coro
 from greencoro.hub.telling import tell
 from greencoro.hub.waiting import seconds
+
+if TYPE_CHECKING:
+    from greencoro.compute.filters import Filter
+    from greencoro.compute.job import JobFunction
+    from greencoro.compute.job_handle import JobHandle
+    from greencoro.compute.packed import CodePackager
+    from greencoro.compute.scattered import Scattered
+    from greencoro.compute.server_pool import Where
+    from greencoro.hub.coroutine import Coro
+
+if monkey.is_module_patched("threading"):
+    # There two threads that import at once may wait for each other for ever, see `_preload`.
+    from greencoro.compute import declaration, run_many  # noqa: F401
 
 __all__ = ["Computation"]
 
@@ -102,8 +103,8 @@ class Computation:
         TypeError, ValueError: Another argument is none of what it may be.
     """
 
-    #: What makes the packager of the code; another one for computations of a layer above.
-    _new_packager: Callable[[], CodePackager] = Packager
+    #: What makes the packager of the code, for computations of a layer above; None: `Packager`.
+    _new_packager: Callable[[], CodePackager] | None = None
 
     def __init__(
         self,
@@ -123,26 +124,22 @@ class Computation:
         node_cleanup: Callable[[], Any] | None = None,
     ) -> None:
         forks.refuse()
-        shortest, longest = compute.MinPulseInterval, compute.MaxPulseInterval
-        terms = checked_terms(
-            compute.MsgTimeout if timeout is None else timeout,
-            2 * shortest if pulse_interval is None else pulse_interval,
-            ping_interval,
-            zombie_period,
-            node_filters,
-            shortest=shortest,
-            longest=longest,
-        )
-        terms = replace(
-            terms,
-            requirements=parse_requirements(requirements),
-            forward_output=bool(forward_output),
+        from greencoro.compute.declaration import launcher
+        from greencoro.compute.hook_functions import HookFunctions
+
+        self._jobs = launcher(
+            components,
+            timeout=timeout,
+            pulse_interval=pulse_interval,
+            ping_interval=ping_interval,
+            zombie_period=zombie_period,
+            node_filters=node_filters,
+            requirements=requirements,
+            forward_output=forward_output,
             hooks=HookFunctions(node_setup, server_setup, server_cleanup, node_cleanup),
+            packager=None if self._new_packager is None else self._new_packager(),
         )
-        self.timeout = terms.timeout
-        listed = components if isinstance(components, list | tuple) else [components]
-        shipping = Shipping(listed, terms.timeout, self._new_packager())
-        self._jobs = JobLauncher(shipping, terms)
+        self.timeout = self._jobs.timeout
         self._status_coro: Coro | None = None
         self.status_coro = status_coro
         self._before_close: list[Callable[[], object]] = []
@@ -160,6 +157,8 @@ class Computation:
 
     @status_coro.setter
     def status_coro(self, coro: Coro | None) -> None:
+        from greencoro.hub.coroutine import Coro
+
         if coro is not None and not isinstance(coro, Coro):
             raise TypeError(f"status_coro is a coroutine, not {coro!r}")
         if self._jobs.client.phase is not Phase.NEW:
@@ -254,6 +253,8 @@ class Computation:
         """
         if isinstance(n, bool) or not isinstance(n, int):
             raise TypeError(f"wait_for_servers() takes a whole number of servers, not {n!r}")
+        from greencoro.hub.completion import Completion
+
         limit = seconds(timeout, "wait_for_servers()")
         deadline = None if limit is None else native.monotonic() + limit
         while True:
@@ -328,14 +329,20 @@ class Computation:
 
             As `run`; `NoMatchingServer` where there was no node at all.
         """
+        from greencoro.compute.run_many import run_at_nodes
+
         return run_at_nodes(self._jobs, function, args, kwargs)
 
     def run_servers(self, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
         """As `run_nodes`, at every server that is ready; in the order of `servers`, failures by `Location`."""
+        from greencoro.compute.run_many import run_at_servers
+
         return run_at_servers(self._jobs, None, function, args, kwargs)
 
     def run_node_servers(self, address: str, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
         """As `run_servers`, at the servers of the node with this address."""
+        from greencoro.compute.run_many import run_at_servers
+
         return run_at_servers(self._jobs, address, function, args, kwargs)
 
     def run_each(self, where: str | Location, function: JobFunction, /, *args: Any, **kwargs: Any) -> list[Coro]:
@@ -344,6 +351,8 @@ class Computation:
         Args:
             where: ``"node"`` for the first, ``"server"`` or any `Location` for the second, else the address of a node.
         """
+        from greencoro.compute.run_many import run_at_each
+
         return run_at_each(self._jobs, where, function, args, kwargs)
 
     def scatter(self, thing: Any) -> Scattered:
@@ -381,6 +390,10 @@ class Computation:
 
             TypeError: It is none of these.
         """
+        from greencoro.compute.job_handle import JobHandle
+        from greencoro.compute.job_journal import journal
+        from greencoro.hub.coroutine import Coro
+
         if isinstance(job, JobHandle):
             return job.explain()
         if not isinstance(job, Coro | int):

@@ -34,7 +34,7 @@ class NodeFacts:
 
         servers (int): Server processes it has.
 
-        platform (str): ``platform.platform()`` there.
+        platform (str): What it runs on, such as ``Linux-6.1.0-x86_64-with-glibc2.36``.
 
         tags (Mapping[str, str]): What it was started with (``--tag k=v``).
 
@@ -62,7 +62,7 @@ class NodeFilter:
 
         disk (int): So many bytes free at least on the partition that the node uses; 0: any number.
 
-        platform (str): Regular expression that occurs in ``platform.platform()`` there, in lower or upper case.
+        platform (str): Regular expression that occurs in its `NodeFacts.platform`, in lower or upper case.
 
         tags (Mapping[str, str]): Tags that the node has, with these values.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
-import platform
 import secrets
 import sys
 import threading
@@ -18,6 +17,7 @@ from greencoro.compute import client_words as words
 from greencoro.compute import generator_jobs
 from greencoro.compute.cpu_count import cpu_count
 from greencoro.compute.node_words import NodeFacts
+from greencoro.compute.platform_name import platform_name
 from greencoro.compute.scattered import Scattered
 from greencoro.compute.scheduler_report import ANOTHER_IS_OPEN
 from greencoro.compute.server_pool import Server
@@ -131,7 +131,7 @@ class InlineServer:
         self._is_set_up = False
         listener = self._listeners[number]
         listener.tell(words.Begun, self.location)
-        facts = NodeFacts(self.location.addr, _NODE_NAME, 1, 1, platform.platform(), cpu_count())
+        facts = NodeFacts(self.location.addr, _NODE_NAME, 1, 1, platform_name(), cpu_count())
         listener.tell(words.NodeOffered, self._node, facts)
 
     def _take(self, request: words.Request) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from greencoro.compute.claims import Claims
 from greencoro.compute.client import EXPLANATION_SECONDS, Client
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.job import JobFunction
 from greencoro.compute.job_handle import JobHandle, references
 from greencoro.compute.job_journal import journal

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.computation import Computation
 from greencoro.compute.dispatcher import Dispatcher
 from greencoro.compute.imap import Flow

@@ -19,6 +19,7 @@ from greencoro.compute import node_vocabulary as vocabulary
 from greencoro.compute import server_words
 from greencoro.compute.directories import DaemonDirectory
 from greencoro.compute.inbox import Inbox
+from greencoro.compute.launching import Launcher
 from greencoro.compute.node_options import NodeOptions
 from greencoro.compute.node_state import NodeState
 from greencoro.compute.node_words import (
@@ -57,15 +58,24 @@ class Node:
         secret_key (bytes | None): The derived key of the secret, from a parent process.
 
         secret (str | None): The secret as text; without either, it comes from the file that the settings name.
+
+        make_launcher: Makes what the servers come from, which `run` closes.
     """
 
     def __init__(
-        self, options: NodeOptions, settings: Settings, *, secret_key: bytes | None = None, secret: str | None = None
+        self,
+        options: NodeOptions,
+        settings: Settings,
+        *,
+        secret_key: bytes | None = None,
+        secret: str | None = None,
+        make_launcher: Callable[[], Launcher] = ForkingLauncher,
     ) -> None:
         self._options = options
         self._settings = settings
         self._secret_key = secret_key
         self._secret = secret
+        self._make_launcher = make_launcher
         self._inbox = Inbox()
         self._state = NodeState(options)
         self._stopped = False
@@ -113,8 +123,8 @@ class Node:
         with contextlib.ExitStack() as undo:
             self._directory = DaemonDirectory(self._options.dest_path, for_user=self._options.user is not None)
             undo.callback(self._directory.remove)
-            # What the servers are forked from imports while this process does, and looks up its secret.
-            launcher = ForkingLauncher()
+            # What the servers are forked from may import while this process does, and looks up its secret.
+            launcher = self._make_launcher()
             undo.callback(launcher.close)
             self._crew = ServerCrew(self._options, self._settings, self._directory, launcher, self._inbox, self)
             undo.callback(self._crew.close)
@@ -220,9 +230,8 @@ class Node:
 
     def facts(self) -> NodeFacts:
         """What schedulers may know of the node."""
-        import platform
-
         from greencoro.compute.cpu_count import cpu_count
+        from greencoro.compute.platform_name import platform_name
 
         runtime = self._running
         return NodeFacts(
@@ -230,7 +239,7 @@ class Node:
             name=runtime.name,
             servers=self._options.servers,
             ready=self._state.ready_count,
-            platform=platform.platform(),
+            platform=platform_name(),
             cpus=cpu_count(),
             tags=self._options.tags,
             in_use_by=self._state.in_use_by,

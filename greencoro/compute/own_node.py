@@ -1,18 +1,24 @@
-"""A node daemon that this process has started and ends."""
+"""A node daemon that this process has started and ends.
+
+What is not needed before its start is imported after that, while it imports, too.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from greencoro import compute
 from greencoro.compute.child import settings_as_json, spawn
+from greencoro.compute.job_environment import job_environment
 from greencoro.config import Settings
 from greencoro.distributed.location import Location
 from greencoro.errors import ComputeError
 from greencoro.hub import native
-from greencoro.hub.completion import Completion
-from greencoro.hub.execution import sleep
+
+if TYPE_CHECKING:
+    from greencoro.hub.completion import Completion
 
 __all__ = ["OwnNode"]
 
@@ -22,17 +28,19 @@ _END_SECONDS = 5.0
 
 
 class OwnNode:
-    """The daemon begins to start when this is made, and is there after `start`; it dies with this process."""
+    """The daemon begins to start when this is made, and is there after `wait`; it dies with this process.
+
+    Attributes:
+        location (Location): Where it is, after `wait`.
+    """
+
+    location: Location
 
     def __init__(self) -> None:
-        self._process, self._channel = spawn(["greencoro", "node", "--handshake"])
+        self._process, self._channel = spawn(["greencoro", "node", "--handshake"], job_environment())
 
-    def start(self, key: bytes, servers: int, settings: Settings, dest_path: str | os.PathLike[str] | None) -> Location:
-        """Tell it what to be; where it is.
-
-        Raises:
-            ComputeError: It could not start; it has said why on standard error.
-        """
+    def configure(self, key: bytes, servers: int, settings: Settings, dest_path: str | os.PathLike[str] | None) -> None:
+        """Tell it what to be."""
         self._channel.send(
             {
                 "key": key.hex(),
@@ -44,13 +52,23 @@ class OwnNode:
                 "pulses": [compute.MinPulseInterval, compute.MaxPulseInterval],
             }
         )
+
+    def wait(self) -> Location:
+        """Where it is, once it is there.
+
+        Raises:
+            ComputeError: It could not start; it has said why on standard error.
+        """
+        from greencoro.hub.completion import Completion
+
         answer = Completion()
         native.Thread(lambda: self._read(answer), "greencoro-cluster").start()
         if not answer.wait(_START_SECONDS):
             raise ComputeError(f"the node daemon did not start within {_START_SECONDS:g} s")
         if answer.value is None:
             raise ComputeError("the node daemon ended while it started; standard error says why")
-        return Location(answer.value["host"], answer.value["port"])
+        self.location = Location(answer.value["host"], answer.value["port"])
+        return self.location
 
     def _read(self, answer: Completion) -> None:
         answer.set(self._channel.receive())
@@ -65,12 +83,14 @@ class OwnNode:
         """Is there no such process any more?"""
         return self._process.poll() is not None
 
-    def close(self, give_back: Callable[[], None]) -> None:
+    def close(self, give_back: Callable[[], None] = lambda: None) -> None:
         """End it: when this returns, nothing of it is left.
 
         Args:
             give_back: Called when it has been told that it will end, to end what is reserved there.
         """
+        from greencoro.hub.execution import sleep
+
         self._channel.send({"order": "retire"})
         give_back()
         self._channel.send({"order": "end"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.cluster import LocalCluster
 from greencoro.compute.computation import Computation
 from greencoro.compute.inline import current_inline_server

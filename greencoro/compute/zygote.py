@@ -1,17 +1,21 @@
-"""The process that a node daemon's servers are forked from: ``python -m greencoro.compute.zygote``.
+"""The process that a node daemon's servers are forked from: ``python -m greencoro.compute.zygote``, or `fork_off`.
 
 It has imported what a server needs, and does nothing but fork, end and wait: one thread, no hub, so that a child is
-whole. What it forks is a server's `keeper`, which forks the server. Its standard input is the daemon's socket
-(`zygote_words`); end of file means that the daemon is gone, which ends all servers with what they have started. What is
-left where a keeper has ended falls to this process, which is why that is found and killed (`zygote_state`).
+whole. What it forks is a server's `keeper`, which forks the server. It has a socket to the daemon (`zygote_words`), as
+its standard input where it is started; end of file means that the daemon is gone, which ends all servers with what they
+have started. What is left where a keeper has ended falls to this process, which is why that is found and killed
+(`zygote_state`).
 
 In the patched process everything here has to be the original: gevent's would make a hub.
 """
 
 if __name__ == "__main__":
-    from gevent import monkey
+    import gc
 
-    monkey.patch_all()
+    from greencoro.hub.patching import patch_all
+
+    gc.disable()  # what is imported stays
+    patch_all()
 
 import _socket
 import contextlib
@@ -20,13 +24,15 @@ import gc
 import os
 import select
 import signal
-from typing import NamedTuple
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple, NoReturn
 
 from gevent import monkey
 
 from greencoro._preload import preload
 from greencoro.compute import lineage, server_process
-from greencoro.compute.child import Channel
+from greencoro.compute.child import Channel, ChildProcess
 from greencoro.compute.fork_checks import check_can_fork
 from greencoro.compute.group_signals import outlast_sigterm
 from greencoro.compute.guard import Guard
@@ -37,7 +43,7 @@ from greencoro.compute.zygote_words import MAX_BYTES, TOO_MANY_FILES, Fate, Fork
 from greencoro.errors import LocalProtocolError
 from greencoro.hub import native
 
-__all__ = ["Newborn", "Zygote"]
+__all__ = ["Newborn", "Zygote", "fork_off"]
 
 _fork = monkey.get_original("os", "fork")
 _poll = monkey.get_original("select", "poll")
@@ -258,11 +264,50 @@ def _settle(channel: int, stderr: int, listener: int | None = None) -> list[int]
         listener = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         os.dup2(listener, LISTENER, inheritable=False)
         own.append(LISTENER)
+    _close_all_but(own)
+    return own
+
+
+def _close_all_but(own: Iterable[int]) -> None:
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor not in own:
             with contextlib.suppress(OSError):  # that by which they were listed
                 native.close(descriptor)
-    return own
+
+
+def fork_off() -> tuple[ChildProcess, _socket.socket]:
+    """Have this process's zygote, where this is patched, has one thread and no hub, and is about to be a node daemon.
+
+    The environment is to be that of jobs (`job_environment`), and standard input nothing that anybody reads. The zygote
+    has nothing else of this process's open, and never returns from here.
+
+    Returns:
+        tuple: It, and the socket to it.
+
+    Raises:
+        LocalProtocolError: This process cannot be forked; it says why.
+
+        OSError: The system has no room for it.
+    """
+    _prepare()
+    control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        check_can_fork()
+        pid: int = _fork()
+    except BaseException:
+        control.close()
+        theirs.close()
+        raise
+    if pid == 0:
+        os.setsid()
+        # By their numbers, which are soon those of others: none of these objects may close one once more.
+        control.detach()
+        own = theirs.detach()
+        _close_all_but([own])
+        del sys.argv[1:]  # they were the daemon's, and jobs look at these
+        _serve(own)
+    theirs.close()
+    return ChildProcess(pid), control
 
 
 def _main() -> None:
@@ -271,16 +316,28 @@ def _main() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     native.close(nothing)
+    _prepare()
+    _serve(control)
+
+
+def _prepare() -> None:
+    """Have everything imported, for good."""
+    preload()
+    # A collection that writes into what is there now would give each server a copy of its own. There is hardly anything
+    # to be collected, and to look for that would take as long as a tenth of the imports.
+    gc.freeze()
+    gc.enable()
+
+
+def _serve(control: int) -> NoReturn:
+    """Be the zygote, from here to its end or a server's."""
     outlast_sigterm()  # as the servers do from the first moment
     lineage.show_name("greencoro-fork")
     lineage.adopt_orphans()
-    preload()
-    # What is there now is there for good. A collection that writes into it would give each server a copy of its own.
-    gc.collect()
-    gc.freeze()
     newborn = Zygote(control).run()
     if newborn is not None:
         server_process.main(newborn.channel, newborn.parent)
+    sys.exit()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 
-from greencoro.compute.child import UNKNOWN_EXIT, Channel, python, start
+from greencoro.compute.child import UNKNOWN_EXIT, Channel, ChildProcess, python, start
 from greencoro.compute.death import Death, explain
 from greencoro.compute.job_environment import job_environment
 from greencoro.compute.launching import Launched, LaunchOrder, Outcome
@@ -30,12 +30,16 @@ _LOOK_SECONDS = 0.002
 class ForkingLauncher:
     """A `Launcher` whose processes are forked from one that has imported everything already.
 
+    Args:
+        first (tuple | None): That one, and the socket to it, where this process has forked it; None: it is started, as
+            is the next one where it dies.
+
     Raises:
-        OSError: That one cannot be started.
+        OSError: It cannot be started.
     """
 
-    def __init__(self) -> None:
-        self._zygote = _Zygote()
+    def __init__(self, first: tuple[ChildProcess, _socket.socket] | None = None) -> None:
+        self._zygote = _Zygote(*(_start() if first is None else first))
         self._numbers = itertools.count(1)
 
     @property
@@ -47,7 +51,7 @@ class ForkingLauncher:
         """See `Launcher`."""
         if self._zygote.has_ended:
             _log.warning("the process that starts the servers %s; another one takes its place", self._zygote.end())
-            self._zygote = _Zygote()
+            self._zygote = _Zygote(*_start())
         with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
             ended, fate = _pipe(undo, theirs)
             stderr, their_stderr = _pipe(undo, theirs)
@@ -71,20 +75,25 @@ class ForkingLauncher:
         self._zygote.close()
 
 
-class _Zygote:
-    """One process; methods are for any thread."""
+def _start() -> tuple[ChildProcess, _socket.socket]:
+    control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        return start(python("greencoro.compute.zygote"), theirs.fileno(), job_environment()), control
+    except BaseException:
+        control.close()
+        raise
+    finally:
+        theirs.close()
 
-    def __init__(self) -> None:
+
+class _Zygote:
+    """One process, and the socket to it; methods are for any thread."""
+
+    def __init__(self, process: ChildProcess, control: _socket.socket) -> None:
         self._lock = native.Lock()
-        self._control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        try:
-            self._process = start(python("greencoro.compute.zygote"), theirs.fileno(), job_environment())
-        except BaseException:
-            self._control.close()
-            raise
-        finally:
-            theirs.close()
-        self.pid = self._process.pid
+        self._process = process
+        self._control = control
+        self.pid = process.pid
 
     @property
     def has_ended(self) -> bool:

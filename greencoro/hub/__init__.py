@@ -2,6 +2,7 @@
 
 The ground, which knows no coroutines:
 
+- patching: gevent's monkey patch of the standard library
 - native: unpatched locks, events, threads, time; the only source of them
 - forks: what a process that was forked may have of its parent's
 - frames: what other threads and greenlets run, read in one moment

@@ -50,6 +50,7 @@ __all__ = [
     "start",
     "terminate",
     "wait_for_coroutines",
+    "while_pools_work",
 ]
 
 _log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def prepare() -> None:
         with contextlib.suppress(RuntimeError):
             # Where the main thread is through already, and a thread it left makes the first coroutine, this is refused,
             # and the wait below is enough.
-            threading._register_atexit(_while_pools_work)  # type: ignore[attr-defined]
+            threading._register_atexit(while_pools_work)  # type: ignore[attr-defined]
         interrupts.end_process_from_shutdown_on(_end_by_sigint)
         atexit.register(_after_threads)
         os.register_at_fork(after_in_child=_forget_parent)
@@ -258,7 +259,7 @@ def _listed(names: list[str], count: int) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
 
 
-def _while_pools_work() -> None:
+def while_pools_work() -> None:
     """At interpreter exit, first: before thread pools are shut down and the interpreter waits for threads."""
     if _interrupted or _uncaught_interrupt():
         _end_by_sigint()

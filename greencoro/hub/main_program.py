@@ -19,6 +19,10 @@ from greencoro.hub import exit as process_exit
 
 __all__ = ["MainProgram", "file_program", "module_program", "run_as_main", "standard_input_program", "text_program"]
 
+# From the end of the main program on these start no thread, which coroutines that go on then may need: to send a file,
+# to look up a name. So they are waited for before it. (https://github.com/python/cpython/issues/113964)
+_NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
+
 
 @dataclass(frozen=True)
 class MainProgram:
@@ -121,6 +125,8 @@ def run_as_main(program: MainProgram, arguments: list[str], command: str) -> int
     finally:
         # It is over, and has nothing to say about Ctrl-C any more; without this, what follows here would.
         process_exit.prepare()
+        if _NO_THREADS_AT_EXIT and not isinstance(sys.exception(), KeyboardInterrupt):
+            process_exit.while_pools_work()
     return 0
 
 

@@ -43,6 +43,11 @@ those above it:
 - dispycos_words: what pycos' clients and their status tasks say
 - dispycos: ``pycos.dispycos``, clients
 - exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
+- spelling: an old way to write something, and the native one
+- spellings: the table of them
+- kinds: what the names in a program's text stand for
+- old_calls: where the text has something of asyncoro's, and what it would be natively
+- explain: ``--explain``, a program line by line
 - launcher: ``python -m greencoro.legacy``, which runs such a program
 """
 

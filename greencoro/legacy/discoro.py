@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from greencoro import compute
 from greencoro.compute import computation
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.filters import NodeFacts
 from greencoro.compute.inline import current_inline_server
 from greencoro.compute.source_packaging import NamedFunction, SourcePackager

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from greencoro import Computation, ComputationClosed, ComputeError, Coro, Status
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.hub.completion import Completion
 from tests.support.polling import poll_until
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from greencoro import Computation, ComputeError, DeadlineExceeded, LocalCluster
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from tests.support.polling import poll_until
 
 pytestmark = pytest.mark.cluster

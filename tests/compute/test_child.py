@@ -25,7 +25,7 @@ def echo(tmp_path, monkeypatch):
     """A child that sends back what it is sent, and the channel to it."""
     (tmp_path / "echo_child.py").write_text(ECHO)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    return spawn(["echo_child", "argument"])
+    return spawn(["echo_child", "argument"], child_environment())
 
 
 def test_lines_go_both_ways_and_standard_input_is_empty_for_others(echo):
@@ -59,7 +59,7 @@ def test_exit_code_stays_known(echo):
 def test_modules_in_the_working_directory_are_not_imported(tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
-    process, channel = spawn(["greencoro", "node", "--handshake"])
+    process, channel = spawn(["greencoro", "node", "--handshake"], child_environment())
     channel.close()
     assert process.wait() == 0
 

@@ -7,7 +7,8 @@ import pytest
 from greencoro.compute import client_vocabulary as decisions
 from greencoro.compute import client_words as words
 from greencoro.compute.avail_info import NodeAvailInfo
-from greencoro.compute.client_state import DEATHS_IN_SET_UP, ClientState, Phase
+from greencoro.compute.client_phase import Phase
+from greencoro.compute.client_state import DEATHS_IN_SET_UP, ClientState
 from greencoro.compute.node_words import Free, NodeFacts, lease_token
 from greencoro.compute.server_pool import ServerState
 from greencoro.distributed.location import Location

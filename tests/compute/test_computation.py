@@ -12,7 +12,7 @@ from greencoro import Computation, Coro, MonitorException, NoMatchingServer, Rem
 from greencoro.compute import client as clients
 from greencoro.compute import client_words as words
 from greencoro.compute import computation as computations
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.job_journal import journal
 from greencoro.errors import (
     BusyResource,

@@ -20,7 +20,7 @@ from greencoro import (
     WouldBlock,
 )
 from greencoro.compute import feeder, future_teller, workplace
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.inline import current_inline_server
 from greencoro.compute.job_journal import journal
 from greencoro.hub.completion import Completion

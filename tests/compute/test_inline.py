@@ -25,7 +25,7 @@ from greencoro import (
     Status,
     sleep,
 )
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.parts import Entry
 from greencoro.compute.source_packaging import SourcePackager
 from greencoro.hub.completion import Completion

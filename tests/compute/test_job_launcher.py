@@ -6,7 +6,7 @@ import pytest
 
 from greencoro import Coro, Job
 from greencoro.compute import job_launcher as launchers
-from greencoro.compute.client_state import Phase
+from greencoro.compute.client_phase import Phase
 from greencoro.compute.job import Outcome
 from greencoro.compute.job_journal import journal
 from greencoro.compute.job_launcher import JobLauncher

@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_what_cannot_be_run_is_refused_with_one_line_and_2(tmp_path, arguments, 
 
 def test_help_is_there():
     ran = run("--help")
-    assert ran.returncode == 0 and ran.stdout.startswith("usage: greencoro legacy PROGRAM.py")
+    assert ran.returncode == 0 and ran.stdout.startswith("usage: greencoro legacy [--explain] PROGRAM.py")
 
 
 HOT_SWAP = """
@@ -206,3 +207,19 @@ def test_ctrl_c_is_a_keyboard_interrupt_to_the_main_thread(program):
     lines = read_until(process.stdout, "cleaned")
     out, err = process.communicate(timeout=20)
     assert (process.returncode, lines, out, err) == (0, ["caught", "cleaned"], "", "")
+
+
+def test_coroutines_may_start_threads_when_the_main_program_is_over(program):
+    """Which Python 3.12.0 and 3.12.1 refuse from there on, unless somebody waits for them before."""
+    text = """
+    import asyncoro
+
+    def late(coro=None):
+        yield coro.sleep(0.3)
+        total = yield asyncoro.AsyncThreadPool(1).async_task(sum, [1, 2])
+        print("total", total)
+
+    asyncoro.Coro(late)
+    """
+    ran = run(program(textwrap.dedent(text)))
+    assert (ran.returncode, ran.stderr) == (0, "") and ran.stdout.endswith("total 3\n")
