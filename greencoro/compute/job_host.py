@@ -330,12 +330,14 @@ class JobHost:
             return function(*args, coro=coro, **kwargs)
         return function(*args, **kwargs)
 
-    def _call_generator(self, job: _Job, coro: Coro | None = None) -> Iterator[Any]:
+    def _call_generator(self, job: _Job) -> Iterator[Any]:
         """As `_call`, of a function that returns a generator, which the coroutine then runs."""
+        # What the parameter for it is called is up to its class.
+        coro = Coro.current()
         assert coro is not None
         self._await_turn(job, coro)
         self._begin(job.key, coro)
-        yield self._begun_call(job, coro)
+        return (yield self._begun_call(job, coro))
 
     def _await_turn(self, job: _Job, coro: Coro) -> None:
         if job.is_movable and self._hands_back:

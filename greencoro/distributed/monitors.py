@@ -23,7 +23,7 @@ from greencoro.hub.completion import Completion
 from greencoro.hub.coroutine import Coro
 from greencoro.hub.mailbox import Encoded
 
-__all__ = ["NOTIFY", "UNDO_NOTIFY", "Monitors"]
+__all__ = ["NOTIFY", "UNDO_NOTIFY", "EncodedNotice", "Monitors"]
 
 NOTIFY = "greencoro.notify"
 UNDO_NOTIFY = "greencoro.notify.undo"
@@ -36,7 +36,13 @@ _WORDS_CHARACTERS = 200
 _Key = tuple[Link, int, Coro]
 
 
-class RemoteNotice(Encoded):
+class EncodedNotice(Encoded):
+    """Base of what stands in a mailbox for the notice of an end elsewhere: it decodes to a `MonitorException`."""
+
+    __slots__ = ()
+
+
+class RemoteNotice(EncodedNotice):
     """An exit notice in a mailbox, as it came.
 
     Where so much of notices of that process is in mailboxes that there is no room for it, some words stand for its
@@ -70,7 +76,7 @@ class RemoteNotice(Encoded):
         return True, decode_notice(self._coro, self._notice, self._coro.location)
 
 
-class _KeptNotice(Encoded):
+class _KeptNotice(EncodedNotice):
     """In a mailbox, the notice of an end whose outcome is kept here."""
 
     __slots__ = ("_coro", "_outcome")

@@ -212,11 +212,18 @@ def has_told_all() -> bool:
     return _has_told_all
 
 
-def wait_for_coroutines() -> None:
+def wait_for_coroutines(timeout: float | None = None) -> bool:
     """Block this thread until no non-daemon coroutine is left, or no hub turns that could bring one to its end.
 
     In a notebook's kernel it does not wait.
+
+    Args:
+        timeout (float | None): Longest wait, in seconds.
+
+    Returns:
+        bool: Is none left?
     """
+    deadline = math.inf if timeout is None else native.monotonic() + timeout
     said = False
     say_at = native.monotonic() + _SAY_AFTER_SECONDS
     lookout = stuck.Lookout(holding)
@@ -225,15 +232,18 @@ def wait_for_coroutines() -> None:
         _waiting.add(idle)
         try:
             if not _is_held():
-                return
-            if said:
-                lookout.wait(idle)
-            elif not lookout.wait(idle, max(0.0, say_at - native.monotonic())):
-                said = True
-                if not lookout.has_spoken:
-                    _say_what_is_waited_for()
+                return True
+            until = deadline if said else min(deadline, say_at)
+            if lookout.wait(idle, None if until == math.inf else max(0.0, until - native.monotonic())):
+                continue
+            if native.monotonic() >= deadline:
+                return False
+            said = True
+            if not lookout.has_spoken:
+                _say_what_is_waited_for()
         finally:
             _waiting.discard(idle)
+    return not _is_held()
 
 
 def _say_what_is_waited_for() -> None:
@@ -261,7 +271,7 @@ def _after_threads() -> None:
     _until_interrupted(finish)
 
 
-def _until_interrupted(step: Callable[[], None]) -> None:
+def _until_interrupted(step: Callable[[], object]) -> None:
     """``step()``; Ctrl-C meanwhile ends it, wherever it is, and then the process."""
     if _ends_by_sigint:
         # Another greenlet of this thread sees to that.

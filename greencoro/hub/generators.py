@@ -64,6 +64,8 @@ class Trampoline:
 
     #: Where a token is not what is yielded: does the generator wait for it at its next ``yield`` all the same?
     waits_at_next_yield: ClassVar[bool] = False
+    #: Where nothing is returned: is the result what the last ``yield`` evaluated to?
+    keeps_last_yield: ClassVar[bool] = True
 
     def __init__(self, generator: _Generator, may_leave: bool) -> None:
         self._generator = generator
@@ -254,7 +256,7 @@ class Trampoline:
     def _result(self, left: BaseException) -> tuple[Any, BaseException | None]:
         """What the innermost generator's end means to its caller: a result, or an exception."""
         if isinstance(left, StopIteration):
-            return self.last if left.value is None else left.value, None
+            return self.last if left.value is None and self.keeps_last_yield else left.value, None
         if not _is_old_return(left):
             return None, left
         values = left.__cause__.args  # type: ignore[union-attr]

@@ -1,5 +1,6 @@
-"""Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it. What they need of mechanisms
-is in the layers below. From the bottom up, each using only those above it:
+"""Names, return codes and quirks of asyncoro 4.2.1, for programs that were written for it, and the names that its
+successor pycos gave them. What they need of mechanisms is in the layers below. From the bottom up, each using only
+those above it:
 
 - version: the version of asyncoro
 - logger: lines with a time and a name
@@ -21,6 +22,15 @@ is in the layers below. From the bottom up, each using only those above it:
 - rci: functions that peers may start here
 - network: AsynCoro between processes
 - disasyncoro: ``asyncoro.disasyncoro``, the same between processes
+- pycos_version: the version of pycos
+- pycos_config: ``pycos.config``, its constants
+- pycos_scheduler: Pycos, what runs the tasks
+- monitor_status: how a task ended
+- task: tasks, pycos' coroutines
+- pycos: the module of that name
+- rps: generator functions that peers may start here as tasks
+- pycos_network: Pycos between processes
+- netpycos: ``pycos.netpycos``, the same between processes
 - sub_calls: methods that are called by ``yield``
 - discoro_words: what computations and their status coroutines say
 - creating: whether a server could make the coroutine of a job
@@ -30,6 +40,8 @@ is in the layers below. From the bottom up, each using only those above it:
 - server_jobs: jobs in server processes
 - discoro: ``asyncoro.discoro``, computations
 - discoro_schedulers: ``asyncoro.discoro_schedulers``, jobs that compute, one at a time at every server
+- dispycos_words: what pycos' clients and their status tasks say
+- dispycos: ``pycos.dispycos``, clients
 - exec_idiom: what ``exec`` defines in a function, for ``locals()`` to find
 - spelling: an old way to write something, and the native one
 - spellings: the table of them
@@ -45,9 +57,9 @@ __all__ = ["install"]
 
 
 def install() -> None:
-    """Have ``import asyncoro``, and of its modules, find what is here; may be called again.
+    """Have ``import asyncoro``, and ``import pycos``, and of their modules, find what is here; may be called again.
 
-    A package of that name that is installed is not found any more.
+    Packages of these names that are installed are not found any more.
     """
     from greencoro.legacy.aliases import add
 

@@ -21,6 +21,14 @@ MODULES = {
 }
 # Programs of its last years call it so on Python 3.
 MODULES |= {f"asyncoro3{name.removeprefix('asyncoro')}": module for name, module in MODULES.items()}
+# What its successor calls them.
+MODULES |= {
+    "pycos": "greencoro.legacy.pycos",
+    "pycos.asyncfile": "greencoro.legacy.asyncfile",
+    "pycos.config": "greencoro.legacy.pycos_config",
+    "pycos.dispycos": "greencoro.legacy.dispycos",
+    "pycos.netpycos": "greencoro.legacy.netpycos",
+}
 
 
 class _Alias(Loader):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from greenlet import getcurrent
 
@@ -19,18 +19,20 @@ from greencoro.legacy.locating import patience
 from greencoro.legacy.logger import logger
 from greencoro.legacy.signatures import filled_in
 
-__all__ = ["Coro"]
+__all__ = ["Coro", "CoroType"]
 
 _ACTIVE = State.ACTIVE
 
 
-class _CoroType(type):
+class CoroType(type):
+    """The type of `Coro`."""
+
     def __instancecheck__(cls, thing: Any) -> bool:
         # One elsewhere, or that greencoro made itself, is one, too.
         return isinstance(thing, coroutine.Coro) if cls is Coro else super().__instancecheck__(thing)
 
 
-class Coro(DeferringCoro, metaclass=_CoroType):
+class Coro(DeferringCoro, metaclass=CoroType):
     """A generator function running as a coroutine, and the handle to it.
 
     ``Coro(function, *args, **kwargs)`` returns at once; the function begins soon after. Where it has a positional
@@ -45,6 +47,9 @@ class Coro(DeferringCoro, metaclass=_CoroType):
 
     __slots__ = ()
 
+    #: The parameter that is set to it.
+    own_parameter: ClassVar[str] = "coro"
+
     @staticmethod
     def _takes_coro(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         # `filled_in` has seen to all that.
@@ -54,7 +59,7 @@ class Coro(DeferringCoro, metaclass=_CoroType):
         self, home: Any, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str = ""
     ) -> None:
         scheduler.ensure_started()
-        args, kwargs = filled_in(target, args, kwargs, self)
+        args, kwargs = filled_in(target, args, kwargs, self, self.own_parameter)
         super()._begin(home, target, args, kwargs, name)
 
     @classmethod
@@ -185,7 +190,7 @@ class Coro(DeferringCoro, metaclass=_CoroType):
         if not is_generator_function(target):
             logger.warning("%s is not a generator!", name_of(target))
             return -1
-        args, kwargs = filled_in(target, args, kwargs, self)
+        args, kwargs = filled_in(target, args, kwargs, self, self.own_parameter)
         return super().hot_swap(target, *args, **kwargs)
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, ClassVar
 
 from greencoro import compute
 from greencoro.compute import computation
@@ -111,6 +111,11 @@ class Computation:
         Exception: One of them is not what it has to be.
     """
 
+    _native_class: ClassVar[type[computation.Computation]] = _Computation
+    _news_class: ClassVar[type[StatusNews]] = StatusNews
+    #: What its jobs are.
+    _coro_class: ClassVar[type[Coro]] = Coro
+
     def __init__(
         self,
         components: Any,
@@ -138,7 +143,7 @@ class Computation:
         self._files = [each for each in listed if isinstance(each, str)]
         self._news: StatusNews | None = None
         try:
-            self._native = _Computation(
+            self._native = self._native_class(
                 listed,
                 None,
                 self.timeout,
@@ -179,10 +184,11 @@ class Computation:
         if not isinstance(filters, list | tuple) or not all(isinstance(one, DiscoroNodeFilter) for one in filters):
             raise Exception(f"node_filters is a list of DiscoroNodeFilter, not {filters!r}")
 
-    def _learn(self, facts: NodeFacts) -> None:
+    def _learn(self, facts: NodeFacts) -> bool | None:
         """A filter that leaves all nodes to the others."""
         if self._news is not None:
             self._news.learn(facts)
+        return None
 
     # Its life.
 
@@ -198,6 +204,9 @@ class Computation:
         Returns:
             int: 0 once it has its turn; -1 where there is no scheduler, it was scheduled before, or a file is missing.
         """
+        return self._schedule(location, timeout)
+
+    def _schedule(self, location: Location | None, timeout: float | None) -> int:
         missing = [path for path in self._files if not os.path.isfile(path)]
         if missing:
             logger.warning("not scheduled: %s is missing", ", ".join(missing))
@@ -205,7 +214,7 @@ class Computation:
         scheduler.ensure_started()
         passing_on = None
         if self.status_coro is not None and self._phase is Phase.NEW:
-            self._news = StatusNews(self.status_coro, self._name_of)
+            self._news = self._news_class(self.status_coro, self._name_of)
             passing_on = runtime().spawn(self._news.run)
             passing_on.set_daemon()
             self._native.status_coro = passing_on
@@ -329,7 +338,7 @@ class Computation:
         """
         function = self.function_of(gen)
         if not isinstance(function, NamedFunction):
-            filled_in(function, args, kwargs, None)
+            filled_in(function, args, kwargs, None, self._coro_class.own_parameter)
         # In an inline cluster there is nobody to say more than that.
         return function, _proof_of(function) in self._proven or current_inline_server() is not None
 

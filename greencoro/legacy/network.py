@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from greencoro.distributed.addresses import resolve
 from greencoro.distributed.location import Location
@@ -73,6 +73,7 @@ class AsynCoro(scheduler.AsynCoro):
     """
 
     _instance: scheduler.AsynCoro | None = None
+    _references: ClassVar[ReferenceClasses] = ReferenceClasses(RemoteCoro, RemoteChannel, RemoteRCI)
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class AsynCoro(scheduler.AsynCoro):
                 role="scheduler",
             )
             _tell_of(found, name or "", udp_port or DEFAULT_PORT, not secret)
-        found.reference_classes = ReferenceClasses(RemoteCoro, RemoteChannel, RemoteRCI)
+        found.reference_classes = self._references
         self._runtime = found
         self._first_dest_path = found.dest_path
         self.location = found.location

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from greencoro.compute import scheduler
 from greencoro.compute.status import StatusCodes
@@ -12,13 +12,12 @@ from greencoro.distributed.location import Location
 from greencoro.distributed.runtime import DEFAULT_PORT
 from greencoro.errors import GreencoroError
 from greencoro.hub import exit as process_exit
-from greencoro.legacy import network
+from greencoro.legacy import scheduler as of_process
 from greencoro.legacy.logger import logger
 from greencoro.legacy.singleton import Singleton
 
 __all__ = ["Scheduler"]
 
-_NAME = "discoro_scheduler"
 #: Among what is called at the end of a program: behind what asyncoro itself had called there, from 10 on.
 _LAST = 5
 
@@ -43,6 +42,8 @@ class Scheduler(StatusCodes, metaclass=Singleton):
         Exception: A node is none, or ``zombie_period`` no number of seconds.
     """
 
+    _word: ClassVar[str] = "discoro"
+
     def __init__(
         self,
         nodes: Iterable[Any] | str = (),
@@ -50,9 +51,9 @@ class Scheduler(StatusCodes, metaclass=Singleton):
         clean: bool = False,
         **options: Any,
     ) -> None:
-        options["name"] = _NAME
-        asyncoro = network.AsynCoro(**options)
-        asyncoro.dest_path = os.path.join("discoro", "scheduler")
+        options["name"] = f"{self._word}_scheduler"
+        asyncoro: Any = of_process.current(**options)
+        asyncoro.dest_path = os.path.join(self._word, "scheduler")
         udp_port = options.get("udp_port") or DEFAULT_PORT
         wanted = [nodes] if isinstance(nodes, str | Location) else list(nodes)
         try:
@@ -64,7 +65,7 @@ class Scheduler(StatusCodes, metaclass=Singleton):
             raise Exception(f"invalid nodes or zombie_period: {error}") from error
         for node in wanted:
             # The others on its network.
-            asyncoro.peer(node, udp_port, broadcast=True)
+            asyncoro.peer(node, udp_port, False, True)
         # What programs call at their end comes first, in the order that it had there.
         process_exit.cancel_at_exit(self._scheduler.close)
         process_exit.at_exit(_LAST, self._scheduler.close)

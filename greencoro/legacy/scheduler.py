@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from greencoro.hub import exit as process_exit
 from greencoro.hub import userhub
@@ -12,7 +13,7 @@ from greencoro.legacy.logger import logger
 from greencoro.legacy.singleton import Singleton
 from greencoro.legacy.version import VERSION
 
-__all__ = ["AsynCoro", "current", "ensure_started", "started"]
+__all__ = ["AsynCoro", "call_at_exit", "current", "ensure_started", "started"]
 
 
 class AsynCoro(metaclass=Singleton):
@@ -25,13 +26,15 @@ class AsynCoro(metaclass=Singleton):
     """
 
     _instance: AsynCoro | None = None
+    #: What is said at its start.
+    _version: ClassVar[str] = VERSION
 
     location: Any = None
     name = ""
 
     def __init__(self) -> None:
         process_exit.start()
-        logger.info("version %s with %s I/O notifier", VERSION, userhub.backend())
+        logger.info("version %s with %s I/O notifier", self._version, userhub.backend())
 
     @classmethod
     def instance(cls, *args: Any, **kwargs: Any) -> Any:
@@ -54,12 +57,17 @@ class AsynCoro(metaclass=Singleton):
         Args:
             show_running (bool): Log those that are waited for.
         """
+        if self._may_join(show_running):
+            process_exit.wait_for_coroutines()
+
+    @staticmethod
+    def _may_join(show_running: bool) -> bool:
         if not _may_wait("join"):
-            return
+            return False
         if show_running:
             for coro in process_exit.holding():
                 logger.info("waiting for %s", coro)
-        process_exit.wait_for_coroutines()
+        return True
 
     def finish(self) -> None:
         """`join`, then end the daemons and stop for good, as the end of the program does; for threads."""
@@ -77,8 +85,13 @@ class AsynCoro(metaclass=Singleton):
         Args:
             priority (int): Higher ones come first.
         """
-        # After 0 there are no peers any more.
-        process_exit.at_exit(priority if priority > 0 else 1 / (2 - priority), lambda: func(*args, **kwargs))
+        call_at_exit(priority, functools.partial(func, *args, **kwargs))
+
+
+def call_at_exit(priority: int, call: Callable[[], Any]) -> None:
+    """`AsynCoro.atexit`, for what can be told from others."""
+    # After 0 there are no peers any more.
+    process_exit.at_exit(priority if priority > 0 else 1 / (2 - priority), call)
 
 
 def _may_wait(what: str) -> bool:

@@ -11,20 +11,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from greencoro.compute import generator_jobs
-from greencoro.compute.parts import Entry
+from greencoro.compute.parts import Entry, SourceText
 from greencoro.compute.source_packaging import source_text
 from greencoro.legacy.aliases import add
 from greencoro.legacy.coro import Coro
 from greencoro.legacy.creating import making
 from greencoro.legacy.signatures import filled_in
 
-__all__ = ["ENTRY", "PREAMBLE", "prepare", "run"]
+__all__ = ["ENTRY", "PREAMBLE", "preamble", "prepare", "run"]
 
 #: What runs a job.
 ENTRY = Entry(__name__, "run")
 
-#: All that jobs find there beside what the client sends.
-PREAMBLE = [source_text("asyncoro", f"from {__name__} import prepare as asyncoro; asyncoro = asyncoro()", "<asyncoro>")]
+
+def preamble(module: str, word: str) -> list[SourceText]:
+    """All that jobs find at a server beside what the client sends: what they know as ``word``.
+
+    Args:
+        module (str): Has a function ``prepare``, which returns that and makes the process one for such jobs.
+    """
+    return [source_text(word, f"from {module} import prepare as {word}; {word} = {word}()", f"<{word}>")]
+
+
+#: For those of asyncoro.
+PREAMBLE = preamble(__name__, "asyncoro")
 
 
 def prepare() -> Any:
@@ -52,7 +62,7 @@ def run(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], coro: Any) -> 
             function = vars(sys.modules["__main__"])[name]
         except KeyError:
             raise NameError(f"there is no function {name!r} at this server") from None
-        called = filled_in(function, args, kwargs, coro)
+        called = filled_in(function, args, kwargs, coro, coro.own_parameter)
         made: Iterator[Any] = function(*called[0], **called[1])
         return made
 

@@ -33,6 +33,18 @@ def check_cut_off(ended: Ended, names: str) -> None:
 # The end of the script.
 
 
+def test_to_wait_for_coroutines_may_have_a_limit_and_says_whether_they_are_over(run: Run) -> None:
+    ended = run(
+        """
+        waiting = Coro(lambda coro: coro.receive())
+        print(process_exit.wait_for_coroutines(0.01), process_exit.wait_for_coroutines(0), waiting.is_alive())
+        waiting.send("end")
+        print(process_exit.wait_for_coroutines(10), process_exit.wait_for_coroutines(), waiting.is_alive())
+        """
+    )
+    assert (ended.status, ended.out) == (0, "False False True\nTrue True False\n"), ended
+
+
 @both
 def test_the_end_waits_for_coroutines_but_not_for_daemons_whose_finally_blocks_run(run: Run, patched: bool) -> None:
     ended = run(

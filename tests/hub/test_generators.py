@@ -252,3 +252,25 @@ def test_frames_are_told_from_the_outermost_in() -> None:
     assert trampoline.in_sub_call()
     trampoline.step(1)
     assert not trampoline.in_sub_call()
+
+
+@pytest.mark.parametrize(("keeps", "result"), [(True, "yielded"), (False, None)])
+def test_where_nothing_is_returned_the_result_is_what_the_last_yield_evaluated_to_unless_that_is_not_kept(
+    keeps: bool, result: Any
+) -> None:
+    class Plain(Trampoline):
+        keeps_last_yield = keeps
+
+    def inner() -> Any:
+        yield "yielded"
+
+    def outer(results: list[Any]) -> Any:
+        results.append((yield inner()))
+        yield "yielded"
+
+    results: list[Any] = []
+    trampoline = Plain(outer(results), True)
+    assert trampoline.step() == GIVE_WAY
+    assert trampoline.step(trampoline.last) == GIVE_WAY
+    assert trampoline.step(trampoline.last) == DONE
+    assert (results, trampoline.last) == ([result], result)

@@ -16,7 +16,7 @@ from tests.cluster.programs import Program, Programs
 PROGRAMS = Path(__file__).parent / "programs"
 
 #: What `asyncoro.logger` puts before its text.
-_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? asyncoro - ")
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? (?:asyncoro|pycos) - ")
 
 
 class OldPrograms:

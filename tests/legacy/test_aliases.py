@@ -13,10 +13,14 @@ def installed(monkeypatch):
     # What the modules change of each other when they are imported is none of other tests' business.
     monkeypatch.setattr(scheduler, "current", scheduler.current)
     monkeypatch.setattr(asyncoro, "AsynCoro", asyncoro.AsynCoro)
+    monkeypatch.setattr(asyncoro.logger, "name", asyncoro.logger.name)
+    # pycos itself may be installed, and imported.
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("asyncoro", "pycos")}
     greencoro.legacy.install()
     yield
     for name in aliases.MODULES:
         sys.modules.pop(name, None)
+    sys.modules.update(others)
 
 
 @pytest.mark.parametrize(("name", "module"), aliases.MODULES.items())
