@@ -239,6 +239,7 @@ def test_a_program_ends_when_its_calls_are_over_and_leaves_nothing(programs):
     program = programs.script(
         """
         import os, time
+        import psutil
         from greencoro import Executor
 
         def work(path):
@@ -247,7 +248,7 @@ def test_a_program_ends_when_its_calls_are_over_and_leaves_nothing(programs):
 
         if __name__ == "__main__":
             executor = Executor()  # a cluster of its own, never shut down
-            print(executor._cluster.pid)
+            print(psutil.Process().children()[0].pid)
             executor.submit(work, os.path.abspath("done"))
         """
     )
