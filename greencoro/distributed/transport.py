@@ -35,6 +35,10 @@ _READS_PER_TURN = 4
 _TURN_SECONDS = 0.01
 #: The kernel takes at most this many buffers in one call (IOV_MAX).
 _MAX_BUFFERS = 1024
+#: The kernel takes no more than the network takes, and this. What is urgent (answers to heartbeats, ACKs) would wait
+#: behind all that it has, and on a slow network for longer than the time-out. (Linux and macOS.)
+_MAX_UNSENT_BYTES = 1024 * 1024
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 #: Fewer bytes than this are joined before they are sent.
 _JOIN_BYTES = 32 * 1024
 _BACKLOG = 1024
@@ -63,6 +67,8 @@ class TcpStream:
         self._sock = sock
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _NOTSENT_LOWAT is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
         forks.keep_from_children(sock, _socket.close)
         self._receiver: Receiver | None = None
         self._kept: deque[memoryview] = deque()

@@ -1,9 +1,12 @@
 """Streams, over every transport: one suite for all of them, and what is special about TCP."""
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import sys
+import termios
 import time
 
 import pytest
@@ -362,6 +365,23 @@ def test_M4_of_a_blocked_stream_each_flush_sends_as_much_as_the_other_side_has_m
             poll_until(lambda: flush()[-1] > before)
             # It is not said yet that there is room.
             assert not select.select([], [sock], [], 0)[1]
+
+
+def test_N2_M9_the_kernel_keeps_little_that_the_network_does_not_take_however_large_its_buffer():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        near = tcp_module.TcpStream(Elsewhere(), sock, "127.0.0.1")
+        seen = []
+
+        def flush():
+            near.flush()
+            seen.append(near.sent_bytes)
+            return seen
+
+        near.write([bytes(64 << 20)])
+        poll_until(lambda: flush()[-10:] == [near.sent_bytes] * 10, what="the network is full")
+        unsent = int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        assert unsent < 2 << 20
 
 
 def test_nothing_goes_out_behind_what_could_not_be_sent_until_the_reactor_has_ended_the_stream():

@@ -149,6 +149,12 @@ class Member:
         wires = [link.wire for link in self.runtime.peer_table.online()]
         return sum(wire is not None and _reset(wire.stream) for wire in wires)
 
+    def unanswered(self) -> float:
+        """For how many seconds no peer has answered."""
+        wires = [link.wire for link in self.runtime.peer_table.online()]
+        answered = [wire.connection._liveness._answered for wire in wires if wire is not None]
+        return time.monotonic() - max(answered)
+
     def hub_served(self) -> int:
         """How many connections the user hub serves."""
         return self.runtime.reactor.hub_served
