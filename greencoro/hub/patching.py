@@ -12,7 +12,7 @@ __all__ = ["patch_all"]
 def patch_all() -> None:
     """As `gevent.monkey.patch_all`, which looks 25 times through all installed packages for plug-ins of gevent.
 
-    Here that is done once, and the same plug-ins are called: where 113 packages are installed, in 45 ms instead of 120.
+    Here that is done once, and the same plug-ins are called: where 113 packages are installed, in half of the time.
     """
     look = metadata.entry_points
     found = look()
