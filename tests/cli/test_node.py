@@ -327,9 +327,13 @@ def test_client_hears_that_a_server_takes_no_more_jobs_while_the_last_one_runs(t
 @pytest.mark.cluster
 def test_server_that_cannot_be_started_is_tried_again_and_ends_nothing_else(programs, tmp_path):
     program, _ = programs.node("-c", "1", "--dest_path", str(tmp_path / "dest"))
-    poll_until(program.servers, 20)
-    # When it has its own directory in there, it needs that one no more.
-    [files] = poll_until(lambda: list((tmp_path / "dest").glob("node-*/server-1/1")), 20)
+    [server] = poll_until(program.servers, 20)
+    # While it starts it needs its directory. Who is answered, if only by an end, finds it started.
+    listening = poll_until(lambda: [c for c in server.net_connections("tcp") if c.status == "LISTEN"], 20)
+    with socket.create_connection(listening[0].laddr, 20) as sock:
+        sock.sendall(bytes(1000))
+        sock.recv(1)
+    [files] = (tmp_path / "dest").glob("node-*/server-1/1")
     directory = files.parent
     # A file where the next server's directory is to be made.
     directory.rename(directory.with_name("aside"))
